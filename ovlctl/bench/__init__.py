@@ -1,0 +1,1 @@
+"""The copy-up benchmark: measuring, accounting, statistics, comparison. No reporting."""

@@ -1,0 +1,1 @@
+"""What Linux says: system calls, mount tables, xattrs, namespaces and probes, without any policy of overlayfs."""

@@ -1,0 +1,1 @@
+"""Things one does: mount, unmount, discover. Each plans first, then applies."""

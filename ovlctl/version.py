@@ -1,0 +1,5 @@
+"""The version, in a module of its own so that reading it imports nothing else."""
+
+from __future__ import annotations
+
+VERSION = "0.1.0"
