@@ -1,0 +1,92 @@
+"""File handles: name_to_handle_at(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from dataclasses import dataclass
+
+from ovlctl.kernel import libc
+from ovlctl.kernel.libc import StrPath, check, encode, function
+
+AT_HANDLE_FID = 0x200
+"""Ask for a handle that identifies but may not open (since 6.5; overlay answers since 6.6)."""
+
+_MAX_HANDLE_SZ = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileHandle:
+    """What the kernel calls an object on its file system.
+
+    Attributes:
+        type: The file system's own type number of the handle.
+        handle: Opaque bytes; equal handles of one file system mean one object.
+        mount_id: The mount it was asked on, as in the first column of mountinfo.
+    """
+
+    type: int
+    handle: bytes
+    mount_id: int
+
+
+class _FileHandle(ctypes.Structure):
+    _fields_ = (
+        ("handle_bytes", ctypes.c_uint),
+        ("handle_type", ctypes.c_int),
+        ("f_handle", ctypes.c_ubyte * _MAX_HANDLE_SZ),
+    )
+
+
+_name_to_handle_at = function(
+    "name_to_handle_at",
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.POINTER(_FileHandle),
+    ctypes.POINTER(ctypes.c_int),
+    ctypes.c_int,
+)
+
+
+def name_to_handle_at(
+    path: StrPath, dir_fd: int | None = None, *, fid: bool = False, follow: bool = False
+) -> FileHandle:
+    """Ask for the file handle of an object.
+
+    name_to_handle_at(2), since 2.6.39; needs no privilege.
+
+    Args:
+        path: The object; empty for *dir_fd* itself.
+        dir_fd: Directory that *path* is relative to; None for the working directory.
+        fid: Ask for an identifying handle, which exists on more file systems (and on every overlay).
+        follow: Follow a symbolic link.
+
+    Raises:
+        OSError: EOPNOTSUPP, the file system has no handles; EINVAL, *fid* on a kernel before 6.5.
+    """
+    flags = (libc.AT_SYMLINK_FOLLOW if follow else 0) | (AT_HANDLE_FID if fid else 0)
+    raw = encode(path)
+    if not raw:
+        flags |= libc.AT_EMPTY_PATH
+    record = _FileHandle(handle_bytes=_MAX_HANDLE_SZ)
+    mount_id = ctypes.c_int()
+    where = libc.AT_FDCWD if dir_fd is None else dir_fd
+    check(_name_to_handle_at(where, raw, ctypes.byref(record), ctypes.byref(mount_id), flags), path)
+    handle = bytes(record.f_handle[: record.handle_bytes])
+    return FileHandle(type=record.handle_type, handle=handle, mount_id=mount_id.value)
+
+
+def has_handles(path: StrPath) -> bool:
+    """Whether the file system of *path* gives file handles that can be opened again.
+
+    Raises:
+        OSError: *path* cannot be reached.
+    """
+    try:
+        name_to_handle_at(path)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return False
+        raise
+    return True
