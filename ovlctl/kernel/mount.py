@@ -75,7 +75,7 @@ def mount(
 
     Raises:
         OptionsTooLong: *data* is longer than :data:`MAX_DATA`; the call is not made.
-        OSError: With *target* as its file name, and *source* as the second.
+        OSError: With *target* as its file name, and *source* as the second where it must be a path.
         ValueError: *data* or a name holds a NUL byte.
     """
     if data is not None:
@@ -88,7 +88,7 @@ def mount(
             message = "null byte in mount options"
             raise ValueError(message)
     result = _mount(encode_or_none(source), encode(target), encode_or_none(fstype), flags, data)
-    check(result, target, source)
+    check(result, target, source if fstype is None else None)
 
 
 def umount2(target: StrPath, flags: MNT = MNT(0)) -> None:  # noqa: B008 -- an immutable constant
