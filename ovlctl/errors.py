@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno as errno_module
 import os
 import re
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,6 +31,23 @@ class ExitStatus(IntEnum):
     INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence for people with untrusted paths in it, such as a warning.
+
+    Attributes:
+        template: A format string whose ``{}`` stand for *paths*, in order; other text has its braces doubled.
+        paths: The paths, unescaped.
+    """
+
+    template: str
+    paths: tuple[str, ...] = ()
+
+    def text(self, show: Callable[[str], str] = repr) -> str:
+        """The sentence with every path passed through *show*."""
+        return self.template.format(*map(show, self.paths))
 
 
 class OvlError(Exception):
@@ -63,7 +81,7 @@ class OvlError(Exception):
         self.paths = paths
         self.errno = errno
         self.kernel = kernel
-        self._message = message
+        self.template = message
         self._hint = hint
 
     @classmethod
@@ -73,7 +91,7 @@ class OvlError(Exception):
 
     def message(self, show: Callable[[str], str] = repr) -> str:
         """The message with every path passed through *show*."""
-        return self._message.format(*map(show, self.paths))
+        return self.template.format(*map(show, self.paths))
 
     def hint(self, show: Callable[[str], str] = repr) -> str | None:
         """The hint with every path passed through *show*, or None."""
@@ -548,3 +566,9 @@ class KernelLacks(UnsupportedError):
     """A system call or a feature of it is missing on this kernel."""
 
     code = "OVL-E092"
+
+
+class OutputFailed(UnsupportedError):
+    """The result could not be written to standard output, a full disk for one."""
+
+    code = "OVL-E093"

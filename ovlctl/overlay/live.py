@@ -40,8 +40,8 @@ class LiveStack:
         data_only: Data-only lowers.
         upper: As shown; see :meth:`readings`.
         work: As shown.
-        options: The effective options; None where the kernel never tells (override_creds) or shows nothing
-            because the value means nothing there (xino with all layers on one file system).
+        options: The effective options; None where the kernel never tells (override_creds). xino is shown only
+            where layers are on several file systems, so that elsewhere the module's default stands here.
     """
 
     lowers: tuple[str, ...]
@@ -102,7 +102,7 @@ def _effective(shown: dict[str, str | None], defaults: Defaults, *, has_upper: b
         index=options.index or (defaults.index if has_upper else Switch.OFF),
         metacopy=options.metacopy or defaults.metacopy,
         nfs_export=options.nfs_export or defaults.nfs_export,
-        xino=options.xino,
+        xino=options.xino or defaults.xino,
         uuid=options.uuid or Uuid.AUTO,
         userxattr=options.userxattr or Flag.NO,
         verity=options.verity or Verity.OFF,

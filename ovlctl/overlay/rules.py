@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.overlay.options import Flag, Fsync, RedirectDir, Switch, Uuid, Verity, Xino, stated
+from ovlctl.overlay.stack import MAX_LOWERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ovlctl.overlay.options import Options
+    from ovlctl.overlay.stack import Stack
 
 
 def conflicts(options: Options, *, has_upper: bool, trusted_xattrs: bool) -> Iterator[errors.OvlError]:
@@ -133,3 +135,41 @@ def needs_handles(told: Options) -> tuple[str, ...]:
         ("xino", told.xino is Xino.AUTO),
     )
     return tuple(name for name, on in wanted if on)
+
+
+def misshapen(stack: Stack) -> Iterator[errors.OvlError]:
+    """Every reason for which *stack* is no stack, whatever its directories hold."""
+    if not stack.lowers:
+        if stack.data_only:
+            yield errors.OnlyDataLowers(
+                "all lowers are data-only, and data-only lowers show no files of their own",
+                errno=errno.EINVAL,
+                hint="add an ordinary lower with `--lower DIR`",
+            )
+        else:
+            yield errors.NoLower("no lower was given", errno=errno.EINVAL, hint="add `--lower DIR`, topmost first")
+    elif stack.upper is None and len(stack.lowers) == 1 and not stack.data_only:
+        yield errors.OneLowerWithoutUpper(
+            "a read-only stack needs at least two lowers, but {} is the only one",
+            stack.lowers[0],
+            errno=errno.EINVAL,
+            hint="add another `--lower DIR`, an empty directory for example, or an upper",
+        )
+    lowers = len(stack.lowers) + len(stack.data_only)
+    if lowers > MAX_LOWERS:
+        yield errors.TooManyLowers(
+            f"{lowers} lowers are more than the {MAX_LOWERS} that the kernel takes",
+            errno=errno.EINVAL,
+            hint="merge some of them, or use the merged view of one stack as a lower of another",
+        )
+    if stack.upper is not None and stack.work is None:
+        yield errors.UpperWithoutWork(
+            "the upper {} has no work directory",
+            stack.upper,
+            errno=errno.EINVAL,
+            hint="add `--work DIR`: an empty directory on the same mount as the upper",
+        )
+    if stack.work is not None and stack.upper is None:
+        yield errors.WorkWithoutUpper(
+            "the work directory {} serves nothing without an upper", stack.work, hint="add `--upper DIR` or drop it"
+        )

@@ -1,0 +1,230 @@
+"""Every overlay that is there, and which one a word means.
+
+The kernel's mount table is the truth about what is mounted; records and kept uppers are labels on it. This is the
+one place where a STACK argument is resolved.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.errors import Note, literal
+from ovlctl.kernel import mounts, namespaces
+from ovlctl.ops import keeping, records
+from ovlctl.ops.preflight import module_defaults
+from ovlctl.overlay.live import LiveStack, parse
+from ovlctl.overlay.options import Options
+from ovlctl.overlay.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ovlctl.kernel.mounts import Mount
+    from ovlctl.ops.records import Record
+    from ovlctl.ops.state import State
+    from ovlctl.overlay.live import Defaults
+
+
+class Standing(StrEnum):
+    """How a stack stands.
+
+    MOUNTED: in this mount namespace. ELSEWHERE: a record whose mount is in another one. STALE: a record without its
+    mount. KEPT: not mounted, but ovlctl keeps its upper.
+    """
+
+    MOUNTED = "mounted"
+    ELSEWHERE = "elsewhere"
+    STALE = "stale"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """One overlay, mounted or remembered.
+
+    Attributes:
+        standing: Whether it is mounted.
+        name: ovlctl's name for it; None for other people's mounts.
+        target: Its mount point; None for a kept upper.
+        stack: Its layers; the options are those asked for, as far as ovlctl knows them.
+        effective: The options in force; None when it is not mounted.
+        mount: Its entry in the mount table.
+        record: ovlctl's record of it.
+    """
+
+    standing: Standing
+    name: str | None
+    target: str | None
+    stack: Stack
+    effective: Options | None
+    mount: Mount | None
+    record: Record | None
+
+    @property
+    def managed(self) -> bool:
+        """Whether ovlctl mounted it."""
+        return self.record is not None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written through it."""
+        return self.stack.read_only or (self.mount is not None and (self.mount.read_only or self.mount.sb_read_only))
+
+    @property
+    def rootless(self) -> bool:
+        """Whether it lives in a user namespace other than the initial one."""
+        return not namespaces.in_initial_user_namespace()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All overlays, and what could not be read."""
+
+    overlays: tuple[Overlay, ...]
+    warnings: tuple[Note, ...]
+
+
+def overlays(state: State) -> Found:
+    """Every overlay of this mount namespace, then stale records, then kept uppers.
+
+    Raises:
+        StateUnsafe, StateUnusable: when the state directory cannot be trusted or read.
+    """
+    state.check()
+    known, warnings = _records(state)
+    found = list(_mounted(known))
+    matched = {overlay.name for overlay in found}
+    found.extend(_unmounted(record) for record in known if record.name not in matched)
+    matched = {overlay.name for overlay in found}
+    for name in state.kept_names():
+        if name not in matched:
+            found.extend(_kept(state, name))
+    return Found(tuple(found), tuple(warnings))
+
+
+def find(state: State, word: str) -> Overlay:
+    """The overlay that *word* names: a stack's name, a mount point, or a path inside a mounted overlay.
+
+    Raises:
+        StackNotFound: when nothing has this name.
+        NotAnOverlay: when *word* is a path that lies on no overlay.
+    """
+    every = overlays(state).overlays
+    named = [overlay for overlay in every if overlay.name == word] if "/" not in word else []
+    path = os.path.realpath(word)
+    there = [overlay for overlay in every if overlay.target == path]
+    # The last one mounted at a place is the one that is seen there.
+    there.sort(key=lambda overlay: overlay.standing is Standing.MOUNTED)
+    if named or there:
+        return (named or there)[-1]
+    if not os.path.exists(path):
+        raise errors.StackNotFound(f"no stack is named `{literal(ascii(word)[1:-1])}`", hint="`ovlctl ls` lists all")
+    return _containing(path, every)
+
+
+def _containing(path: str, every: tuple[Overlay, ...]) -> Overlay:
+    mount = mounts.mount_at(path)
+    for overlay in every:
+        if overlay.mount is not None and overlay.mount.mount_id == mount.mount_id:
+            return overlay
+    raise errors.NotAnOverlay(
+        f"{{}} lies on {literal(mount.fs_type)}, not on an overlay", path, hint="`ovlctl ls` lists all overlays"
+    )
+
+
+def live_mount(record: Record) -> Mount | None:
+    """The mount of *record* in this namespace, or None."""
+    return next((mount for mount in reversed(mounts.mounts("overlay")) if _is_of(mount, record)), None)
+
+
+def _is_of(mount: Mount, record: Record) -> bool:
+    if mount.source != record.source or mount.mount_point != record.target:
+        return False
+    # A record cut short by a crash knows no id yet; source and target then have to do.
+    return None in {record.mount_id, mount.unique_id} or record.mount_id == mount.unique_id
+
+
+def _records(state: State) -> tuple[list[Record], list[Note]]:
+    found: list[Record] = []
+    warnings: list[Note] = []
+    for name in records.names(state):
+        try:
+            record = records.read(state, name)
+        except errors.RecordDamaged as error:
+            warnings.append(Note(error.template, error.paths))
+        else:
+            if record is not None:
+                found.append(record)
+    return found, warnings
+
+
+def _mounted(known: list[Record]) -> Iterator[Overlay]:
+    defaults = module_defaults()
+    for mount in mounts.mounts("overlay"):
+        record = next((record for record in known if _is_of(mount, record)), None)
+        yield of_mount(mount, record, defaults)
+
+
+def of_mount(mount: Mount, record: Record | None, defaults: Defaults) -> Overlay:
+    """The overlay that *mount* is."""
+    live = parse(mount.options, defaults)
+    asked = Options() if record is None else record.stack.options
+    return Overlay(
+        standing=Standing.MOUNTED,
+        name=None if record is None else record.name,
+        target=mount.mount_point,
+        stack=_stack(live, record, asked),
+        effective=live.options,
+        mount=mount,
+        record=record,
+    )
+
+
+def _stack(live: LiveStack, record: Record | None, asked: Options) -> Stack:
+    # Paths that were given relative to a directory are shown so; only the record knows which directory it was.
+    if record is not None and not all(map(os.path.isabs, (*live.lowers, *live.data_only))):
+        return record.stack
+    return Stack(
+        live.lowers,
+        data_only=live.data_only,
+        upper=_reading(live.upper, None if record is None else record.stack.upper),
+        work=_reading(live.work, None if record is None else record.stack.work),
+        options=asked,
+    )
+
+
+def _reading(shown: str | None, recorded: str | None) -> str | None:
+    if shown is None:
+        return None
+    readings = LiveStack.readings(shown)
+    if recorded in readings:
+        return recorded
+    return next(filter(os.path.isdir, readings), readings[0])
+
+
+def _unmounted(record: Record) -> Overlay:
+    elsewhere = any(
+        each.namespace == record.namespace and each.mount.source == record.source
+        for each in mounts.mounts_of_all_namespaces("overlay").mounts
+    )
+    return Overlay(
+        standing=Standing.ELSEWHERE if elsewhere else Standing.STALE,
+        name=record.name,
+        target=record.target,
+        stack=record.stack,
+        effective=None,
+        mount=None,
+        record=record,
+    )
+
+
+def _kept(state: State, name: str) -> Iterator[Overlay]:
+    stack = keeping.read(state, name)
+    if stack is not None:
+        yield Overlay(
+            standing=Standing.KEPT, name=name, target=None, stack=stack, effective=None, mount=None, record=None
+        )

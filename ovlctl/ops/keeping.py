@@ -1,0 +1,122 @@
+"""The directories that ovlctl makes for a stack: an upper that is kept, a tmpfs for one, a mount point.
+
+All of a stack lies in one directory, so that it can be found, listed and moved aside as a whole; a small file in it
+says which lowers the upper was made over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.errors import strerror
+from ovlctl.ops.records import stack_from_json, stack_to_json
+
+if TYPE_CHECKING:
+    from ovlctl.ops.state import State
+    from ovlctl.overlay.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class KeptUpper:
+    """Make an upper in the state directory and keep it after the mount has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class TmpfsUpper:
+    """Make an upper in memory.
+
+    Attributes:
+        size: Its size in bytes; None is the kernel's default of half the memory.
+    """
+
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the parts of a stack's own directory are."""
+
+    base: str
+    in_memory: bool
+
+    @property
+    def tmpfs(self) -> str:
+        """Mount point of the tmpfs."""
+        return os.path.join(self.base, "tmpfs")
+
+    @property
+    def upper(self) -> str:
+        """The upper."""
+        return os.path.join(self.tmpfs if self.in_memory else self.base, "upper")
+
+    @property
+    def work(self) -> str:
+        """Its work directory."""
+        return os.path.join(self.tmpfs if self.in_memory else self.base, "work")
+
+    @property
+    def merged(self) -> str:
+        """The mount point, when no target was given."""
+        return os.path.join(self.base, "merged")
+
+    @property
+    def note(self) -> str:
+        """The file that says which lowers the upper belongs to."""
+        return os.path.join(self.base, "stack.json")
+
+
+def layout(state: State, name: str, *, in_memory: bool) -> Layout:
+    """Where the directories of the stack *name* are or would be."""
+    return Layout(state.stack_dir(name, volatile=in_memory), in_memory)
+
+
+def existing(state: State, name: str) -> Layout | None:
+    """The layout of the stack *name* that holds an upper now, or None."""
+    for in_memory in (False, True):
+        found = layout(state, name, in_memory=in_memory)
+        if os.path.exists(found.note):
+            return found
+    return None
+
+
+def read(state: State, name: str) -> Stack | None:
+    """The stack whose upper is kept under *name*, or None when none is.
+
+    Raises:
+        RecordDamaged: when its file cannot be understood.
+    """
+    found = existing(state, name)
+    if found is None:
+        return None
+    try:
+        with open(found.note, encoding="ascii") as file:
+            return stack_from_json(json.load(file))
+    except OSError as error:
+        raise errors.StateUnusable(f"cannot read {{}}: {strerror(error)}", found.note, errno=error.errno) from error
+    except (ValueError, KeyError, TypeError, errors.BadUsage) as error:
+        raise errors.RecordDamaged("{} cannot be understood; the upper beside it is untouched", found.note) from error
+
+
+def text(stack: Stack) -> str:
+    """What the file of a kept upper holds."""
+    return json.dumps(stack_to_json(stack), indent=1) + "\n"
+
+
+def check_same_lowers(name: str, kept: Stack, wanted: Stack) -> None:
+    """Refuse to put a kept upper over other lowers than its own: its marks speak of those.
+
+    Raises:
+        KeptUpperDiffers: when they differ.
+    """
+    if (kept.lowers, kept.data_only) == (wanted.lowers, wanted.data_only):
+        return
+    raise errors.KeptUpperDiffers(
+        f"the upper kept as {name} was made over other lowers (topmost {{}}, now {{}})",
+        kept.lowers[0],
+        wanted.lowers[0],
+        hint=f"choose another `--name`, or end the old one: `ovlctl umount {name} --discard`",
+    )

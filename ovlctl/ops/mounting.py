@@ -1,0 +1,267 @@
+"""Mount a stack: look for trouble, write down the intent, mount, read back, write down the outcome."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.kernel import namespaces
+from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records, recovery, unmounting
+from ovlctl.ops.keeping import KeptUpper, Layout, TmpfsUpper
+from ovlctl.ops.ladder import Api
+from ovlctl.ops.records import Phase, Record
+from ovlctl.ops.recovery import Recover
+from ovlctl.ops.state import State, check_name, locate, name_from, wait_for_lock
+from ovlctl.ops.steps import run
+from ovlctl.overlay.options import stated
+from ovlctl.overlay.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from ovlctl.errors import Note
+    from ovlctl.ops.steps import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountPlan:
+    """The steps of one mount, worked out and not yet taken.
+
+    Attributes:
+        record: What will be remembered.
+        steps: In order; each can describe, apply and undo itself.
+        cautions: What works but is worth saying.
+    """
+
+    record: Record
+    steps: tuple[Step, ...]
+    cautions: tuple[Note, ...]
+
+    def describe(self) -> tuple[Note, ...]:
+        """One sentence or command per step."""
+        return tuple(step.describe() for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mounted:
+    """A mount that ovlctl made; as a context manager it is unmounted at the end of the block.
+
+    Attributes:
+        name: Its name, for :func:`ovlctl.umount` and the command line.
+        target: The mount point, where the merged view is.
+        stack: The layers, resolved.
+        cautions: What the kernel or the checks had to say.
+    """
+
+    name: str
+    target: str
+    stack: Stack
+    cautions: tuple[Note, ...]
+    _state: State
+    _discard: bool
+
+    def __fspath__(self) -> str:
+        """The mount point, so that a Mounted can stand where a path can."""
+        return self.target
+
+    def umount(self, *, discard: bool = False) -> None:
+        """End the mount; with *discard* also remove the upper that ovlctl made for it.
+
+        Raises:
+            MountBusy: when somebody uses it; nothing has changed then.
+        """
+        unmounting.umount(self.name, discard=discard, state_dir=self._state)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.umount(discard=self._discard)
+
+
+def mount(
+    stack: Stack,
+    target: str | os.PathLike[str] | None = None,
+    *,
+    allocate: KeptUpper | TmpfsUpper | None = None,
+    name: str | None = None,
+    api: Api = Api.AUTO,
+    allow_weaker: bool = False,
+    discard: bool = False,
+    state_dir: str | State | None = None,
+    watch: Callable[[Step], None] | None = None,
+) -> Mounted:
+    """Mount *stack*.
+
+    Args:
+        stack: Lowers, topmost first; without an upper it is mounted read-only, unless *allocate* makes one.
+        target: An existing directory; None lets ovlctl make one.
+        allocate: What kind of upper ovlctl shall make for a stack that has none.
+        name: How to call it; None takes a name from the target or the topmost lower.
+        api: How to tell the kernel; AUTO takes the first way that can express the stack.
+        allow_weaker: Accept a mount that is weaker than asked, with a caution instead of an error.
+        discard: When used as a context manager, remove what ovlctl made at the end of the block.
+        state_dir: Where ovlctl keeps its records and uppers; None takes the user's own place.
+        watch: Called after each step.
+
+    Raises:
+        OvlError: One class per cause; nothing has changed then.
+
+    Example:
+        >>> with mount(Stack(["/srv/app", "/srv/base"]), allocate=TmpfsUpper(), discard=True) as merged:
+        ...     os.listdir(merged)
+    """
+    state = state_dir if isinstance(state_dir, State) else locate(state_dir)
+
+    def planned() -> MountPlan:
+        return plan(stack, target, allocate=allocate, name=name, api=api, allow_weaker=allow_weaker, state_dir=state)
+
+    if not state.exists:
+        # A stack that is refused must not leave even a state directory behind.
+        planned()
+    with state.locked(), _claimed(stack):
+        agreed = planned()
+        run(agreed.steps, watch)
+    return Mounted(
+        name=agreed.record.name,
+        target=agreed.record.target,
+        stack=agreed.record.stack,
+        cautions=(*agreed.cautions, *mount_steps.remarks(agreed.steps)),
+        _state=state,
+        _discard=discard,
+    )
+
+
+def plan(
+    stack: Stack,
+    target: str | os.PathLike[str] | None = None,
+    *,
+    allocate: KeptUpper | TmpfsUpper | None = None,
+    name: str | None = None,
+    api: Api = Api.AUTO,
+    allow_weaker: bool = False,
+    state_dir: str | State | None = None,
+) -> MountPlan:
+    """Work out how to mount *stack*, changing nothing. Arguments and errors as for :func:`mount`."""
+    state = state_dir if isinstance(state_dir, State) else locate(state_dir)
+    state.check()
+    wanted = preflight.resolved(stack)
+    point = None if target is None else preflight.real(os.fspath(target))
+    chosen = _free_name(state, point or (wanted.lowers or ("stack",))[0]) if name is None else check_name(name)
+    stale = _stale(state, chosen)
+    first = () if stale is None else recovery.steps(state, stale)
+    gone = frozenset().union(*(step.removes() for step in first if isinstance(step, Recover)))
+    place = keeping.layout(state, chosen, in_memory=isinstance(allocate, TmpfsUpper))
+    wanted = _with_upper(state, chosen, wanted, allocate, place)
+    to_make = _to_make(wanted, point, place, gone)
+    base = None if isinstance(allocate, TmpfsUpper) else _nearest_directory(place.base)
+    final = point or place.merged
+    cautions = preflight.check(
+        wanted,
+        final,
+        allow_weaker=allow_weaker,
+        to_make=to_make,
+        base=base if wanted.upper in to_make else None,
+    )
+    told = stated(wanted.options, trusted_xattrs=preflight.trusted_xattrs())
+    request = ladder.Request(stack=wanted, told=told, target=final, source=records.source_of(chosen))
+    rung, reason = ladder.choose(request, api)
+    in_memory = isinstance(allocate, TmpfsUpper) and wanted.upper is not None
+    record = Record(
+        name=chosen,
+        phase=Phase.MOUNTING,
+        stack=wanted,
+        target=final,
+        made=to_make,
+        tmpfs=place.tmpfs if in_memory else None,
+        tmpfs_size=allocate.size if isinstance(allocate, TmpfsUpper) else None,
+        namespace=namespaces.mount_namespace_id(),
+        boot=records.boot_id(),
+        api=rung.api,
+        reason=reason,
+    )
+    steps = mount_steps.steps(state, record, rung.api, allow_weaker=allow_weaker)
+    return MountPlan(record=record, steps=(*first, *steps), cautions=cautions)
+
+
+def _stale(state: State, name: str) -> Record | None:
+    """The record of an earlier mount called *name* that has no mount any more.
+
+    Raises:
+        NameTaken: when it is alive.
+    """
+    record = records.read(state, name)
+    if record is None:
+        return None
+    for overlay in discover.overlays(state).overlays:
+        if overlay.name == name and overlay.standing in {discover.Standing.MOUNTED, discover.Standing.ELSEWHERE}:
+            raise errors.NameTaken(
+                f"a stack called {name} is mounted at {{}}",
+                record.target,
+                hint=f"choose another `--name`, or `ovlctl umount {name}` first",
+            )
+    return record
+
+
+def _with_upper(
+    state: State, name: str, wanted: Stack, allocate: KeptUpper | TmpfsUpper | None, place: Layout
+) -> Stack:
+    """*wanted* with the upper that ovlctl makes, or has kept, for it."""
+    if allocate is None or wanted.upper is not None or wanted.work is not None:
+        return wanted
+    kept = keeping.read(state, name)
+    if kept is not None:
+        keeping.check_same_lowers(name, kept, wanted)
+        if kept.upper != place.upper:
+            raise errors.KeptUpperDiffers(
+                f"the upper kept as {name} is {{}}, not of the kind asked for now",
+                kept.upper or "",
+                hint=f"choose another `--name`, or end the old one: `ovlctl umount {name} --discard`",
+            )
+    return Stack(wanted.lowers, data_only=wanted.data_only, upper=place.upper, work=place.work, options=wanted.options)
+
+
+def _to_make(wanted: Stack, point: str | None, place: Layout, gone: frozenset[str]) -> tuple[str, ...]:
+    """The directories that do not exist, or will be *gone* by then, outermost first."""
+    needed = [place.base] if point is None or wanted.upper == place.upper else []
+    if wanted.upper == place.upper:
+        needed += [place.tmpfs] if place.in_memory else []
+        needed += [place.upper, place.work]
+    needed += [place.merged] if point is None else []
+    return tuple(path for path in needed if path in gone or not os.path.isdir(path))
+
+
+def _nearest_directory(path: str) -> str:
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return os.path.realpath(path)
+
+
+def _free_name(state: State, path: str) -> str:
+    """A name that neither a record nor a kept upper has: an upper is reused only when it is asked for by name."""
+    wish = name_from(path)
+    taken = {*records.names(state), *state.kept_names()}
+    numbered = (f"{wish}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (wish, *numbered) if name not in taken)
+
+
+@contextmanager
+def _claimed(stack: Stack) -> Iterator[None]:
+    """Hold the given upper and work against other users' ovlctl between the check and the mount."""
+    with ExitStack() as held:
+        for path in sorted(filter(None, (stack.upper, stack.work))):
+            try:
+                directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                # The checks that follow say what is wrong with it.
+                continue
+            held.callback(os.close, directory)
+            wait_for_lock(directory, path)
+        yield

@@ -1,0 +1,126 @@
+"""What this kernel cannot do with a stack: unknown options, refused file systems, nesting, missing file handles."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.kernel import capabilities, handles, mounts, probes
+from ovlctl.kernel.capabilities import Capability
+from ovlctl.kernel.probes import Answer
+from ovlctl.overlay.live import LiveStack, parse
+from ovlctl.overlay.options import Flag
+from ovlctl.overlay.rules import needs_handles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ovlctl.kernel.mounts import Mount
+    from ovlctl.ops.preflight.places import Place
+    from ovlctl.overlay.live import Defaults
+    from ovlctl.overlay.options import Options
+
+#: An overlay may stand on overlays, but not on overlays that do so themselves (FILESYSTEM_MAX_STACK_DEPTH).
+_MAX_DEPTH = 2
+#: The kernel counts proc as stacked too deep already (s_stack_depth in fs/proc/root.c).
+_REFUSED = frozenset({"proc"})
+
+
+def ability() -> Iterator[errors.OvlError]:
+    """Whether this process may mount an overlay at all."""
+    if probes.overlay_present() is Answer.NO:
+        yield errors.OverlayMissing(
+            "this kernel has no overlay file system, or its module is not loaded",
+            errno=errno.ENODEV,
+            hint="`modprobe overlay` as root",
+        )
+    if not capabilities.has(Capability.CAP_SYS_ADMIN):
+        yield errors.MissingCapability(
+            "mounting needs CAP_SYS_ADMIN, which this process does not have",
+            errno=errno.EPERM,
+            hint="run it as root, or in a user namespace of your own: `unshare -Urm`; `ovlctl bench-copyup` and "
+            "`make demo` make one by themselves",
+        )
+
+
+def unknown_options(asked: Options) -> Iterator[errors.OvlError]:
+    """Every option that was asked for and that this kernel does not know, found by asking it without mounting."""
+    for key, value in asked.asked():
+        if value is Flag.NO:
+            continue
+        if probes.option_known(key.name, None if value is Flag.YES else str(value)) is Answer.NO:
+            shown = key.name if value is Flag.YES else f"{key.name}={value}"
+            yield errors.OptionUnknown(
+                f"this kernel's overlay does not know `{shown}` (in Linux since {key.since})",
+                errno=errno.EINVAL,
+                hint=f"leave out `--{key.name.replace('_', '-')}`",
+            )
+
+
+def refused_file_systems(layers: Sequence[Place]) -> Iterator[errors.OvlError]:
+    """Every layer on a file system that is never taken as a layer."""
+    for layer in layers:
+        if layer.mount.fs_type in _REFUSED:
+            yield errors.LayerFileSystemRefused(
+                f"{{}} lies on {layer.mount.fs_type}, which overlayfs does not take as a layer",
+                layer.path,
+                errno=errno.EINVAL,
+            )
+
+
+def nesting(layers: Sequence[Place], defaults: Defaults) -> Iterator[errors.OvlError]:
+    """Every layer that would make an overlay on an overlay on an overlay."""
+    depths: dict[int, int] = {}
+    for layer in layers:
+        if layer.mount.fs_type != "overlay":
+            continue
+        depth = depths.setdefault(layer.mount.mount_id, _depth(layer.mount, defaults, _MAX_DEPTH))
+        if depth >= _MAX_DEPTH:
+            yield errors.StackTooDeep(
+                "{} lies on the overlay mounted at {}, which stands on an overlay itself; two levels are the limit",
+                layer.path,
+                layer.mount.mount_point,
+                errno=errno.EINVAL,
+                hint="name that overlay's own layers as lowers instead of its merged view",
+            )
+
+
+def _depth(mount: Mount, defaults: Defaults, levels: int) -> int:
+    """How many overlays stand on each other below and at *mount*, counted up to *levels*."""
+    if mount.fs_type != "overlay":
+        return 0
+    if levels == 1:
+        return 1
+    live = parse(mount.options, defaults)
+    uppers = LiveStack.readings(live.upper) if live.upper is not None else ()
+    below = 0
+    for path in (*live.lowers, *live.data_only, *uppers):
+        if not os.path.isabs(path):
+            continue
+        try:
+            below = max(below, _depth(mounts.mount_at(path), defaults, levels - 1))
+        except OSError:
+            continue
+    return 1 + below
+
+
+def missing_handles(layers: Sequence[Place], told: Options) -> Iterator[errors.OvlError]:
+    """Options that the kernel would drop because a layer's file system gives no file handles."""
+    wanted = needs_handles(told)
+    if not wanted:
+        return
+    tried: set[tuple[int, int]] = set()
+    for layer in layers:
+        if layer.mount.dev in tried:
+            continue
+        tried.add(layer.mount.dev)
+        if not handles.has_handles(layer.path):
+            names = " and ".join(wanted)
+            yield errors.LayerWithoutHandles(
+                f"{layer.mount.fs_type} under {{}} gives no file handles, without which the kernel drops {names}",
+                layer.path,
+                errno=errno.EOPNOTSUPP,
+                hint="leave the option out, or accept its loss with `--allow-weaker`",
+            )

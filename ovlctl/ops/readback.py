@@ -1,0 +1,74 @@
+"""After a mount: what the kernel really made of it, compared with what was asked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.errors import Note, literal
+from ovlctl.kernel import mounts
+from ovlctl.ops.ladder import Api
+from ovlctl.ops.preflight import module_defaults
+from ovlctl.overlay.live import parse
+from ovlctl.overlay.options import Flag, Fsync, RedirectDir, Uuid, Xino
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from enum import StrEnum
+
+    from ovlctl.kernel.mounts import Mount
+    from ovlctl.ops.ladder import Taken
+    from ovlctl.overlay.stack import Stack
+
+#: A shared upper with index=off is only a line in the kernel log (ovl_report_in_use in fs/overlayfs/super.c).
+_IN_USE = re.compile(r"(upperdir|workdir|lowerdir) is in-use")
+
+
+def weaknesses(stack: Stack, taken: Taken, mount: Mount) -> Iterator[Note]:
+    """Every way in which *mount* is less than what was asked, each as a sentence."""
+    live = parse(mount.options, module_defaults())
+    if not stack.read_only and (mount.read_only or mount.sb_read_only):
+        yield Note("the kernel mounted it read-only: it could not make the directory `work` in {}", (stack.work or "",))
+    shown = (live.lowers, live.data_only)
+    if taken.api is not Api.RELATIVE and shown != (stack.lowers, stack.data_only):
+        yield Note(f"the kernel shows {len(live.lowers) + len(live.data_only)} lowers that are not the ones given")
+    one_fs = len({mounts.mount_at(layer).dev for layer in stack.layers()}) == 1
+    for key, told in taken.told.asked():
+        effective = getattr(live.options, key.name)
+        if effective not in _satisfying(told, stack=stack, one_fs=one_fs) and key.name != "override_creds":
+            value = "off" if effective is None else effective
+            yield Note(f"the kernel made {key.name}={value} of {key.name}={told}")
+
+
+def shared(taken: Taken) -> errors.OvlError | None:
+    """The error when the kernel's log says that a layer is in use by a mount that no table shows."""
+    for line in taken.kernel:
+        if _IN_USE.search(line):
+            return errors.UpperInUse(
+                f"the kernel says: {literal(line)}",
+                hint="an overlay that was unmounted lazily may live on until its last user ends",
+                kernel=(line,),
+            )
+    return None
+
+
+def _satisfying(told: StrEnum, *, stack: Stack, one_fs: bool) -> set[StrEnum | None]:
+    """The effective values that give at least what *told* asks for."""
+    enough: dict[StrEnum, set[StrEnum | None]] = {
+        # `off` means: follow or not as the module says, never create.
+        RedirectDir.OFF: {RedirectDir.FOLLOW, RedirectDir.NOFOLLOW, RedirectDir.OFF},
+        # auto is a wish.
+        Uuid.AUTO: {Uuid.AUTO, Uuid.ON, Uuid.NULL},
+        Fsync.AUTO: set(Fsync),
+        # With all layers on one file system the kernel has nothing to do and shows nothing.
+        Xino.OFF: set(Xino) if one_fs else set(),
+        Xino.ON: set(Xino) if one_fs else set(),
+        Xino.AUTO: set(Xino) if one_fs else {Xino.ON},
+        Flag.NO: {Flag.NO, None},
+    }
+    satisfying = {told, *enough.get(told, set())}
+    if stack.read_only and isinstance(told, RedirectDir) and told is not RedirectDir.NOFOLLOW:
+        # Nothing is ever renamed there, and `on` is how the kernel says follow.
+        satisfying |= {RedirectDir.ON, RedirectDir.FOLLOW}
+    return satisfying

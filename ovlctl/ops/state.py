@@ -1,0 +1,224 @@
+"""Where ovlctl keeps what it must not forget: records of mounts, and uppers that it made.
+
+Two trees: *run* holds one record per live mount and is gone after a reboot, *keep* holds the uppers that ovlctl
+made and kept. Both are private to their owner. Every change happens under one lock, and every file appears by
+write, fsync and rename: at any instant a reader finds the old text or the new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.errors import literal, strerror
+from ovlctl.kernel.namespaces import in_initial_user_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: Seconds to wait for another ovlctl; a mount takes milliseconds.
+_LOCK_PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The two state directories of one user.
+
+    Nothing is made by constructing one; :meth:`locked` makes them.
+    """
+
+    run: str
+    keep: str
+
+    @property
+    def records(self) -> str:
+        """Directory of the records, ``NAME.json`` each."""
+        return os.path.join(self.run, "mounts")
+
+    def stack_dir(self, name: str, *, volatile: bool = False) -> str:
+        """Where ovlctl makes directories for the stack *name*; *volatile* ones end with the boot."""
+        return os.path.join(self.run if volatile else self.keep, "stacks", name)
+
+    def kept_names(self) -> list[str]:
+        """Names of all stacks that ovlctl made directories for, in order."""
+        names: set[str] = set()
+        for tree in (self.keep, self.run):
+            names.update(name for name in _listing(os.path.join(tree, "stacks")) if _NAME.fullmatch(name))
+        return sorted(names)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the state for oneself; other processes of this user wait.
+
+        Raises:
+            StateUnsafe, StateUnusable: when the directories cannot be trusted or made.
+            StateLocked: when somebody held the lock for half a minute.
+        """
+        for directory in self._directories():
+            _make_private(directory)
+        path = os.path.join(self.run, "lock")
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise errors.StateUnusable(f"cannot open the lock {{}}: {strerror(error)}", path) from error
+        try:
+            wait_for_lock(lock, path)
+            yield
+        finally:
+            os.close(lock)
+
+    def check(self) -> None:
+        """Make sure that what is there can be trusted; what is not there is fine.
+
+        Raises:
+            StateUnsafe: when a directory belongs to somebody else or is open to others.
+        """
+        for directory in self._directories():
+            _check_private(directory)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the directories have been made."""
+        return all(map(os.path.isdir, self._directories()))
+
+    def _directories(self) -> tuple[str, ...]:
+        stacks = (os.path.join(tree, "stacks") for tree in (self.run, self.keep))
+        return (self.run, self.keep, self.records, *stacks)
+
+
+def locate(override: str | None = None) -> State:
+    """The state directories of this user.
+
+    Args:
+        override: A directory to hold both trees, as ``--state-dir`` gives it; without it the environment
+            variable OVLCTL_STATE_DIR counts, then the user's own places.
+    """
+    override = override or os.environ.get("OVLCTL_STATE_DIR")
+    if override:
+        base = os.path.realpath(override)
+        return State(run=os.path.join(base, "run"), keep=os.path.join(base, "keep"))
+    if os.geteuid() == 0 and in_initial_user_namespace():
+        return State(run="/run/ovlctl", keep="/var/lib/ovlctl")
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    keep = os.path.join(home, "ovlctl")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return State(run=os.path.join(runtime, "ovlctl") if runtime else os.path.join(keep, "run"), keep=keep)
+
+
+def check_name(name: str) -> str:
+    """*name*, when it can name a stack.
+
+    Raises:
+        BadUsage: otherwise.
+    """
+    if not _NAME.fullmatch(name):
+        message = f"`{literal(ascii(name)[1:-1])}` cannot name a stack"
+        hint = "a name has 1 to 64 letters, digits, dots, dashes and underscores and starts with a letter or digit"
+        raise errors.BadUsage(message, hint=hint)
+    return name
+
+
+def name_from(path: str) -> str:
+    """A legal name made from the last part of *path*."""
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(path)).strip("-._")
+    return words[:48] or "stack"
+
+
+def write_atomically(path: str, text: str) -> None:
+    """Replace the file *path* by *text*: whatever interrupts this, the old or the new text is there.
+
+    Raises:
+        StateUnusable: when the file system says no.
+    """
+    directory = os.path.dirname(path)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=directory)
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        sync_directory(directory)
+    except OSError as error:
+        raise errors.StateUnusable(f"cannot write {{}}: {strerror(error)}", path, errno=error.errno) from error
+
+
+def sync_directory(path: str) -> None:
+    """Make names in the directory *path* durable."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _listing(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise errors.StateUnusable(f"cannot read {{}}: {strerror(error)}", directory, errno=error.errno) from error
+
+
+def _make_private(directory: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
+        os.mkdir(directory, mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
+        message = f"cannot make the state directory {{}}: {strerror(error)}"
+        raise errors.StateUnusable(message, directory, errno=error.errno, hint=hint) from error
+    _check_private(directory)
+
+
+def _check_private(directory: str) -> None:
+    try:
+        found = os.lstat(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise errors.StateUnusable(f"cannot look at {{}}: {strerror(error)}", directory, errno=error.errno) from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise errors.StateUnsafe("the state directory {} is not a directory", directory)
+    if found.st_uid != os.geteuid():
+        message = f"the state directory {{}} belongs to uid {found.st_uid}, not to you (uid {os.geteuid()})"
+        hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
+        raise errors.StateUnsafe(message, directory, hint=hint)
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        message = f"the state directory {{}} is open to others (mode {stat.S_IMODE(found.st_mode):04o})"
+        raise errors.StateUnsafe(message, directory, hint="`chmod 700 {}`, after a look at what is in it")
+
+
+def wait_for_lock(lock: int, path: str) -> None:
+    """Take the lock of the open file *lock* for oneself.
+
+    Raises:
+        StateLocked: when somebody held it for half a minute.
+    """
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                message = f"another ovlctl has held {{}} for {_LOCK_PATIENCE:.0f} seconds"
+                raise errors.StateLocked(message, path, hint="`fuser {}` names it") from error
+            time.sleep(0.005)
+        else:
+            return
