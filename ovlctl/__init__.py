@@ -14,21 +14,41 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ovlctl.version import VERSION as __version__
+from ovlctl.version import __version__
 
 if TYPE_CHECKING:
     from ovlctl.errors import ExitStatus, OvlError
+    from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
+    from ovlctl.overlay.stack import Stack
 
 __all__ = [
     "ExitStatus",
+    "Flag",
+    "Fsync",
+    "Options",
     "OvlError",
+    "RedirectDir",
+    "Stack",
+    "Switch",
+    "Uuid",
+    "Verity",
+    "Xino",
     "__version__",
 ]
 
 # Where each public name lives. A test compares this with __all__ and with the imports above.
 _HOMES = {
     "ExitStatus": "ovlctl.errors",
+    "Flag": "ovlctl.overlay.options",
+    "Fsync": "ovlctl.overlay.options",
+    "Options": "ovlctl.overlay.options",
     "OvlError": "ovlctl.errors",
+    "RedirectDir": "ovlctl.overlay.options",
+    "Stack": "ovlctl.overlay.stack",
+    "Switch": "ovlctl.overlay.options",
+    "Uuid": "ovlctl.overlay.options",
+    "Verity": "ovlctl.overlay.options",
+    "Xino": "ovlctl.overlay.options",
 }
 
 

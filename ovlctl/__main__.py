@@ -1,0 +1,9 @@
+"""``python -m ovlctl``."""
+
+from __future__ import annotations
+
+import sys
+
+from ovlctl.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,54 @@
+"""Every command as one row: what the list of commands shows before any of them is imported.
+
+A row is only a promise. A test imports each one and compares its help with the first line of the function's
+docstring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One command.
+
+    Attributes:
+        name: As typed on the command line.
+        help: The first line of the function's docstring, without its full stop.
+        panel: The heading it stands under in ``ovlctl --help``.
+        json_file: Whether ``--json`` takes a file name (``-`` is standard output) instead of being a switch.
+    """
+
+    name: str
+    help: str
+    panel: str
+    json_file: bool = False
+
+    @property
+    def function(self) -> str:
+        """Name of the function, and of the module below ``ovlctl.cli`` that defines it."""
+        return self.name.replace("-", "_")
+
+    @property
+    def module(self) -> str:
+        """Full name of the module."""
+        return f"ovlctl.cli.{self.function}"
+
+
+_MOUNTS = "Mounts"
+_MEASURE = "Measuring"
+
+ROWS = (
+    Row(name="mount", panel=_MOUNTS, help="Mount a stack of directories"),
+    Row(name="umount", panel=_MOUNTS, help="Unmount a stack, saying who holds it when that fails"),
+    Row(name="ls", panel=_MOUNTS, help="List every overlay mount, whoever made it"),
+    Row(name="show", panel=_MOUNTS, help="Describe one stack in full"),
+    Row(name="bench-copyup", panel=_MEASURE, help="Measure what the first change to a file costs", json_file=True),
+    Row(name="bench-compare", panel=_MEASURE, help="Compare two results of bench-copyup"),
+)
+
+
+def row(name: str) -> Row | None:
+    """The row of the command *name*."""
+    return next((row for row in ROWS if row.name == name), None)

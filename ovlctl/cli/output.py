@@ -1,0 +1,45 @@
+"""The only way out: results to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ovlctl.cli.parameters import ColorChoice
+from ovlctl.show.envelope import dumps, envelope, note_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ovlctl.errors import Note
+
+
+def emit(text: str) -> None:
+    """Print a result. Names in *text* have passed ``show_name``; a final newline is added unless it is there."""
+    sys.stdout.write(text if text.endswith("\n") or not text else f"{text}\n")
+
+
+def emit_json(verb: str, data: Any, warnings: Iterable[str | Note] = ()) -> None:
+    """Print a result as the JSON object of ``--json``; warnings go inside. Indented when a person looks on."""
+    emit(dumps(envelope(verb, data, warnings), pretty=sys.stdout.isatty()))
+
+
+def warn(warnings: Iterable[str | Note]) -> None:
+    """Tell warnings on stderr, one line each, for a result that is printed as text."""
+    for warning in warnings:
+        sys.stderr.write(f"ovlctl: warning: {note_text(warning)}\n")
+
+
+def say(note: str | Note) -> None:
+    """Tell something on stderr that is neither a result nor a warning, such as what is going on."""
+    sys.stderr.write(f"ovlctl: {note_text(note)}\n")
+
+
+def use_color(stream: TextIO, choice: ColorChoice = ColorChoice.AUTO) -> bool:
+    """Whether to colour what is written to *stream*: ``--color``, then NO_COLOR, then TERM=dumb, then a terminal."""
+    if choice is not ColorChoice.AUTO:
+        return choice is ColorChoice.ALWAYS
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
