@@ -1,0 +1,257 @@
+"""What this machine can do, found out by trying, and the marks that skip a test where it cannot.
+
+Each probe leaves nothing behind and gives a reason when the answer is no. ``pytest_report_header`` prints them all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ovlctl.errors import OvlError
+from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.kernel.namespaces import enter_user_namespace
+from tests import sandbox
+from tests.as_user import unused_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "tmpfs")
+_SIZES = {"ext4": 16 << 20, "xfs": 320 << 20, "btrfs": 128 << 20}  # about the least each mkfs accepts; sparse
+_MKFS = {
+    "ext4": ("mkfs.ext4", "-q", "-F", "-E", "nodiscard"),
+    "xfs": ("mkfs.xfs", "-q", "-K"),
+    "btrfs": ("mkfs.btrfs", "-q", "-K"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether something works here, and why not."""
+
+    able: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether it works."""
+        return self.able
+
+    def __str__(self) -> str:
+        """For the header of the test run."""
+        return "yes" if self.able else f"no ({self.reason})"
+
+
+@cache
+def session() -> sandbox.Sandbox:
+    """The sandbox of this test process, entered on first use: once, before anything is mounted."""
+    return sandbox.enter()
+
+
+def root() -> Answer:
+    """Whether tests run as root with CAP_SYS_ADMIN in the initial user namespace."""
+    return Answer(session().as_root, "not run as root with CAP_SYS_ADMIN")
+
+
+def mounting() -> Answer:
+    """Whether tests can mount at all: as root, or in a user namespace."""
+    return Answer(session().mounts, session().reason)
+
+
+@cache
+def user_namespaces() -> Answer:
+    """Whether an ordinary user can make a user namespace and mount in it; tried as one, even when run as root."""
+
+    def attempt() -> None:
+        if os.geteuid() == 0:
+            uid = unused_uid()
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        enter_user_namespace()
+
+    return _in_child(attempt)
+
+
+@cache
+def overlay() -> Answer:
+    """Whether overlays can be mounted here on the session's scratch directory, with what a test run as this has."""
+    if not mounting():
+        return mounting()
+    directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
+    lower, upper, work, merged = (os.path.join(directory, name) for name in ("lower", "upper", "work", "merged"))
+    for path in (lower, upper, work, merged):
+        os.mkdir(path)
+    data = f"lowerdir={lower},upperdir={upper},workdir={work}" + ("" if session().as_root else ",userxattr")
+    try:
+        mount("overlay", merged, "overlay", MS(0), os.fsencode(data))
+        umount2(merged, MNT(0))
+    except OSError as error:
+        return Answer(able=False, reason=f"mounting one: {error.strerror}")
+    finally:
+        sandbox.remove(directory)
+    return Answer(able=True)
+
+
+@cache
+def file_system(kind: str) -> Answer:
+    """Whether a file system of this kind can be made on a loop device (or in memory) and mounted."""
+    if not mounting():
+        return mounting()
+    directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
+    try:
+        make_file_system(kind, directory)
+    except FileNotFoundError as error:
+        return Answer(able=False, reason=f"{error.filename} is not installed")
+    except subprocess.CalledProcessError as error:
+        return Answer(able=False, reason=(error.stderr or str(error)).strip().replace("\n", "; "))
+    except OSError as error:
+        return Answer(able=False, reason=str(error))
+    finally:
+        sandbox.remove(directory)
+    return Answer(able=True)
+
+
+@cache
+def loop_devices() -> Answer:
+    """Whether loop devices can be had."""
+    if not root():
+        return root()
+    with tempfile.NamedTemporaryFile(dir=session().directory) as image:
+        image.truncate(1 << 20)
+        try:
+            device = _program("losetup", "--find", "--show", image.name).strip()
+            _program("losetup", "--detach", device)
+        except FileNotFoundError:
+            return Answer(able=False, reason="losetup is not installed")
+        except subprocess.CalledProcessError as error:
+            return Answer(able=False, reason=error.stderr.strip())
+    return Answer(able=True)
+
+
+@cache
+def taskstats() -> Answer:
+    """Whether the kernel's per-task accounting answers."""
+    code = "import os\nfrom pyroute2 import TaskStats\nwith TaskStats() as t: assert t.get_pid_stat(os.getpid())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return Answer(done.returncode == 0, done.stderr.strip().rpartition("\n")[2])
+
+
+@cache
+def compiler() -> Answer:
+    """Whether a C compiler makes a program that runs."""
+    if shutil.which("gcc") is None:
+        return Answer(able=False, reason="gcc is not installed")
+    with tempfile.TemporaryDirectory(dir=session().directory) as directory:
+        program = os.path.join(directory, "probe")
+        source = "#include <sys/stat.h>\nint main(void) { return 0; }\n"
+        try:
+            subprocess.run(
+                ["gcc", "-x", "c", "-", "-o", program], input=source, text=True, capture_output=True, check=True
+            )
+            subprocess.run([program], check=True)
+        except (subprocess.CalledProcessError, OSError) as error:
+            return Answer(able=False, reason=str(error))
+    return Answer(able=True)
+
+
+def report() -> list[str]:
+    """One line per answer."""
+    answers: dict[str, Answer] = {
+        "root": root(),
+        "mounting": mounting(),
+        "user namespaces": user_namespaces(),
+        "overlay": overlay(),
+        "loop devices": loop_devices(),
+        **{kind: file_system(kind) for kind in FILE_SYSTEMS},
+        "taskstats": taskstats(),
+        "C compiler": compiler(),
+    }
+    return [
+        f"kernel: {os.uname().release} {os.uname().machine}, uid {os.geteuid()}, scratch in {session().directory}",
+        *(f"{name}: {answer}" for name, answer in answers.items()),
+    ]
+
+
+def make_file_system(kind: str, directory: str, size: int | None = None) -> str:
+    """Make a file system of *kind* and mount it below *directory* (an image and a mount point); the mount point.
+
+    The loop device goes when the mount goes (mount(8) sets autoclear).
+
+    Args:
+        kind: One of :data:`FILE_SYSTEMS`.
+        directory: An existing directory.
+        size: Bytes; by default about the least that this kind accepts.
+
+    Raises:
+        FileNotFoundError: the mkfs program is missing.
+        subprocess.CalledProcessError: mkfs or mount refused.
+        OSError: mounting a tmpfs was refused.
+    """
+    point = os.path.join(directory, kind)
+    os.mkdir(point)
+    if kind == "tmpfs":
+        mount("tmpfs", point, "tmpfs", MS(0), b"size=%d,mode=0755" % (size or 64 << 20))
+        return point
+    image = os.path.join(directory, f"{kind}.img")
+    with open(image, "xb") as file:
+        file.truncate(max(size or 0, _SIZES[kind]))
+    _program(*_MKFS[kind], image)
+    _program("mount", "-t", kind, "-o", "loop", image, point)
+    os.chmod(point, 0o755)
+    return point
+
+
+def _program(*argv: str) -> str:
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # an ordinary user's PATH may lack mkfs
+    program = shutil.which(argv[0], path=path)
+    if program is None:
+        raise FileNotFoundError(2, "not installed", argv[0])
+    return subprocess.run([program, *argv[1:]], capture_output=True, text=True, check=True).stdout
+
+
+def _in_child(attempt: Callable[[], None]) -> Answer:
+    """Whether *attempt* raises nothing in a process of its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            attempt()
+            status = 0
+        except (OvlError, OSError) as error:
+            os.write(writer, str(error).encode("ascii", "backslashreplace")[:4000])
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        reason = pipe.read().decode("ascii")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return Answer(status == 0 and not reason, reason or f"the probe ended with {status}")
+
+
+def needs(answer: Answer, what: str) -> pytest.MarkDecorator:
+    """A mark that skips a test unless *answer* is yes."""
+    return pytest.mark.skipif(not answer, reason=f"needs {what}: {answer.reason}")
+
+
+def needs_fs(kind: str) -> pytest.MarkDecorator:
+    """A mark that skips a test unless file systems of *kind* can be made here."""
+    return needs(file_system(kind), kind)
+
+
+needs_root = needs(root(), "root")
+needs_mounting = needs(mounting(), "mounting")
+needs_overlay = needs(overlay(), "overlay")
+needs_userns = needs(user_namespaces(), "user namespaces")
+needs_loop = needs(loop_devices(), "loop devices")
+needs_taskstats = needs(taskstats(), "taskstats")
+needs_compiler = needs(compiler(), "a C compiler")

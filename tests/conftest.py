@@ -1,0 +1,190 @@
+"""Fixtures, and the namespaces that every test run lives in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from hypothesis import settings
+
+from tests import capabilities, sandbox
+from tests.as_user import needed_trees, unused_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+# A system call takes as long as it takes. Failing examples are printed in full instead of being kept in a directory
+# that the next user may not write.
+settings.register_profile("ovlctl", deadline=None, database=None, print_blob=True)
+settings.load_profile("ovlctl")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Enter private namespaces before anything else happens, and sweep what dead runs left."""
+    capabilities.session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    sandbox.leave(capabilities.session())
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What this machine can do, each line found out by trying."""
+    return capabilities.report()
+
+
+@pytest.fixture
+def scratch() -> Iterator[str]:
+    """A new directory (0755) on a disk where overlays can have their upper; everything on it goes afterwards."""
+    directory = tempfile.mkdtemp(prefix="t-", dir=capabilities.session().directory)
+    os.chmod(directory, 0o755)
+    yield directory
+    sandbox.remove(directory)
+
+
+@pytest.fixture
+def state_dir(scratch: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A state directory of the test's own, named in OVLCTL_STATE_DIR; it does not exist yet."""
+    directory = os.path.join(scratch, "state")
+    monkeypatch.setenv("OVLCTL_STATE_DIR", directory)
+    return directory
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command that has ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.stdout)
+
+    @property
+    def data(self) -> Any:
+        """The ``data`` of the JSON on standard output."""
+        return self.json["data"]
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error in the JSON on standard error, which holds nothing else."""
+        error: dict[str, Any] = json.loads(self.stderr)["error"]
+        return error
+
+
+class Cli(Protocol):
+    """Runs ``ovlctl`` with arguments."""
+
+    def __call__(self, *args: str) -> Finished:
+        """Run ``ovlctl ARGS``."""
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """``cli("ls", "--json")`` runs ovlctl in this process and returns its :class:`Finished`."""
+    from ovlctl.cli.main import main
+
+    def run(*args: str) -> Finished:
+        capsys.readouterr()
+        status = main(args)
+        stdout, stderr = capsys.readouterr()
+        return Finished(status, stdout, stderr)
+
+    return run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrdinaryUser:
+    """Somebody who is not root.
+
+    Attributes:
+        uid: Their user id, and group id; no other groups.
+        home: A directory of theirs, also HOME of what they run.
+    """
+
+    uid: int
+    gid: int
+    home: str
+    _prefix: tuple[str, ...] = field(repr=False)
+
+    def run(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run *argv* as this user and wait for it.
+
+        Args:
+            argv: The program and its arguments; ``sys.executable`` and the project can be reached.
+            env: Variables in addition to a plain environment (HOME, PATH, LANG, PYTHONPATH of the project).
+            cwd: Where, by default their home.
+            timeout: Seconds.
+        """
+        plain = {
+            "HOME": self.home,
+            "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": _PROJECT,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return subprocess.run(
+            [*self._prefix, *argv],
+            env={**plain, **(env or {})},
+            cwd=cwd or self.home,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
+        )
+
+    def ovlctl(self, *args: str, env: Mapping[str, str] | None = None) -> Finished:
+        """Run ``ovlctl ARGS`` as this user, in a process of its own."""
+        done = self.run([sys.executable, "-m", "ovlctl", *args], env=env)
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+
+_PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@pytest.fixture
+def ordinary_user(scratch: str) -> OrdinaryUser:
+    """Somebody who is not root: a uid of no account when tests run as root, else whoever runs them."""
+    home = os.path.join(scratch, "home")
+    os.mkdir(home)
+    if os.geteuid() != 0:
+        return OrdinaryUser(uid=os.geteuid(), gid=os.getegid(), home=home, _prefix=())
+    if not capabilities.root():
+        pytest.skip("uid 0 without CAP_SYS_ADMIN can neither mount nor become somebody else")
+    uid = unused_uid()
+    os.chown(home, uid, uid)
+    prefix = (sys.executable, "-m", "tests.as_user", str(uid), *needed_trees(), scratch, "--")
+    return OrdinaryUser(uid=uid, gid=uid, home=home, _prefix=prefix)
+
+
+class MakeFs(Protocol):
+    """Makes file systems."""
+
+    def __call__(self, kind: str, size: int | None = None) -> str:
+        """Mount point of a new file system of *kind* with room for *size* bytes, mode 0755."""
+
+
+@pytest.fixture
+def make_fs(scratch: str) -> MakeFs:
+    """``make_fs("xfs", 512 << 20)`` mounts a new one below scratch; skips with the reason where that cannot be."""
+
+    def make(kind: str, size: int | None = None) -> str:
+        able = capabilities.file_system(kind)
+        if not able:
+            pytest.skip(f"needs {kind}: {able.reason}")
+        return capabilities.make_file_system(kind, tempfile.mkdtemp(prefix="fs-", dir=scratch), size)
+
+    return make
