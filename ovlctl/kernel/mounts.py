@@ -127,7 +127,7 @@ def mount_at(path: FdOrPath) -> Mount:
         unique_id = statmount.mnt_id_unique(path)
         return _from_statmount(statmount.statmount(unique_id))
     except KernelLacks:
-        mount_id = _mount_id(path)
+        mount_id = mount_id_of(path)
         for mount in from_mountinfo():
             if mount.mount_id == mount_id:
                 return mount
@@ -255,15 +255,25 @@ def _own_options(super_options: tuple[str, ...]) -> tuple[str, ...]:
     return super_options[start:]
 
 
-def _mount_id(path: FdOrPath) -> int:
-    # fdinfo has had the id since 3.15; statx(2) since 5.8 only.
+def mount_id_of(path: FdOrPath) -> int:
+    """The mountinfo id of the mount that *path* lies on, on any kernel since 3.15.
+
+    Raises:
+        OSError: It cannot be reached; ENOSYS on an older kernel.
+    """
     fd = path if isinstance(path, int) else os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-            for line in file:
-                if line.startswith(b"mnt_id:"):
-                    return int(line.split()[1])
+            mount_id = parse_fdinfo(file.read())
     finally:
         if not isinstance(path, int):
             os.close(fd)
-    raise OSError(errno.ENOSYS, "the kernel does not tell mount ids", path)
+    if mount_id is None:
+        raise OSError(errno.ENOSYS, "the kernel does not tell mount ids", path)
+    return mount_id
+
+
+def parse_fdinfo(content: bytes) -> int | None:
+    """The ``mnt_id:`` of a /proc/PID/fdinfo/N, or None when it has none."""
+    before, found, after = content.partition(b"mnt_id:")
+    return int(after.split(maxsplit=1)[0]) if found and before.endswith((b"\n", b"")) else None
