@@ -5,6 +5,7 @@ Each probe leaves nothing behind and gives a reason when the answer is no. ``pyt
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.errors import OvlError
+from ovlctl.kernel.libc import check, function
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import enter_user_namespace
 from tests import sandbox
@@ -25,6 +27,7 @@ from tests.as_user import unused_uid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
 FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "tmpfs")
 _SIZES = {"ext4": 16 << 20, "xfs": 320 << 20, "btrfs": 128 << 20}  # about the least each mkfs accepts; sparse
 _MKFS = {
@@ -76,6 +79,9 @@ def user_namespaces() -> Answer:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
+            # Whoever changes ids without execve(2) is not dumpable, and so does not own /proc/self: proc(5).
+            prctl = function("prctl", ctypes.c_int, ctypes.c_int, ctypes.c_ulong)
+            check(prctl(_PR_SET_DUMPABLE, 1))
         enter_user_namespace()
 
     return _in_child(attempt)
@@ -140,7 +146,10 @@ def loop_devices() -> Answer:
 @cache
 def taskstats() -> Answer:
     """Whether the kernel's per-task accounting answers."""
-    code = "import os\nfrom pyroute2 import TaskStats\nwith TaskStats() as t: assert t.get_pid_stat(os.getpid())"
+    code = (
+        "import os; from pyroute2 import TaskStats\n"
+        "stats = TaskStats(); stats.bind(); assert stats.get_pid_stat(os.getpid()); stats.close()"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     return Answer(done.returncode == 0, done.stderr.strip().rpartition("\n")[2])
 
@@ -229,7 +238,7 @@ def _in_child(attempt: Callable[[], None]) -> Answer:
             status = 0
         except (OvlError, OSError) as error:
             os.write(writer, str(error).encode("ascii", "backslashreplace")[:4000])
-        finally:
+        finally:  # whatever else is raised: a child of pytest must not go on as pytest
             os._exit(status)
     os.close(writer)
     with open(reader, "rb") as pipe:
