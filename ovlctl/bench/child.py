@@ -1,0 +1,180 @@
+"""The measuring process: alone in a private mount namespace, pinned to one CPU, without garbage collection.
+
+Whatever ends it, its mounts and loop devices end with it, because nobody else is in its namespace.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import sys
+from contextlib import closing, suppress
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ovlctl.bench import environment, identity, layers, protocol, stage
+from ovlctl.bench.accounting import Meter
+from ovlctl.bench.grounds import Ground, grounds, refused
+from ovlctl.bench.sampling import WARMUP, Sampler
+from ovlctl.bench.values import Privilege
+from ovlctl.bench.workspace import remove_tree
+from ovlctl.errors import OvlError
+from ovlctl.kernel import namespaces
+
+if TYPE_CHECKING:
+    from ovlctl.bench.values import BareSample, Sample
+
+REPORT_SECONDS = 0.25
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """The other process asked for an end, or is gone."""
+
+
+class Parent:
+    """The process that gave the order.
+
+    Args:
+        control: Descriptor that its bytes come from.
+        events: Descriptor that events go to.
+    """
+
+    def __init__(self, control: int, events: int) -> None:
+        self._control = control
+        self._events = events
+        self.gone = False
+
+    def tell(self, event: protocol.Event) -> None:
+        """Send *event*.
+
+        Raises:
+            Stopped: Nobody is there.
+        """
+        try:
+            protocol.send(self._events, event)
+        except BrokenPipeError as error:
+            self.gone = True
+            raise Stopped from error
+
+    def report(self, event: protocol.Report) -> None:
+        """Send *event* and wait until the other process is done with it, so that it never runs beside a sample.
+
+        Raises:
+            Stopped: The answer is not GO.
+        """
+        self.tell(event)
+        self._answer()
+
+    def check(self) -> None:
+        """Look whether STOP has come, without waiting.
+
+        Raises:
+            Stopped: It has.
+        """
+        if select.select([self._control], [], [], 0)[0]:
+            self._answer()
+
+    def _answer(self) -> None:
+        answer = os.read(self._control, 1)
+        self.gone = self.gone or not answer
+        if answer != protocol.GO:
+            raise Stopped
+
+
+def main() -> int:
+    """Serve one order from standard input; events go to standard output."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the whole group may get it; the other process decides
+    events = os.dup(1)
+    os.dup2(2, 1)  # nothing that a tool prints gets between the frames
+    parent = Parent(0, events)
+    order: protocol.Order | None = protocol.receive(0)
+    if order is None:
+        return 1
+    try:
+        stopped = _serve(order, parent)
+    except OvlError as error:
+        with suppress(Stopped):
+            parent.tell(protocol.Failed(error=error))
+        return 1
+    except OSError as error:
+        with suppress(Stopped):
+            parent.tell(protocol.Failed(error=refused(error)))
+        return 1
+    finally:
+        if parent.gone:
+            remove_tree(order.scratch)
+    with suppress(Stopped):
+        parent.tell(protocol.Done(stopped=stopped))
+    return 0
+
+
+def _serve(order: protocol.Order, parent: Parent) -> bool:
+    """Do what was ordered and clean up; whether it was stopped."""
+    if order.privilege is Privilege.ROOT:
+        namespaces.enter_private_mounts()
+    else:
+        namespaces.enter_user_namespace()
+    os.sched_setaffinity(0, {order.cpu})
+    os.umask(0o022)
+    gc.collect()
+    gc.disable()
+    schedule = order.schedule
+    try:
+        with grounds(schedule.plan.file_systems, order.scratch, order.sizes) as found, Meter() as meter:
+            roots = {ground.key: ground.root for ground in found}
+            lowers = {}
+            for ground in found:
+                parent.check()
+                lowers[ground.key] = layers.build(schedule, ground.key, ground.root)
+            sampler = Sampler(schedule, roots, lowers, meter)
+            with closing(sampler.round(WARMUP)) as samples:
+                for _ in samples:
+                    parent.check()
+            parent.tell(_facts(found, sampler, meter))
+            _measure(schedule.rounds, sum(2 * cell.per_round for cell in schedule.cells), sampler, parent)
+        if schedule.plan.identity:
+            with closing(identity.measure(order.scratch)) as cases:
+                for case in cases:
+                    parent.tell(protocol.Identity(case=case))
+                    parent.check()
+    except Stopped:
+        return True
+    return False
+
+
+def _measure(rounds: int, tasks_a_round: int, sampler: Sampler, parent: Parent) -> None:
+    held: list[tuple[int, Sample | BareSample]] = []
+    last = monotonic()
+    total = rounds * tasks_a_round
+    done = 0
+    for number in range(rounds):
+        # Closed at once when the run is stopped: a generator that waits for its garbage collection keeps its mounts.
+        with closing(sampler.round(number)) as samples:
+            for sample in samples:
+                held.append(sample)
+                done += 1
+                if monotonic() - last > REPORT_SECONDS or done == total:
+                    parent.report(protocol.Report(samples=tuple(held), done=done, total=total))
+                    held.clear()
+                    last = monotonic()
+                parent.check()
+
+
+def _facts(found: tuple[Ground, ...], sampler: Sampler, meter: Meter) -> protocol.Facts:
+    stages = sampler.stages
+    return protocol.Facts(
+        storage={
+            ground.key: environment.storage(ground.mount, ground.root, image=ground.image) for ground in found
+        },
+        options=tuple(stage.shown(mounted.effective) for mounted in stages),
+        xattr_prefix=stages[0].xattr_prefix,
+        accounting=meter.source,
+        warnings=tuple(dict.fromkeys(line for mounted in stages for line in mounted.weaker)),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

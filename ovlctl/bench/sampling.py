@@ -1,0 +1,174 @@
+"""Taking samples: one round mounts every variant afresh and touches its files in shuffled order."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, ExitStack
+from resource import RUSAGE_THREAD, getrusage
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from ovlctl.bench import stage, verify
+from ovlctl.bench.actions import name_after, payload, perform
+from ovlctl.bench.baseline import copy_plain
+from ovlctl.bench.layers import relative_path, set_cache
+from ovlctl.bench.plan import tasks_of_round
+from ovlctl.bench.values import BareSample, Cache, DataPath, FileStat, Operation, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from ovlctl.bench.accounting import Meter
+    from ovlctl.bench.plan import PlannedCell, Schedule, Task
+    from ovlctl.bench.stage import Stage
+
+WARMUP = -1
+
+
+class Sampler:
+    """Runs the rounds of a schedule.
+
+    Args:
+        schedule: What to measure.
+        roots: The directory of each file system.
+        lowers: The lowers built on each, topmost first.
+        meter: Accounting of this thread.
+    """
+
+    def __init__(
+        self, schedule: Schedule, roots: Mapping[str, str], lowers: Mapping[str, tuple[str, ...]], meter: Meter
+    ) -> None:
+        self._schedule = schedule
+        self._roots = roots
+        self._lowers = lowers
+        self._meter = meter
+        self._stages: tuple[Stage, ...] = ()
+        self._data_paths: dict[int, DataPath | None] = {}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The variants as they were mounted last, in order; what tells how they really are."""
+        return self._stages
+
+    def round(self, number: int) -> Generator[tuple[int, Sample | BareSample], None, None]:
+        """Run one round; give each sample with the index of its cell. Leaving early cleans up as well.
+
+        Raises:
+            NoCopyUp: A sample did not do what it should.
+            OSError: A system call failed, such as ENOSPC.
+        """
+        with ExitStack() as stack:
+            variants = range(len(self._schedule.variants))
+            stages = self._stages = tuple(stack.enter_context(self._fresh(index)) for index in variants)
+            for position, task in enumerate(tasks_of_round(self._schedule, number)):
+                cell = self._schedule.cells[task.cell]
+                if task.bare:
+                    yield task.cell, self._bare(cell, task, number, position)
+                else:
+                    yield task.cell, self._touch(stages[cell.variant], cell, task, number, position)
+
+    def _fresh(self, index: int) -> AbstractContextManager[Stage]:
+        variant = self._schedule.variants[index]
+        base = os.path.join(self._roots[variant.fs], f"variant{index}")
+        return stage.fresh(self._lowers[variant.fs], base, variant.options)
+
+    def _touch(self, mounted: Stage, cell: PlannedCell, task: Task, number: int, position: int) -> Sample:
+        key, meter = cell.key, self._meter
+        relative = relative_path(key, task.slot)
+        merged, upper = os.path.join(mounted.merged, relative), os.path.join(mounted.upper, relative)
+        lower = os.path.join(self._lowers[key.fs][-1], relative)
+        share = set_cache(lower, key.cache)
+        start = perf_counter_ns()
+        before = os.stat(merged)
+        lookup_ns = perf_counter_ns() - start
+        if number == WARMUP and key.op in {Operation.WRITE, Operation.APPEND, Operation.MMAP}:
+            self._data_paths[task.cell] = _open_only(merged, upper)
+        data = payload(key.size)
+        switches = getrusage(RUSAGE_THREAD).ru_nivcsw
+        meter.start()
+        timing = perform(key.op, merged, data, meter.stop)
+        usage = meter.result(timing.first_ns)
+        switches = getrusage(RUSAGE_THREAD).ru_nivcsw - switches
+        after = None if key.op is Operation.UNLINK else os.stat(name_after(key.op, merged))
+        data_path = verify.check(
+            key.op,
+            upper=upper,
+            lower=lower,
+            prefix=mounted.xattr_prefix,
+            metacopy=mounted.metacopy,
+            has_origin=before.st_nlink == 1 or mounted.index,
+        )
+        again = None if key.op is Operation.UNLINK else perform(key.op, merged, data, _nothing, turn=1)
+        _settle(name_after(key.op, upper, turn=1) if again else os.path.dirname(upper))
+        return Sample(
+            round=number,
+            position=position,
+            lookup_ns=lookup_ns,
+            first_ns=timing.first_ns,
+            open_ns=timing.open_ns,
+            write_ns=timing.write_ns,
+            fsync_ns=timing.fsync_ns,
+            close_ns=timing.close_ns,
+            second_ns=again.first_ns if again else None,
+            second_write_ns=again.write_ns if again else None,
+            cpu_ns=usage.cpu_ns,
+            blkio_ns=usage.blkio_ns,
+            read_bytes=usage.read_bytes,
+            write_bytes=usage.write_bytes,
+            involuntary=switches,
+            cache_checked=share,
+            data_path=data_path or self._data_paths.get(task.cell) or DataPath.COPIED,
+            before=_file_stat(before),
+            after=_file_stat(after) if after else None,
+        )
+
+    def _bare(self, cell: PlannedCell, task: Task, number: int, position: int) -> BareSample:
+        key = cell.key
+        source = os.path.join(self._lowers[key.fs][-1], relative_path(key, task.slot))
+        directory = os.path.join(self._roots[key.fs], "bare")
+        os.makedirs(directory, exist_ok=True)
+        target = os.path.join(directory, "file")
+        set_cache(source, key.cache)
+        copied = copy_plain(source, target)
+        try:
+            if key.cache is Cache.COLD:
+                set_cache(target, Cache.COLD)
+            os.stat(target)
+            timing = perform(key.op, target, payload(key.size), _nothing)
+        finally:
+            for name in os.listdir(directory):
+                os.unlink(os.path.join(directory, name))
+            _settle(directory)
+        return BareSample(
+            round=number,
+            position=position,
+            copy_ns=copied.copy_ns,
+            copy_sync_ns=copied.copy_sync_ns,
+            bare_ns=timing.first_ns,
+        )
+
+
+def _nothing() -> None:
+    return
+
+
+def _open_only(merged: str, upper: str) -> DataPath | None:
+    # The warm-up looks at a file that was opened for writing and not yet written: a write of a whole small file
+    # would leave nothing of what the copy-up did.
+    os.close(os.open(merged, os.O_WRONLY | os.O_CLOEXEC))
+    return verify.opened_only(upper)
+
+
+def _settle(path: str) -> None:
+    # Write out what a sample left dirty, on the upper itself, or the next sample's fsync would pay for it.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _file_stat(found: os.stat_result) -> FileStat:
+    return FileStat(
+        st_ino=found.st_ino, st_dev=found.st_dev, st_nlink=found.st_nlink, st_blocks=found.st_blocks
+    )

@@ -1,0 +1,153 @@
+"""Statistics of one cell: what a handful of skewed, positive times can honestly say.
+
+Medians and order statistics only: times of a copy-up have a long right tail (a journal commit, a timer tick), so a
+mean with a standard deviation would describe neither the usual case nor the bad one. Nothing is ever dropped as an
+outlier; outliers are counted and reported.
+
+Everything here is a pure function of its arguments: the resampling is seeded, so the same samples give the same
+interval.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Samples = Sequence[float]
+
+BOOTSTRAP_RESAMPLES = 2000
+BOOTSTRAP_MINIMUM = 20
+"""From this many samples on the bootstrap is used; below, the exact interval from order statistics."""
+
+P99_MINIMUM = 100
+"""A 99th percentile of fewer samples would just be the maximum under another name."""
+
+
+def median(samples: Samples) -> float:
+    """The middle value, or the mean of the two middle ones.
+
+    Raises:
+        ValueError: *samples* is empty.
+    """
+    ordered = sorted(samples)
+    if not ordered:
+        msg = "no samples"
+        raise ValueError(msg)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def percentile(samples: Samples, percent: float) -> float:
+    """The *percent*-th percentile, linearly interpolated between order statistics (type 7 of Hyndman and Fan).
+
+    Raises:
+        ValueError: *samples* is empty.
+    """
+    ordered = sorted(samples)
+    if not ordered:
+        msg = "no samples"
+        raise ValueError(msg)
+    position = (len(ordered) - 1) * percent / 100
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+def median_absolute_deviation(samples: Samples) -> float:
+    """Median distance from the median: the robust twin of a standard deviation (not scaled)."""
+    centre = median(samples)
+    return median([abs(value - centre) for value in samples])
+
+
+def outliers(samples: Samples) -> int:
+    """How many samples lie outside Tukey's fences, 1.5 interquartile ranges beyond the quartiles."""
+    low, high = percentile(samples, 25), percentile(samples, 75)
+    reach = 1.5 * (high - low)
+    return sum(1 for value in samples if value < low - reach or value > high + reach)
+
+
+def median_interval(samples: Samples, *, seed: int = 0) -> tuple[float, float] | None:
+    """A 95 % confidence interval of the median.
+
+    From :data:`BOOTSTRAP_MINIMUM` samples on the percentile bootstrap with :data:`BOOTSTRAP_RESAMPLES` resamples.
+    Below that the bootstrap is too narrow, so the exact, distribution-free interval from order statistics is given:
+    the narrowest symmetric pair whose binomial coverage is at least 95 %. Fewer than six samples cannot reach 95 %
+    even with their minimum and maximum, and get None.
+    """
+    if len(samples) < BOOTSTRAP_MINIMUM:
+        return _exact_median_interval(sorted(samples))
+    medians = sorted(_resampled_medians(samples, random.Random(seed)))
+    return percentile(medians, 2.5), percentile(medians, 97.5)
+
+
+def _exact_median_interval(ordered: list[float]) -> tuple[float, float] | None:
+    # The median lies outside (x[k], x[n-1-k]) when at most k of n fair coins fall on one side.
+    count = len(ordered)
+    best: tuple[float, float] | None = None
+    outside = 0.0
+    for k in range(count // 2):
+        outside += 2 * math.comb(count, k) / 2**count
+        if outside > 0.05:  # noqa: PLR2004 - 95 % confidence
+            break
+        best = ordered[k], ordered[count - 1 - k]
+    return best
+
+
+def _resampled_medians(samples: Samples, source: random.Random) -> list[float]:
+    count = len(samples)
+    return [median(source.choices(samples, k=count)) for _ in range(BOOTSTRAP_RESAMPLES)]
+
+
+def ratio_interval(base: Samples, other: Samples, *, seed: int = 0) -> tuple[float, float]:
+    """A 95 % percentile-bootstrap interval of ``median(other) / median(base)``, both resampled independently."""
+    source = random.Random(seed)
+    below = _resampled_medians(base, source)
+    above = _resampled_medians(other, source)
+    ratios = sorted(b / a for a, b in zip(below, above, strict=True))
+    return percentile(ratios, 2.5), percentile(ratios, 97.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """``time = fixed + slope * size``: nanoseconds, and nanoseconds per unit of size."""
+
+    fixed: float
+    slope: float
+
+
+def weighted_theil_sen(points: Sequence[tuple[float, float]]) -> Line | None:
+    """A robust line through (size, time) points whose sizes span orders of magnitude.
+
+    Plain Theil-Sen takes the median of the slopes of all pairs. With sizes like 4 KiB, 64 KiB, 1 MiB, 16 MiB most
+    pairs are close together near zero, where the time is all fixed cost and the slope is all noise. So each pair
+    weighs as much as its sizes lie apart (the estimate that minimises a rank dispersion, Sievers 1978), and the
+    fixed cost is then read where it is visible: the median of ``time - slope * size`` over the smallest size only.
+    Law: shifting all times by c shifts ``fixed`` by c and leaves ``slope``; any minority of wild points at one size
+    moves neither far.
+
+    Returns:
+        None when fewer than two different sizes are there.
+    """
+    slopes: list[tuple[float, float]] = []
+    for index, (x, y) in enumerate(points):
+        for other_x, other_y in points[index + 1 :]:
+            if other_x != x:
+                slopes.append(((other_y - y) / (other_x - x), abs(other_x - x)))
+    if not slopes:
+        return None
+    slope = _weighted_median(slopes)
+    smallest = min(x for x, _ in points)
+    return Line(slope=slope, fixed=median([y - slope * x for x, y in points if x == smallest]))
+
+
+def _weighted_median(weighted: list[tuple[float, float]]) -> float:
+    ordered = sorted(weighted)
+    running: list[float] = []
+    total = 0.0
+    for _, weight in ordered:
+        total += weight
+        running.append(total)
+    return ordered[bisect_left(running, total / 2)][0]

@@ -1,0 +1,141 @@
+"""The scratch directory of a run: made, locked while the run lives, and removed; after a kill, by the next run.
+
+The lock is flock(2) on the directory itself. The measuring process inherits the descriptor, so the lock lasts until
+both processes are gone, and a directory whose lock is free belongs to nobody.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ovlctl.errors import AccessDenied, NotADirectory, PathMissing, UpperReadOnly
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = "ovlctl-bench-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scratch:
+    """A directory of one run, and the descriptor that keeps it locked."""
+
+    path: str
+    lock: int
+
+
+def default_directory() -> str:
+    """Where scratch files go when nobody says: ``$TMPDIR``, else /var/tmp, which unlike /tmp is on a disk."""
+    return os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - the directory made in it is private
+
+
+@contextmanager
+def scratch(parent: str) -> Iterator[Scratch]:
+    """A new private directory in *parent*, gone afterwards; what killed runs left there goes first.
+
+    Raises:
+        PathMissing: *parent* is not there.
+        NotADirectory: It is no directory.
+        AccessDenied: It may not be written.
+        UpperReadOnly: It is on a read-only file system.
+    """
+    try:
+        sweep(parent)
+        made = _make(parent)
+    except FileNotFoundError as error:
+        raise PathMissing("there is no directory {}", parent, errno=error.errno) from error
+    except NotADirectoryError as error:
+        raise NotADirectory("{} is not a directory", parent, errno=error.errno) from error
+    except PermissionError as error:
+        raise AccessDenied(
+            "no files may be made in {}", parent, errno=error.errno, hint="give another directory with `--dir`"
+        ) from error
+    except OSError as error:
+        if error.errno != 30:  # noqa: PLR2004 - EROFS
+            raise
+        raise UpperReadOnly("{} is on a read-only file system", parent, errno=error.errno) from error
+    try:
+        yield made
+    finally:
+        remove_tree(made.path)
+        os.close(made.lock)
+
+
+def sweep(parent: str) -> tuple[str, ...]:
+    """Remove what killed runs of this user left in *parent*, and return the paths.
+
+    A directory counts as left when it has our prefix, our owner, mode 0700, and a free lock.
+    """
+    removed = []
+    with os.scandir(parent) as entries:
+        candidates = [e.path for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]
+    for path in candidates:
+        lock = _lock(path)
+        if lock is None:
+            continue
+        try:
+            found = os.fstat(lock)
+            if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700:  # noqa: PLR2004
+                remove_tree(path)
+                removed.append(path)
+        finally:
+            os.close(lock)
+    return tuple(removed)
+
+
+def remove_tree(path: str) -> None:
+    """Remove *path* and all below it, never following a symbolic link nor leaving its file system.
+
+    overlayfs leaves WORK/work with mode 000, which an ordinary user cannot list before changing it. A directory
+    that something is mounted on stays.
+    """
+    with suppress(FileNotFoundError):
+        _remove(path, os.lstat(path).st_dev)
+
+
+def _remove(path: str, device: int) -> None:
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(path)
+        return
+    if found.st_dev != device:
+        return
+    os.chmod(path, 0o700)
+    with os.scandir(path) as entries:
+        children = [entry.path for entry in entries]
+    for child in children:
+        with suppress(FileNotFoundError):
+            _remove(child, device)
+    with suppress(FileNotFoundError):
+        os.rmdir(path)
+
+
+def _make(parent: str) -> Scratch:
+    while True:
+        path = tempfile.mkdtemp(prefix=PREFIX, dir=os.path.abspath(parent))
+        lock = _lock(path)
+        # Another run's sweep may have taken the lock, and the directory, in between.
+        if lock is not None:
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.lstat(path), os.fstat(lock)):
+                    return Scratch(path=path, lock=lock)
+            os.close(lock)
+
+
+def _lock(path: str) -> int | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
