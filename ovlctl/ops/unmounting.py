@@ -36,13 +36,15 @@ class UmountPlan:
     Attributes:
         overlay: Which one.
         steps: In order.
-        doomed: What will be removed for good: directories that hold something.
+        doomed: What will be removed for good and holds something.
+        removed: Every directory that will be removed.
         kept: The upper that stays, or None.
     """
 
     overlay: Overlay
     steps: tuple[Step, ...]
     doomed: tuple[str, ...]
+    removed: tuple[str, ...]
     kept: str | None
 
     def describe(self) -> tuple[Note, ...]:
@@ -111,8 +113,9 @@ def plan(word: str | os.PathLike[str], *, discard: bool = False, state_dir: str 
         )
     steps = _steps(state, overlay, place_of, discard=discard)
     doomed = (place_of.upper,) if discard and place_of is not None and _holds_something(place_of.upper) else ()
+    removed = (place_of.base,) if discard and place_of is not None else ()
     kept = None if discard else overlay.stack.upper
-    return UmountPlan(overlay=overlay, steps=steps, doomed=doomed, kept=kept)
+    return UmountPlan(overlay=overlay, steps=steps, doomed=doomed, removed=removed, kept=kept)
 
 
 def finish(state: State, record: Record) -> tuple[Step, ...]:

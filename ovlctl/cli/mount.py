@@ -1,0 +1,138 @@
+"""``ovlctl mount``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ovlctl.cli.output import emit, emit_json, say, warn
+from ovlctl.cli.parameters import DryRun, Json, StateDir, size
+from ovlctl.errors import BadUsage
+from ovlctl.ops import discover, mounting
+from ovlctl.ops.keeping import KeptUpper, TmpfsUpper
+from ovlctl.ops.ladder import Api
+from ovlctl.ops.state import locate
+from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
+from ovlctl.overlay.stack import Stack
+from ovlctl.show.names import show_name
+from ovlctl.show.stacks import mounted_text, overlay_json, plan_json
+
+
+def mount(
+    *,
+    target: Annotated[
+        str | None,
+        typer.Argument(help="An existing directory to mount at; without it ovlctl makes one."),
+    ] = None,
+    lower: Annotated[
+        list[str] | None,
+        typer.Option("--lower", "-l", metavar="DIR", help="A read-only layer; repeat, topmost first."),
+    ] = None,
+    data_only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIR", help="A lower reached through metacopy redirects only; repeat."),
+    ] = None,
+    upper: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="The writable layer; without it one is made and kept."),
+    ] = None,
+    work: Annotated[
+        str | None, typer.Option(metavar="DIR", help="overlayfs's scratch directory beside the upper.")
+    ] = None,
+    tmpfs_upper: Annotated[
+        bool, typer.Option("--tmpfs-upper", help="Make the upper in memory (see --tmpfs-size).")
+    ] = False,
+    tmpfs_size: Annotated[
+        int | None,
+        typer.Option(metavar="SIZE", help="Size of that memory, such as 512M; implies --tmpfs-upper.", parser=size),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", "-r", help="Mount without an upper.")] = False,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="How to call the stack.")] = None,
+    redirect_dir: Annotated[RedirectDir | None, typer.Option(help="Record and follow renamed directories.")] = None,
+    index: Annotated[Switch | None, typer.Option(help="Keep hard links together over copy-up.")] = None,
+    metacopy: Annotated[Switch | None, typer.Option(help="Copy up metadata alone where that is enough.")] = None,
+    nfs_export: Annotated[Switch | None, typer.Option(help="Give file handles that NFS can export.")] = None,
+    xino: Annotated[Xino | None, typer.Option(help="Inode numbers unique over file systems.")] = None,
+    uuid: Annotated[Uuid | None, typer.Option(help="The UUID the overlay reports.")] = None,
+    userxattr: Annotated[
+        bool | None, typer.Option("--userxattr", help="Keep marks in user.overlay.* (the default without root).")
+    ] = None,
+    verity: Annotated[Verity | None, typer.Option(help="Check metacopy files by fs-verity digest.")] = None,
+    volatile: Annotated[
+        bool | None, typer.Option("--volatile", help="Never sync; after a crash the upper has to be thrown away.")
+    ] = None,
+    fsync: Annotated[Fsync | None, typer.Option(help="What is synced to the upper.")] = None,
+    default_permissions: Annotated[
+        bool | None, typer.Option("--default-permissions", help="Check permissions on the merged inode only.")
+    ] = None,
+    override_creds: Annotated[
+        bool | None,
+        typer.Option("--override-creds/--no-override-creds", help="Act on layers with the mounter's credentials."),
+    ] = None,
+    api: Annotated[Api, typer.Option(help="How to tell the kernel.")] = Api.AUTO,
+    allow_weaker: Annotated[
+        bool, typer.Option("--allow-weaker", help="Accept it when the kernel drops what was asked for.")
+    ] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    state_dir: StateDir = None,
+) -> None:
+    """Mount a stack of directories.
+
+    Example: ovlctl mount /mnt -l /srv/app -l /srv/base
+
+    Without an upper one is made in the state directory and kept until `ovlctl umount NAME --discard`; mounting the
+    same lowers again under the same --name finds it again.
+    """
+    options = Options(
+        redirect_dir=redirect_dir,
+        index=index,
+        metacopy=metacopy,
+        nfs_export=nfs_export,
+        xino=xino,
+        uuid=uuid,
+        userxattr=_flag(userxattr),
+        verity=verity,
+        volatile=_flag(volatile),
+        fsync=fsync,
+        default_permissions=_flag(default_permissions),
+        override_creds=_flag(override_creds),
+    )
+    in_memory = tmpfs_upper or tmpfs_size is not None
+    _one_upper(given=upper is not None or work is not None, in_memory=in_memory, none=read_only)
+    allocate = None if read_only else TmpfsUpper(tmpfs_size) if in_memory else KeptUpper()
+    stack = Stack(lower or (), data_only=data_only or (), upper=upper, work=work, options=options)
+    state = locate(state_dir)
+    if dry_run:
+        plan = mounting.plan(
+            stack, target, allocate=allocate, name=name, api=api, allow_weaker=allow_weaker, state_dir=state
+        )
+        warn(() if json else plan.cautions)
+        if json:
+            emit_json("mount", plan_json(plan), plan.cautions)
+        else:
+            emit("\n".join(step.text(show_name) for step in plan.describe()))
+        return
+    mounted = mounting.mount(
+        stack, target, allocate=allocate, name=name, api=api, allow_weaker=allow_weaker, state_dir=state
+    )
+    overlay = discover.find(state, mounted.name)
+    if json:
+        emit_json("mount", overlay_json(overlay), mounted.cautions)
+    else:
+        warn(mounted.cautions)
+        emit(mounted_text(overlay))
+        say(f"end it with `ovlctl umount {mounted.name}`")
+
+
+def _flag(value: bool | None, /) -> Flag | None:
+    return None if value is None else Flag.YES if value else Flag.NO
+
+
+def _one_upper(*, given: bool, in_memory: bool, none: bool) -> None:
+    if given + in_memory + none > 1:
+        raise BadUsage(
+            "`--upper`/`--work`, `--tmpfs-upper` and `--read-only` exclude each other",
+            hint="keep one of them",
+        )

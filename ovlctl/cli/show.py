@@ -1,0 +1,31 @@
+"""``ovlctl show``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ovlctl.cli.output import emit, emit_json
+from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.ops import describe, discover
+from ovlctl.ops.state import locate
+from ovlctl.show.stacks import description_json, description_text
+
+
+def show(
+    *,
+    stack: Annotated[str, typer.Argument(metavar="STACK", help="A stack's name, its mount point or a path in it.")],
+    json: Json = False,
+    state_dir: StateDir = None,
+) -> None:
+    """Describe one stack in full.
+
+    Layers top to bottom with their file systems, the options in force beside those asked for, how it was mounted
+    and why so, and what the options imply for hard links, directory renames and inode numbers.
+    """
+    description = describe.describe(discover.find(locate(state_dir), stack))
+    if json:
+        emit_json("show", description_json(description))
+    else:
+        emit(description_text(description))
