@@ -1,0 +1,37 @@
+# Every target sets up what it needs by itself; see scripts/bootstrap. One way to run make on somebody else's checkout
+# is OVLCTL_VENV=DIR make test, but it also works without.
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo 'make demo   mount a stack, show who supplies what, measure a copy-up; as root or not'
+	@echo 'make test   say what this machine can do and run every test that can run here; ARGS="-k mount" chooses'
+	@echo 'make lint   ruff, mypy, import-linter'
+	@echo 'make bench  measure ovlctl itself'
+	@echo 'make clean  remove the virtual environment and caches'
+
+# Caches live beside the environment, so that nothing is left in a checkout that belongs to somebody else.
+RUN = venv=$$(scripts/bootstrap run) && export PYTHONPYCACHEPREFIX="$$venv/cache/python" &&
+DEV = venv=$$(scripts/bootstrap dev) && export PYTHONPYCACHEPREFIX="$$venv/cache/python" &&
+
+demo:
+	@$(RUN) exec "$$venv/bin/python" examples/demo.py
+
+test:
+	@$(DEV) exec "$$venv/bin/python" -m pytest -o cache_dir="$$venv/cache/pytest" $(ARGS)
+
+lint:
+	@$(DEV) cache="$$venv/cache" && bin="$$venv/bin" && status=0; \
+	step() { echo "$$1" >&2; shift; "$$@" || status=1; }; \
+	step 'ruff check' "$$bin/ruff" check --cache-dir "$$cache/ruff" .; \
+	step 'ruff format' "$$bin/ruff" format --cache-dir "$$cache/ruff" --check .; \
+	step 'mypy' "$$bin/mypy" --cache-dir "$$cache/mypy"; \
+	step 'import-linter' "$$bin/lint-imports" --cache-dir "$$cache/imports"; \
+	exit $$status
+
+bench:
+	@$(RUN) for script in benchmarks/*.py; do echo "== $$script" >&2; "$$venv/bin/python" "$$script" || exit; done
+
+clean:
+	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find ovlctl tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
