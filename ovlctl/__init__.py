@@ -18,37 +18,60 @@ from ovlctl.version import __version__
 
 if TYPE_CHECKING:
     from ovlctl.errors import ExitStatus, OvlError
+    from ovlctl.ops.discover import Overlay, Standing, overlays
+    from ovlctl.ops.keeping import KeptUpper, TmpfsUpper
+    from ovlctl.ops.ladder import Api
+    from ovlctl.ops.mounting import Mounted, mount
+    from ovlctl.ops.unmounting import umount
     from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
     from ovlctl.overlay.stack import Stack
 
 __all__ = [
+    "Api",
     "ExitStatus",
     "Flag",
     "Fsync",
+    "KeptUpper",
+    "Mounted",
     "Options",
+    "Overlay",
     "OvlError",
     "RedirectDir",
     "Stack",
+    "Standing",
     "Switch",
+    "TmpfsUpper",
     "Uuid",
     "Verity",
     "Xino",
     "__version__",
+    "mount",
+    "overlays",
+    "umount",
 ]
 
 # Where each public name lives. A test compares this with __all__ and with the imports above.
 _HOMES = {
+    "Api": "ovlctl.ops.ladder",
     "ExitStatus": "ovlctl.errors",
     "Flag": "ovlctl.overlay.options",
     "Fsync": "ovlctl.overlay.options",
+    "KeptUpper": "ovlctl.ops.keeping",
+    "Mounted": "ovlctl.ops.mounting",
     "Options": "ovlctl.overlay.options",
+    "Overlay": "ovlctl.ops.discover",
     "OvlError": "ovlctl.errors",
     "RedirectDir": "ovlctl.overlay.options",
     "Stack": "ovlctl.overlay.stack",
+    "Standing": "ovlctl.ops.discover",
     "Switch": "ovlctl.overlay.options",
+    "TmpfsUpper": "ovlctl.ops.keeping",
     "Uuid": "ovlctl.overlay.options",
     "Verity": "ovlctl.overlay.options",
     "Xino": "ovlctl.overlay.options",
+    "mount": "ovlctl.ops.mounting",
+    "overlays": "ovlctl.ops.discover",
+    "umount": "ovlctl.ops.unmounting",
 }
 
 

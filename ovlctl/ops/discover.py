@@ -16,6 +16,7 @@ from ovlctl.errors import Note, literal
 from ovlctl.kernel import mounts, namespaces
 from ovlctl.ops import keeping, records
 from ovlctl.ops.preflight import module_defaults
+from ovlctl.ops.state import locate
 from ovlctl.overlay.live import LiveStack, parse
 from ovlctl.overlay.options import Options
 from ovlctl.overlay.stack import Stack
@@ -88,12 +89,16 @@ class Found:
     warnings: tuple[Note, ...]
 
 
-def overlays(state: State) -> Found:
+def overlays(state: State | None = None) -> Found:
     """Every overlay of this mount namespace, then stale records, then kept uppers.
+
+    Args:
+        state: Whose records are the labels; None takes the user's own.
 
     Raises:
         StateUnsafe, StateUnusable: when the state directory cannot be trusted or read.
     """
+    state = state or locate()
     state.check()
     known, warnings = _records(state)
     found = list(_mounted(known))
