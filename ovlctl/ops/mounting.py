@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.kernel import namespaces
-from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records, recovery, unmounting
+from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records, unmounting
 from ovlctl.ops.keeping import KeptUpper, Layout, TmpfsUpper
 from ovlctl.ops.ladder import Api
 from ovlctl.ops.records import Phase, Record
@@ -156,7 +156,7 @@ def plan(
     point = None if target is None else preflight.real(os.fspath(target))
     chosen = _free_name(state, point or (wanted.lowers or ("stack",))[0]) if name is None else check_name(name)
     stale = _stale(state, chosen)
-    first = () if stale is None else recovery.steps(state, stale)
+    first = () if stale is None else unmounting.finish(state, stale)
     gone = frozenset().union(*(step.removes() for step in first if isinstance(step, Recover)))
     place = keeping.layout(state, chosen, in_memory=isinstance(allocate, TmpfsUpper))
     wanted = _with_upper(state, chosen, wanted, allocate, place)

@@ -9,20 +9,11 @@ from typing import TYPE_CHECKING
 from ovlctl.errors import Note
 from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import umount2
-from ovlctl.ops import keeping, records, unmounting
-from ovlctl.ops.records import Phase
+from ovlctl.ops import keeping, records
 
 if TYPE_CHECKING:
     from ovlctl.ops.records import Record
     from ovlctl.ops.state import State
-    from ovlctl.ops.steps import Step
-
-
-def steps(state: State, record: Record) -> tuple[Step, ...]:
-    """The steps that end what *record*, whose mount is gone, was about."""
-    if record.phase is Phase.UNMOUNTING:
-        return unmounting.finish(state, record)
-    return (Recover(state, record),)
 
 
 @dataclass(slots=True)

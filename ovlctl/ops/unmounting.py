@@ -18,6 +18,7 @@ from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.preflight import module_defaults, sharing
 from ovlctl.ops.preflight.places import place
 from ovlctl.ops.records import Phase, Record
+from ovlctl.ops.recovery import Recover
 from ovlctl.ops.state import State, locate
 from ovlctl.ops.steps import run
 
@@ -118,9 +119,13 @@ def plan(word: str | os.PathLike[str], *, discard: bool = False, state_dir: str 
     return UmountPlan(overlay=overlay, steps=steps, doomed=doomed, removed=removed, kept=kept)
 
 
-def finish(state: State, record: Record) -> tuple[Step, ...]:
-    """The steps that complete an unmounting of *record* whose mount is gone already."""
-    return _after(state, record, keeping.existing(state, record.name), discard=record.discard)
+def finish(state: State, record: Record, *, discard: bool = False) -> tuple[Step, ...]:
+    """The steps that end what *record*, whose mount is gone, was about; an interrupted discard is completed."""
+    place_of = keeping.existing(state, record.name)
+    discard = discard or record.discard
+    if record.phase is Phase.MOUNTING and not (discard and place_of is not None):
+        return (Recover(state, record),)
+    return _after(state, record, place_of, discard=discard)
 
 
 def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: bool) -> tuple[Step, ...]:
@@ -132,10 +137,12 @@ def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: 
         return ending
     # An interrupted discard was ordered once; it is finished, not forgotten.
     discard = discard or record.discard
-    steps: list[Step] = [WriteEnding(state, record, discard=discard)]
+    intent = WriteEnding(state, record, discard=discard)
     if mount is not None:
-        steps.append(Unmount(mount))
-    return (*steps, *_after(state, record, place_of, discard=discard))
+        return (intent, Unmount(mount), *_after(state, record, place_of, discard=discard))
+    rest = finish(state, record, discard=discard)
+    # Clearing away a mount that never came to be needs the record of its intent until the end.
+    return rest if isinstance(rest[0], Recover) else (intent, *rest)
 
 
 def _after(state: State, record: Record, place_of: Layout | None, *, discard: bool) -> tuple[Step, ...]:

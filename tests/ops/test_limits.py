@@ -15,6 +15,7 @@ from ovlctl.kernel import mount as mount_call
 from ovlctl.ops import discover, ladder
 from ovlctl.ops.ladder import Api
 from ovlctl.ops.state import locate
+from ovlctl.overlay import encode
 from tests import capabilities, trees
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ def test_4095_bytes_are_not_cut(scratch: str, state_dir: str) -> None:
         trees.make(os.path.join(scratch, name), {"which": name})
     stack = ovlctl.Stack([os.path.join(scratch, "low"), os.path.join(scratch, "lowA")])
     told = ovlctl.Options()
-    length = len(ladder.encode.mount_data(stack, told))
-    pad = ladder.encode.MOUNT_DATA_MAX - length - len(",xino=off") - 1
-    data = ladder.encode.mount_data(stack, told)
+    length = len(encode.mount_data(stack, told))
+    pad = encode.MOUNT_DATA_MAX - length - len(",xino=off") - 1
+    data = encode.mount_data(stack, told)
     filler = (b",xino=off" * (pad // 9 + 1))[: pad - pad % 9]
     target = os.path.join(scratch, "t")
     os.mkdir(target)
