@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import KernelLacks
-from ovlctl.kernel import mountinfo, mounts
+from ovlctl.kernel import mounts
 from ovlctl.kernel.statmount import mnt_id_unique
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class NamespaceHolder:
 
     Attributes:
         namespace: Inode number of the namespace.
-        pids: The processes in it.
+        pids: The processes in it, at least one.
         mount_points: Where, as those processes see it.
     """
 
@@ -91,7 +91,7 @@ class Holders:
         return bool(self.processes or self.submounts)
 
 
-# start-end perms offset major:minor inode path; proc_pid_maps(5). Newlines in the path are written as \012.
+# start-end perms offset major:minor inode path; proc_pid_maps(5).
 _MAP = re.compile(
     rb"(?P<range>[0-9a-f]+-[0-9a-f]+) \S+ \S+ (?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+) \d+ +(?P<path>/.*)"
 )
@@ -104,7 +104,7 @@ def holders(mount: Mount) -> Holders:
     threads with a working directory or a file table of their own, and processes hidden by hidepid=2.
 
     Args:
-        mount: A mount of the own namespace.
+        mount: A mount of the own namespace that is there now; device numbers and ids of dead ones are used again.
     """
     import psutil
 
@@ -188,15 +188,17 @@ def _maps(pid: int, mount: Mount) -> Iterator[tuple[HolderKind, str, None]]:
             # Before 6.8 the device of a mapped file on an overlay is that of the layer; the path is right always.
             if device != mount.dev and not match["path"].startswith(below):
                 continue
+            link = f"/proc/{pid}/map_files/{_plain(match['range'])}"
             try:
-                held = _lies_on(f"/proc/{pid}/map_files/{_plain(match['range'])}", mount)
+                held, path = _lies_on(link, mount), os.readlink(link)
             except PermissionError:
-                held = device == mount.dev  # map_files asks for CAP_CHECKPOINT_RESTORE
+                # map_files asks for CAP_CHECKPOINT_RESTORE. maps escapes newlines and does not escape its escapes.
+                held, path = device == mount.dev, os.fsdecode(match["path"].replace(b"\\012", b"\n"))
             except FileNotFoundError:
                 continue  # unmapped meanwhile
             if held:
                 seen.add(match["path"])
-                yield HolderKind.MAP, mountinfo.decode(match["path"]), None
+                yield HolderKind.MAP, path, None
 
 
 def _plain(addresses: bytes) -> str:
@@ -208,12 +210,14 @@ def _plain(addresses: bytes) -> str:
 def _namespaces(mount: Mount) -> Iterator[NamespaceHolder]:
     own = os.stat("/proc/self/ns/mnt").st_ino
     points: dict[int, list[str]] = {}
+    asked: dict[int, int] = {}
     for entry in mounts.mounts_of_all_namespaces(mount.fs_type):
         if entry.namespace != own and _same_superblock(entry.mount, mount):
             points.setdefault(entry.namespace, []).append(entry.mount.mount_point)
+            asked[entry.namespace] = entry.pid
     if not points:
         return
     members, _ = mounts.pids_by_namespace()
     for namespace, mount_points in points.items():
-        pids = tuple(sorted(members.get(namespace, ())))
+        pids = tuple(sorted(members.get(namespace, ()))) or (asked[namespace],)
         yield NamespaceHolder(namespace=namespace, pids=pids, mount_points=tuple(mount_points))
