@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from ovlctl.cli.main import main
+from ovlctl.cli.main import entry
 
-sys.exit(main())
+sys.exit(entry())

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ovlctl.cli.parameters import ColorChoice
+from ovlctl.errors import OutputFailed, literal, strerror
 from ovlctl.show.envelope import dumps, envelope, note_text
 
 if TYPE_CHECKING:
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 def emit(text: str) -> None:
     """Print a result. Names in *text* have passed ``show_name``; a final newline is added unless it is there."""
-    sys.stdout.write(text if text.endswith("\n") or not text else f"{text}\n")
+    try:
+        sys.stdout.write(text if text.endswith("\n") or not text else f"{text}\n")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        abandon_stdout()
+        raise output_failed(error) from error
 
 
 def emit_json(verb: str, data: Any, warnings: Iterable[str | Note] = ()) -> None:
@@ -43,3 +50,17 @@ def use_color(stream: TextIO, choice: ColorChoice = ColorChoice.AUTO) -> bool:
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()
+
+
+def output_failed(error: OSError) -> OutputFailed:
+    """What it means that writing to stdout failed with *error*."""
+    return OutputFailed(f"cannot write the result: {literal(strerror(error))}", errno=error.errno)
+
+
+def abandon_stdout() -> None:
+    """Send what is still buffered nowhere, lest it fail once more when the interpreter closes the stream."""
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.dup2(null, sys.stdout.fileno())
+    finally:
+        os.close(null)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -34,13 +33,13 @@ def ending_signals() -> Iterator[None]:
     A signal that is ignored (``nohup``) or handled by somebody else stays as it is. Outside the main thread this
     does nothing, because Python handles signals only there.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    taken = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    taken = []
     try:
-        for number in taken:
-            signal.signal(number, _end)
+        for number in _ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                with suppress(ValueError):  # not the main thread
+                    signal.signal(number, _end)
+                    taken.append(number)
         yield
     finally:
         for number in taken:

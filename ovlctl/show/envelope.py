@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,8 @@ def dumps(value: Any, *, pretty: bool = False) -> str:
     ASCII, because it survives every locale and shows no control or bidi character raw. Indented only when *pretty*
     (for a person at a terminal): it costs ten times as much.
     """
+    import json
+
     return json.dumps(value, ensure_ascii=True, allow_nan=False, indent=2 if pretty else None)
 
 

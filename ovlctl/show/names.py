@@ -10,7 +10,7 @@ In Python a name is a ``str`` as ``os.fsdecode`` makes it: bytes that the locale
 from __future__ import annotations
 
 import os
-from base64 import b64encode
+from binascii import b2a_base64
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ def json_path(key: str, path: str | None) -> dict[str, str | None]:
         return {key: None}
     raw = os.fsencode(path)
     text = _utf8(raw)
-    return {key: text} if text is not None else {key: show_name(path), f"{key}_b64": b64encode(raw).decode()}
+    return (
+        {key: text}
+        if text is not None
+        else {key: show_name(path), f"{key}_b64": b2a_base64(raw, newline=False).decode("ascii")}
+    )
 
 
 def json_paths(key: str, paths: Sequence[str]) -> dict[str, list[str] | list[str | None]]:

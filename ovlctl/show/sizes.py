@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from ovlctl.errors import BadUsage, literal
 from ovlctl.show.names import show_text
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?P<unit>[KMGTPE]?)(?P<iec>(?:iB)?)", re.ASCII | re.IGNORECASE)
@@ -21,6 +24,8 @@ def parse_size(text: str) -> int:
         BadUsage: for anything else, for a decimal unit such as ``kB``, for what is no whole number of bytes, and
             for more than a file can hold.
     """
+    from fractions import Fraction  # 2 ms, which every command would pay
+
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match["iec"] and not match["unit"]):
         raise BadUsage(f"`{literal(show_text(text))}` is not a size", hint=_HINT)
@@ -47,6 +52,8 @@ def format_size(size: int) -> str:
 
     Law: ``parse_size(format_size(n))`` differs from n by at most half a percent; whole multiples are exact.
     """
+    from fractions import Fraction
+
     sign, size = ("-", -size) if size < 0 else ("", size)
     for power, unit in reversed(list(enumerate(_UNITS))):
         # a value that would round up to 1024 belongs to the next unit
@@ -69,6 +76,8 @@ def short_size(size: int) -> str:
 
 def format_ns(nanoseconds: float) -> str:
     """A duration with three significant digits: ``337 us``, ``1.17 ms``, ``12.3 ms``, ``1.20 s``."""
+    from fractions import Fraction
+
     for limit, divisor, unit in ((999.5, 1, "ns"), (999.5e3, 1e3, "us"), (999.5e6, 1e6, "ms")):
         if abs(nanoseconds) < limit:
             return f"{_digits(Fraction(nanoseconds) / int(divisor))} {unit}"
@@ -76,6 +85,8 @@ def format_ns(nanoseconds: float) -> str:
 
 
 def _digits(value: Fraction) -> str:
+    from fractions import Fraction
+
     # three significant digits, none after the point when there is nothing to say there
     if value.denominator == 1:
         return str(value.numerator)
