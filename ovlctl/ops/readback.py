@@ -36,7 +36,10 @@ def weaknesses(stack: Stack, taken: Taken, mount: Mount) -> Iterator[Note]:
     one_fs = len({mounts.mount_at(layer).dev for layer in stack.layers()}) == 1
     for key, told in taken.told.asked():
         effective = getattr(live.options, key.name)
-        if effective not in _satisfying(told, stack=stack, one_fs=one_fs) and key.name != "override_creds":
+        if key.name == "index" and stack.read_only and stack.options.index is None:
+            # Stated because nfs_export implies it, and dropped because without an upper there is nothing to index.
+            continue
+        if effective not in _satisfying(key.name, told, stack=stack, one_fs=one_fs) and key.name != "override_creds":
             value = "off" if effective is None else effective
             yield Note(f"the kernel made {key.name}={value} of {key.name}={told}")
 
@@ -53,22 +56,29 @@ def shared(taken: Taken) -> errors.OvlError | None:
     return None
 
 
-def _satisfying(told: StrEnum, *, stack: Stack, one_fs: bool) -> set[StrEnum | None]:
-    """The effective values that give at least what *told* asks for."""
-    enough: dict[StrEnum, set[StrEnum | None]] = {
-        # `off` means: follow or not as the module says, never create.
-        RedirectDir.OFF: {RedirectDir.FOLLOW, RedirectDir.NOFOLLOW, RedirectDir.OFF},
+def _satisfying(key: str, told: StrEnum, *, stack: Stack, one_fs: bool) -> set[StrEnum | None]:
+    """The effective values of the option *key* that give at least what *told* asks for.
+
+    By key, because values of different options can be equal: ``Xino.ON == Switch.ON``, both being strings.
+    """
+    enough: set[StrEnum | None] = {told}
+    if told is Flag.NO:
+        enough.add(None)
+    elif key == "redirect_dir":
+        if told is RedirectDir.OFF:
+            # It means: follow or not as the module says, never create.
+            enough |= {RedirectDir.FOLLOW, RedirectDir.NOFOLLOW}
+        if stack.read_only and told is not RedirectDir.NOFOLLOW:
+            # Nothing is ever renamed there, and `on` is how the kernel says follow.
+            enough |= {RedirectDir.ON, RedirectDir.FOLLOW}
+    elif key == "xino" and one_fs:
+        # The kernel has nothing to do and shows nothing.
+        enough |= set(Xino)
+    elif told is Xino.AUTO:
+        enough.add(Xino.ON)
+    elif told is Uuid.AUTO:
         # auto is a wish.
-        Uuid.AUTO: {Uuid.AUTO, Uuid.ON, Uuid.NULL},
-        Fsync.AUTO: set(Fsync),
-        # With all layers on one file system the kernel has nothing to do and shows nothing.
-        Xino.OFF: set(Xino) if one_fs else set(),
-        Xino.ON: set(Xino) if one_fs else set(),
-        Xino.AUTO: set(Xino) if one_fs else {Xino.ON},
-        Flag.NO: {Flag.NO, None},
-    }
-    satisfying = {told, *enough.get(told, set())}
-    if stack.read_only and isinstance(told, RedirectDir) and told is not RedirectDir.NOFOLLOW:
-        # Nothing is ever renamed there, and `on` is how the kernel says follow.
-        satisfying |= {RedirectDir.ON, RedirectDir.FOLLOW}
-    return satisfying
+        enough |= {Uuid.ON, Uuid.NULL}
+    elif told is Fsync.AUTO:
+        enough |= set(Fsync)
+    return enough

@@ -41,7 +41,8 @@ def conflicts(options: Options, *, has_upper: bool, trusted_xattrs: bool) -> Ite
             errno=errno.EINVAL,
             hint=f"leave out `--redirect-dir {told.redirect_dir}`: metacopy=on switches it on",
         )
-    if told.nfs_export is Switch.ON:
+    # Without an upper the kernel first drops nfs_export, unless redirect_dir=nofollow, and then sees no conflict.
+    if told.nfs_export is Switch.ON and (has_upper or told.redirect_dir is RedirectDir.NOFOLLOW):
         yield from _nfs_export(told)
     if options.volatile is Flag.YES and options.fsync not in {None, Fsync.VOLATILE}:
         yield errors.VolatileExcludesFsync(
@@ -63,7 +64,7 @@ def weaknesses(options: Options, *, has_upper: bool, trusted_xattrs: bool) -> It
                     )
         return
     dropped = {
-        "index": options.index is Switch.ON and told.nfs_export is not Switch.ON,
+        "index": options.index is Switch.ON,
         "uuid": options.uuid in {Uuid.ON, Uuid.OFF},
         "volatile": options.volatile is Flag.YES,
         "fsync": options.fsync is Fsync.VOLATILE,
