@@ -288,6 +288,8 @@ class _as_os_error:  # noqa: N801 -- reads as a word in a with statement
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            return
         from pyroute2.netlink.exceptions import NetlinkError
 
         if isinstance(error, NetlinkError):
