@@ -18,7 +18,8 @@ demo:
 	@$(RUN) exec "$$venv/bin/python" examples/demo.py
 
 test:
-	@$(DEV) exec "$$venv/bin/python" -m pytest -o cache_dir="$$venv/cache/pytest" $(ARGS)
+	@$(DEV) export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" && \
+	exec "$$venv/bin/python" -m pytest -o cache_dir="$$venv/cache/pytest" $(ARGS)
 
 lint:
 	@$(DEV) cache="$$venv/cache" && bin="$$venv/bin" && status=0; \

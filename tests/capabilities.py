@@ -110,8 +110,9 @@ def overlay() -> Answer:
 @cache
 def file_system(kind: str) -> Answer:
     """Whether a file system of this kind can be made on a loop device (or in memory) and mounted."""
-    if not mounting():
-        return mounting()
+    able = mounting() if kind == "tmpfs" else root()  # loop devices and disk file systems take real root
+    if not able:
+        return able
     directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
     try:
         make_file_system(kind, directory)
