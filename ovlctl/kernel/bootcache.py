@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -81,6 +80,8 @@ class BootCache:
             return {}
 
     def _save(self, answers: dict[str, Answer]) -> None:
+        import tempfile  # loads a dozen modules, and this happens once per boot and question
+
         content = {"schema": _SCHEMA, "valid_for": _valid_for(), "answers": answers}
         directory, name = os.path.split(self._path)
         fd, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory or ".")

@@ -10,8 +10,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -168,6 +166,9 @@ def directory_features(directory: StrPath) -> DirectoryFeatures:
 
 @contextmanager
 def _scratch(directory: str) -> Iterator[str]:
+    import shutil  # these two load a dozen modules that most commands do without
+    import tempfile
+
     path = tempfile.mkdtemp(prefix=".ovlctl-probe-", dir=directory)
     try:
         yield path
