@@ -35,4 +35,4 @@ bench:
 
 clean:
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find ovlctl tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
