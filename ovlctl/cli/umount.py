@@ -11,7 +11,6 @@ from ovlctl.cli.output import emit, emit_json
 from ovlctl.cli.parameters import DryRun, Json, StateDir, Yes
 from ovlctl.ops import unmounting
 from ovlctl.ops.state import locate
-from ovlctl.ops.unmounting import UmountPlan
 from ovlctl.show.names import show_name
 from ovlctl.show.stacks import umount_json, umounted_text
 
@@ -41,15 +40,15 @@ def umount(
         else:
             emit("\n".join(step.text(show_name) for step in plan.describe()))
         return
-    done = unmounting.umount(stack, discard=discard, state_dir=state, agreed=lambda plan: yes or _confirm(plan))
+    done = unmounting.umount(stack, discard=discard, state_dir=state, agreed=lambda doomed: yes or _confirm(doomed))
     if json:
         emit_json("umount", umount_json(done, done=True))
     else:
         emit(umounted_text(done))
 
 
-def _confirm(plan: UmountPlan) -> bool:
+def _confirm(doomed: tuple[str, ...]) -> bool:
     if not sys.stdin.isatty():
         return False
-    lost = ", ".join(show_name(path) for path in plan.doomed)
+    lost = ", ".join(show_name(path) for path in doomed)
     return typer.confirm(f"Remove {lost} with everything in it?", default=False, err=True)

@@ -190,13 +190,12 @@ def from_statmount(fs_type: str | None = None) -> list[Mount]:
     found = []
     for mnt_id in statmount.listmount():
         try:
-            told = statmount.statmount(mnt_id)
+            # A cheap look first: a host with many containers has thousands of mounts, few of them wanted.
+            if fs_type is None or statmount.fs_type(mnt_id) == fs_type:
+                found.append(_from_statmount(statmount.statmount(mnt_id)))
         except OSError as error:
-            if error.errno == errno.ENOENT:
-                continue  # unmounted since it was listed
-            raise
-        if fs_type is None or told.fs_type == fs_type:
-            found.append(_from_statmount(told))
+            if error.errno != errno.ENOENT:  # else: unmounted since it was listed
+                raise
     return found
 
 

@@ -191,6 +191,16 @@ def statmount(mnt_id: int, *, mnt_ns_id: int = 0) -> Statmount:
     return _value(older, split_options(older.raw(1)) if older.fields[2] & STATMOUNT.MNT_OPTS else ())
 
 
+def fs_type(mnt_id: int) -> str:
+    """Only the type of a mount's file system, for a fifth of the cost of :func:`statmount`.
+
+    Raises:
+        KernelLacks, OSError: as for :func:`statmount`.
+    """
+    answer = _ask(mnt_id, STATMOUNT.FS_TYPE | STATMOUNT.FS_SUBTYPE, 0)
+    return answer.text(7) + (f".{answer.text(20)}" if answer.fields[2] & STATMOUNT.FS_SUBTYPE else "")
+
+
 class _Answer:
     """The buffer of statmount(2), taken apart on demand."""
 

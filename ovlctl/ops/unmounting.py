@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def umount(
     *,
     discard: bool = False,
     state_dir: str | State | None = None,
-    agreed: Callable[[UmountPlan], bool] = lambda _plan: True,
+    agreed: Callable[[tuple[str, ...]], bool] = lambda _doomed: True,
     watch: Callable[[Step], None] | None = None,
 ) -> UmountPlan:
     """End a mount; never lazily.
@@ -67,7 +68,7 @@ def umount(
         word: A stack's name, its mount point, or the name of a kept upper.
         discard: Also remove the upper that ovlctl made.
         state_dir: Where ovlctl keeps its records.
-        agreed: Asked before anything is lost; saying no leaves everything as it is.
+        agreed: Asked with the directories that would be lost; saying no leaves everything as it is.
         watch: Called after each step.
 
     Returns:
@@ -81,16 +82,15 @@ def umount(
         NotConfirmed: when *agreed* said no.
     """
     state = state_dir if isinstance(state_dir, State) else locate(state_dir)
-    # Asking comes first and outside the lock: a person may take minutes to answer.
-    first = plan(word, discard=discard, state_dir=state)
-    if first.doomed and not agreed(first):
-        raise errors.NotConfirmed("nothing was changed: {} would have been removed", first.doomed[0])
-    if not state.exists:
-        run(first.steps, watch)
-        return first
-    with state.locked():
+    doomed: tuple[str, ...] = ()
+    if discard:
+        # Asking comes first and outside the lock: a person may take minutes to answer.
+        doomed = plan(word, discard=True, state_dir=state).doomed
+        if doomed and not agreed(doomed):
+            raise errors.NotConfirmed("nothing was changed: {} would have been removed", doomed[0])
+    with state.locked() if state.exists else nullcontext():
         final = plan(word, discard=discard, state_dir=state)
-        if not set(final.doomed) <= set(first.doomed):
+        if not set(final.doomed) <= set(doomed):
             raise errors.NotConfirmed("nothing was changed: {} appeared meanwhile", final.doomed[-1], hint="try again")
         run(final.steps, watch)
     return final
