@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 REPORT_SECONDS = 0.25
 
 
-class Stopped(Exception):  # noqa: N818 - not an error
+class Stopped(Exception):
     """The other process asked for an end, or is gone."""
 
 
@@ -133,7 +133,7 @@ def _serve(order: protocol.Order, parent: Parent) -> bool:
             with closing(sampler.round(WARMUP)) as samples:
                 for _ in samples:
                     parent.check()
-            parent.tell(_facts(found, sampler, meter))
+            parent.tell(_facts(found, sampler, meter, schedule.plan.directory))
             _measure(schedule.rounds, sum(2 * cell.per_round for cell in schedule.cells), sampler, parent)
         if schedule.plan.identity:
             with closing(identity.measure(order.scratch)) as cases:
@@ -163,11 +163,14 @@ def _measure(rounds: int, tasks_a_round: int, sampler: Sampler, parent: Parent) 
                 parent.check()
 
 
-def _facts(found: tuple[Ground, ...], sampler: Sampler, meter: Meter) -> protocol.Facts:
+def _facts(found: tuple[Ground, ...], sampler: Sampler, meter: Meter, directory: str) -> protocol.Facts:
     stages = sampler.stages
     return protocol.Facts(
         storage={
-            ground.key: environment.storage(ground.mount, ground.root, image=ground.image) for ground in found
+            ground.key: environment.storage(
+                ground.mount, ground.root, shown=ground.key if ground.image else directory, image=ground.image
+            )
+            for ground in found
         },
         options=tuple(stage.shown(mounted.effective) for mounted in stages),
         xattr_prefix=stages[0].xattr_prefix,

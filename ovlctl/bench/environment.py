@@ -42,12 +42,13 @@ def environment(
     )
 
 
-def storage(mount: Mount, directory: str, *, image: bool) -> Storage:
+def storage(mount: Mount, directory: str, *, shown: str, image: bool) -> Storage:
     """What *directory*, which lies on *mount*, is stored on.
 
     Args:
         mount: From the mount table.
         directory: Where the layers are.
+        shown: The path to tell: *directory* itself is gone after the run.
         image: Whether it is a loop image (or tmpfs) made for the run.
     """
     found = os.statvfs(directory)
@@ -59,7 +60,7 @@ def storage(mount: Mount, directory: str, *, image: bool) -> Storage:
         scheduler = scheduler[scheduler.index("[") + 1 : scheduler.index("]")]
     return Storage(
         fs=mount.fs_type,
-        path=directory,
+        path=shown,
         mount_options=mount.options,
         device=mount.source,
         rotational=None if rotational is None else rotational == "1",

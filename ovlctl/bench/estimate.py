@@ -9,13 +9,13 @@ from time import perf_counter_ns
 from ovlctl.bench.plan import MIB, OWN, Plan, PlannedCell, Schedule, cell_keys, variants
 from ovlctl.errors import NotEnoughSpace, RunTooLong
 
-CELL_SECONDS = 2.6
+CELL_SECONDS = 3.0
 """Time that a cell may take when nobody said how many samples: the default run has five cells and 30 s."""
 
 MOST_SAMPLES = 40
 FEWEST_SAMPLES = ((MIB, 30), (16 * MIB, 10))
 """Up to a size, the fewest samples; above the last, FEWEST_LARGE, below which a median has no 95 % interval."""
-FEWEST_LARGE = 6
+FEWEST_LARGE = 8
 MOST_ROUNDS = 12
 IMAGE_OVERHEAD = {"ext4": 64 * MIB, "xfs": 320 * MIB, "btrfs": 256 * MIB, "tmpfs": MIB}
 """What an empty file system of a type takes: mkfs.xfs refuses less than 300 MiB, mkfs.btrfs less than 109 MiB."""
@@ -98,9 +98,7 @@ def schedule(plan: Plan, speed: Speed) -> Schedule:
     ways = variants(plan)
     counts = [(index, key, samples_for(plan, key.size, speed)) for index, key in cell_keys(plan, ways)]
     rounds = max(1, min((MOST_ROUNDS, *(count for _, _, count in counts))))
-    cells = tuple(
-        PlannedCell(key=key, variant=index, per_round=-(-count // rounds)) for index, key, count in counts
-    )
+    cells = tuple(PlannedCell(key=key, variant=index, per_round=-(-count // rounds)) for index, key, count in counts)
     return Schedule(plan=plan, variants=ways, cells=cells, rounds=rounds)
 
 
@@ -114,7 +112,8 @@ def needs(made: Schedule, speed: Speed) -> Needs:
         key = cell.key
         seconds += (cell.per_round * made.rounds + 1) * sample_seconds(key.size, speed)
         bytes_a_file = max(key.size, 4096) + 4096 * (key.depth + 1)
-        layers[key.fs] += cell.per_round * bytes_a_file
+        # Uppers and bare copies of a whole round lie there together.
+        layers[key.fs] += (2 if made.plan.baseline else 1) * cell.per_round * bytes_a_file
         files = (key.fs, key.op, key.size, key.cache)
         if files not in built:  # the lowers serve every variant
             built.add(files)

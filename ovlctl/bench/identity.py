@@ -34,8 +34,8 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Such as ``two file systems, xino=auto, hard link, index=on``."""
-        parts = ["two file systems" if self.two_file_systems else "same file system"]
+        """Such as ``two fs, xino=auto, hard link, index=on``."""
+        parts = ["two fs" if self.two_file_systems else "same fs"]
         if self.two_file_systems:
             parts.append(f"xino={self.xino}")
         if self.linked:
@@ -110,8 +110,16 @@ def _follow(case: Case, lower: str, base: str) -> IdentityCase:
         device_same_as_lower=before.st_dev == there.st_dev,
         number_constant=before.st_ino == after.st_ino == remounted.st_ino,
         hardlink_kept=kept,
-        note="; ".join(mounted.weaker) or None,
+        note=_dropped(case, effective),
     )
+
+
+def _dropped(case: Case, effective: Options) -> str | None:
+    found = {"xino": (case.xino, effective.xino or Xino.OFF), "index": (case.index, effective.index or Switch.OFF)}
+    if not case.two_file_systems:
+        del found["xino"]
+    lost = [f"{name}={got}" for name, (asked, got) in found.items() if asked != got]
+    return f"the kernel made it {' and '.join(lost)} here" if lost else None
 
 
 def _is_same_file(path: str, link: str) -> bool:
@@ -122,6 +130,4 @@ def _is_same_file(path: str, link: str) -> bool:
 
 
 def _facts(found: os.stat_result) -> FileStat:
-    return FileStat(
-        st_ino=found.st_ino, st_dev=found.st_dev, st_nlink=found.st_nlink, st_blocks=found.st_blocks
-    )
+    return FileStat(st_ino=found.st_ino, st_dev=found.st_dev, st_nlink=found.st_nlink, st_blocks=found.st_blocks)

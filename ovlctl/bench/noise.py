@@ -80,9 +80,7 @@ def clock_overhead_ns() -> int:
 def governor(cpu: int) -> str | None:
     """The frequency governor of *cpu*; None where the machine has none, as in most VMs."""
     try:
-        return (
-            Path(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor").read_text(encoding="ascii").strip()
-        )
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor").read_text(encoding="ascii").strip()
     except OSError:
         return None
 

@@ -47,6 +47,25 @@ class Sweep:
         return cls(option=key.name, values=tuple(dict.fromkeys(found)))
 
 
+def parse_operations(text: str) -> tuple[Operation, ...]:
+    """Operations from a comma-separated list; ``all`` is every one.
+
+    Raises:
+        BadUsage: There is no such operation; the hint lists them.
+    """
+    if text == "all":
+        return tuple(Operation)
+    found = []
+    for name in text.split(","):
+        try:
+            found.append(Operation(name.strip()))
+        except ValueError as error:
+            raise BadUsage(
+                f"there is no operation `{literal(name)}`", hint=f"choose from {', '.join(Operation)}, or all"
+            ) from error
+    return tuple(dict.fromkeys(found))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to measure.
@@ -67,6 +86,7 @@ class Plan:
         seed: Of the shuffling and the content.
         max_time_s: A run that is estimated to take longer is refused.
         identity: Whether to follow inode numbers and hard links too.
+        baseline: Whether to copy and touch each file without an overlay too.
     """
 
     directory: str
@@ -84,6 +104,7 @@ class Plan:
     seed: int = 1
     max_time_s: int = 600
     identity: bool = True
+    baseline: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, so that every plan that exists can be tried."""
@@ -163,9 +184,7 @@ def cell_keys(plan: Plan, ways: Sequence[Variant]) -> tuple[tuple[int, CellKey],
     return tuple(
         (
             index,
-            CellKey(
-                op=op, size=size, fs=way.fs, sweep=way.sweep, layers=plan.layers, depth=plan.depth, cache=cache
-            ),
+            CellKey(op=op, size=size, fs=way.fs, sweep=way.sweep, layers=plan.layers, depth=plan.depth, cache=cache),
         )
         for index, way in enumerate(ways)
         for op in plan.operations
@@ -178,14 +197,14 @@ def cell_keys(plan: Plan, ways: Sequence[Variant]) -> tuple[tuple[int, CellKey],
 def tasks_of_round(schedule: Schedule, number: int) -> tuple[Task, ...]:
     """The shuffled tasks of round *number*; the warm-up is round -1 and has one file a cell.
 
-    Law: every cell has ``per_round`` overlay tasks and as many bare ones, whatever the seed; the same seed and
+    Law: every cell has ``per_round`` overlay tasks and (with a baseline) as many bare ones, whatever the seed; the same seed and
     number give the same order.
     """
     tasks = [
         Task(cell=index, slot=slot, bare=bare)
         for index, cell in enumerate(schedule.cells)
         for slot in range(1 if number < 0 else cell.per_round)
-        for bare in (False, True)
+        for bare in ((False, True) if schedule.plan.baseline else (False,))
     ]
     random.Random(f"{schedule.plan.seed} {number}").shuffle(tasks)
     return tuple(tasks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from resource import RUSAGE_THREAD, getrusage
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 from ovlctl.bench import stage, verify
 from ovlctl.bench.actions import name_after, payload, perform
 from ovlctl.bench.baseline import copy_plain
-from ovlctl.bench.layers import relative_path, set_cache
+from ovlctl.bench.layers import relative_path, set_cache, sync
 from ovlctl.bench.plan import tasks_of_round
 from ovlctl.bench.values import BareSample, Cache, DataPath, FileStat, Operation, Sample
+from ovlctl.bench.workspace import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from ovlctl.bench.accounting import Meter
     from ovlctl.bench.plan import PlannedCell, Schedule, Task
     from ovlctl.bench.stage import Stage
 
 WARMUP = -1
+BARE = "bare"
 
 
 class Sampler:
@@ -58,6 +60,8 @@ class Sampler:
             OSError: A system call failed, such as ENOSPC.
         """
         with ExitStack() as stack:
+            for root in self._roots.values():
+                stack.enter_context(_bare_directory(root))
             variants = range(len(self._schedule.variants))
             stages = self._stages = tuple(stack.enter_context(self._fresh(index)) for index in variants)
             for position, task in enumerate(tasks_of_round(self._schedule, number)):
@@ -86,6 +90,7 @@ class Sampler:
         data = payload(key.size)
         switches = getrusage(RUSAGE_THREAD).ru_nivcsw
         meter.start()
+        _rehearse(merged)
         timing = perform(key.op, merged, data, meter.stop)
         usage = meter.result(timing.first_ns)
         switches = getrusage(RUSAGE_THREAD).ru_nivcsw - switches
@@ -125,20 +130,16 @@ class Sampler:
     def _bare(self, cell: PlannedCell, task: Task, number: int, position: int) -> BareSample:
         key = cell.key
         source = os.path.join(self._lowers[key.fs][-1], relative_path(key, task.slot))
-        directory = os.path.join(self._roots[key.fs], "bare")
-        os.makedirs(directory, exist_ok=True)
-        target = os.path.join(directory, "file")
+        directory = os.path.join(self._roots[key.fs], BARE)
+        target = os.path.join(directory, str(position))
         set_cache(source, key.cache)
         copied = copy_plain(source, target)
-        try:
-            if key.cache is Cache.COLD:
-                set_cache(target, Cache.COLD)
-            os.stat(target)
-            timing = perform(key.op, target, payload(key.size), _nothing)
-        finally:
-            for name in os.listdir(directory):
-                os.unlink(os.path.join(directory, name))
-            _settle(directory)
+        if key.cache is Cache.COLD:
+            set_cache(target, Cache.COLD)
+        os.stat(target)
+        _rehearse(target)
+        timing = perform(key.op, target, payload(key.size), _nothing)
+        _settle(directory)
         return BareSample(
             round=number,
             position=position,
@@ -146,6 +147,26 @@ class Sampler:
             copy_sync_ns=copied.copy_sync_ns,
             bare_ns=timing.first_ns,
         )
+
+
+@contextmanager
+def _bare_directory(root: str) -> Iterator[None]:
+    # Removed with all files at the end of the round only: freeing their blocks between samples would make the
+    # journal (and with `discard` the device) work into the next sample's time. Written out before the next round.
+    path = os.path.join(root, BARE)
+    os.mkdir(path, 0o755)
+    try:
+        yield
+    finally:
+        remove_tree(path)
+        sync(root)
+
+
+def _rehearse(path: str) -> None:
+    # The accounting has pushed the kernel's and the interpreter's way to a file out of the CPU's caches. Walk it
+    # once more, without opening the file for writing, as a program that works on files would just have done.
+    os.stat(path)
+    os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def _nothing() -> None:
@@ -169,6 +190,4 @@ def _settle(path: str) -> None:
 
 
 def _file_stat(found: os.stat_result) -> FileStat:
-    return FileStat(
-        st_ino=found.st_ino, st_dev=found.st_dev, st_nlink=found.st_nlink, st_blocks=found.st_blocks
-    )
+    return FileStat(st_ino=found.st_ino, st_dev=found.st_dev, st_nlink=found.st_nlink, st_blocks=found.st_blocks)

@@ -38,9 +38,7 @@ def summarize(times_ns: Sequence[int]) -> Summary:
     )
 
 
-def cell(
-    key: CellKey, options: Settings, source: str, samples: Sequence[Sample], bare: Sequence[BareSample]
-) -> Cell:
+def cell(key: CellKey, options: Settings, source: str, samples: Sequence[Sample], bare: Sequence[BareSample]) -> Cell:
     """One cell from its samples, in time order.
 
     Args:
@@ -124,6 +122,7 @@ def _accounting(samples: Sequence[Sample], source: str) -> Accounting:
     ]
     return Accounting(
         cpu_ns=_median(sample.cpu_ns for sample in samples),
+        off_cpu_ns=_median(sample.first_ns - sample.cpu_ns for sample in samples if sample.cpu_ns is not None),
         blkio_ns=_median(sample.blkio_ns for sample in samples),
         rest_ns=_median(rest),
         read_bytes=_median(sample.read_bytes for sample in samples),

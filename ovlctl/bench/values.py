@@ -198,10 +198,12 @@ class BareSample:
 class Accounting:
     """Where the median sample's time went; each number is a median of its own, None where no source tells.
 
-    ``rest_ns`` is what is neither CPU nor waiting for block I/O: locks, the journal, the device's own work.
+    ``off_cpu_ns`` is all that is not CPU time; where the kernel counts delays it falls into ``blkio_ns``, waiting for
+    block I/O that the thread started itself, and ``rest_ns``: the journal, locks, a CPU that was busy.
     """
 
     cpu_ns: int | None
+    off_cpu_ns: int | None
     blkio_ns: int | None
     rest_ns: int | None
     read_bytes: int | None

@@ -35,9 +35,7 @@ def _same_inode(single: Sequence[IdentityCase], linked: Sequence[IdentityCase]) 
     reasons = [
         f"the number was the lower's in {_count(number, single)}"
         + (f" (not with {_names(single, number)})" if len(number) < len(single) else ""),
-        "st_dev never was the lower's"
-        if not device
-        else f"st_dev was the lower's in {_count(device, single)}",
+        "st_dev never was the lower's" if not device else f"st_dev was the lower's in {_count(device, single)}",
         "the number stayed the same after the first write and after a remount"
         if not ended
         else f"the number changed with the write or the remount in {_count(ended, single)}",

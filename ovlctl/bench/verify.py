@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-def check(
-    op: Operation, *, upper: str, lower: str, prefix: str, metacopy: bool, has_origin: bool
-) -> DataPath | None:
+def check(op: Operation, *, upper: str, lower: str, prefix: str, metacopy: bool, has_origin: bool) -> DataPath | None:
     """Check that *op* did to *upper* what overlayfs promises, and say what happened to the data.
 
     The upper must hold a new inode (or the whiteout) that was not there before; an object with data must have the

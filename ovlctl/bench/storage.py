@@ -1,0 +1,99 @@
+"""Result files: read back for comparing, and written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import tempfile
+from contextlib import suppress
+
+from ovlctl.bench.codec import decode
+from ovlctl.bench.values import Result
+from ovlctl.errors import AccessDenied, BadUsage, OutputFailed, PathMissing, ResultUnreadable, literal, strerror
+
+SCHEMA = "ovlctl.bench-copyup/1"
+
+
+def load(path: str) -> Result:
+    """Read the result that ``bench-copyup --json`` wrote.
+
+    Raises:
+        PathMissing: *path* is not there.
+        AccessDenied: It cannot be read.
+        ResultUnreadable: It holds something else; the message says where it stops making sense.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = json.loads(file.read())
+    except FileNotFoundError as error:
+        raise PathMissing("there is no file {}", path, errno=error.errno) from error
+    except OSError as error:
+        raise AccessDenied(f"cannot read {{}}: {strerror(error)}", path, errno=error.errno) from error
+    except (ValueError, RecursionError) as error:
+        raise ResultUnreadable("{} is not JSON", path, hint="give a file that `bench-copyup --json` wrote") from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        schema = found.get("schema") if isinstance(found, dict) else None
+        raise ResultUnreadable(
+            f"{{}} has the schema {literal(repr(schema))}, not `{SCHEMA}`",
+            path,
+            hint="give a file that `bench-copyup --json` wrote",
+        )
+    try:
+        return decode(Result, found.get("data"))
+    except ValueError as error:
+        raise ResultUnreadable(f"{{}} is damaged: {literal(str(error))}", path) from error
+
+
+def check_writable(path: str) -> None:
+    """See to it, before a long run, that :func:`write` will be able to write *path*.
+
+    Raises:
+        BadUsage: *path* is something else than a file.
+        PathMissing: Its directory is not there.
+        AccessDenied: Its directory may not be written.
+    """
+    directory = os.path.dirname(path) or "."
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise BadUsage("{} is not a file", path, hint="give the name of a file; an old result is replaced")
+    if not os.path.isdir(directory):
+        raise PathMissing("there is no directory {}", directory, errno=errno.ENOENT)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise AccessDenied("no files may be made in {}", directory, errno=errno.EACCES)
+
+
+def write(path: str, text: str) -> None:
+    """Make *text* the content of *path*: whoever looks sees the old file or the whole new one.
+
+    A symbolic link is followed to the file it names.
+
+    Raises:
+        OutputFailed: It could not be written; the old file is as it was.
+    """
+    path = os.path.realpath(path)
+    try:
+        fd, temporary = tempfile.mkstemp(prefix=".ovlctl-", dir=os.path.dirname(path))
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+                file.flush()
+                os.fchmod(fd, 0o666 & ~_umask())
+                os.fsync(fd)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise OutputFailed(f"cannot write {{}}: {strerror(error)}", path, errno=error.errno) from error
+
+
+def _umask() -> int:
+    # umask(2) only tells by changing; /proc does not change anything under other threads' feet.
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o077

@@ -1,0 +1,262 @@
+"""A result of the benchmark as text of at most 80 columns, as JSON types and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ovlctl.bench.codec import encode
+from ovlctl.bench.values import BareSample, Cell, Operation, Sample
+from ovlctl.show.names import json_path, show_name
+from ovlctl.show.sizes import format_ns, format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ovlctl.bench.values import Result, Summary
+
+WIDTH = 79
+
+_TITLES = {
+    Operation.WRITE: "write: open for writing, then write 4 KiB over its start",
+    Operation.TRUNCATE: "truncate: open with O_TRUNC, then write 4 KiB",
+    Operation.APPEND: "append: open with O_APPEND, then write 4 KiB behind its end",
+    Operation.MMAP: "mmap: open for writing, map shared, store one byte",
+    Operation.CHMOD: "chmod",
+    Operation.CHOWN: "chown, to the owner it has",
+    Operation.SETXATTR: "setxattr, of a user attribute",
+    Operation.UTIME: "utime: set both time stamps",
+    Operation.LINK: "link: give it a second name",
+    Operation.RENAME: "rename, in its directory",
+    Operation.UNLINK: "unlink",
+}
+
+
+def result_text(result: Result) -> str:
+    """The whole report: one block per operation and way of mounting, the fit, identity, noise, warnings."""
+    blocks = [_heading(result)]
+    for cells in groups(result.cells):
+        blocks.append("\n".join(_group_lines(result, cells)))
+    if result.identity:
+        blocks.append("\n".join(_identity_lines(result)))
+    blocks.append("\n".join(_noise_lines(result)))
+    return "\n\n".join(blocks)
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    """``data`` of the JSON envelope."""
+    data: dict[str, Any] = encode(result)
+    for stored in data["environment"]["storage"]:
+        stored.update(json_path("path", stored["path"]))
+        stored["device"] = show_name(stored["device"])
+        stored["mount_options"] = [show_name(option) for option in stored["mount_options"]]
+    return data
+
+
+def result_csv(result: Result) -> str:
+    """Every sample as one line: what cell it belongs to, whether it is of the overlay or bare, and its times."""
+    out = io.StringIO()
+    cell_columns = ["op", "size", "fs", "options", "layers", "depth", "cache"]
+    times = [field.name for field in fields(Sample) if field.name not in {"before", "after"}]
+    times += [field.name for field in fields(BareSample) if field.name not in times]
+    writer = csv.DictWriter(out, [*cell_columns, "kind", *times], restval="", lineterminator="\n")
+    writer.writeheader()
+    for cell in result.cells:
+        common = {name: getattr(cell, name) for name in cell_columns} | {"options": str(cell.options)}
+        for kind, samples in (("overlay", cell.samples_raw), ("bare", cell.bare_raw)):
+            for sample in samples:
+                row = {name: getattr(sample, name) for name in times if hasattr(sample, name)}
+                writer.writerow({**common, "kind": kind, **row})
+    return out.getvalue()
+
+
+def groups(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells that differ in size only, together."""
+    found: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.op, cell.fs, cell.sweep, cell.cache, cell.layers, cell.depth), []).append(cell)
+    return [sorted(members, key=lambda cell: cell.size) for members in found.values()]
+
+
+def group_title(cell: Cell) -> str:
+    """What a group is, such as ``write on ext4, metacopy=on, cold cache``."""
+    parts = [f"{cell.op} on {show_name(cell.fs)}"]
+    if cell.sweep.pairs:
+        parts.append(str(cell.sweep))
+    parts.append(f"{cell.cache} cache")
+    if cell.layers > 1 or cell.depth:
+        parts.append(f"{cell.layers} lowers")
+        parts.append(f"depth {cell.depth}")
+    return ", ".join(parts)
+
+
+def environment_line(result: Result) -> str:
+    """The machine in one line."""
+    environment = result.environment
+    where = "; ".join(
+        f"{show_name(stored.fs)} {'image' if stored.image else show_name(stored.device)}"
+        for stored in environment.storage
+    )
+    how = "root" if environment.privilege == "root" else "user namespace with userxattr"
+    return f"Linux {show_name(environment.kernel)}, {environment.cpus} CPUs, {where}, {how}, seed {result.method.seed}"
+
+
+def table(rows: Sequence[Sequence[str]], *, left: int = 1, gap: str = " ") -> list[str]:
+    """Lines of *rows* in columns; the first *left* columns flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        gap.join(
+            text.ljust(width) if at < left else text.rjust(width)
+            for at, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def wrap(text: str, indent: str = "  ") -> list[str]:
+    """*text* in lines of at most 79 columns, all but the first indented."""
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def _heading(result: Result) -> str:
+    lines = wrap(f"copy-up: {environment_line(result)}")
+    places = [show_name(stored.path) for stored in result.environment.storage if not stored.image]
+    lines += [f"  on {path}" for path in dict.fromkeys(places)]
+    if result.partial:
+        why = f" by {result.interrupted}" if result.interrupted else ""
+        lines.append(f"PARTIAL: ended{why} before everything was measured")
+    return "\n".join(lines)
+
+
+def _group_lines(result: Result, cells: Sequence[Cell]) -> Iterator[str]:
+    first = cells[0]
+    noisy = " [noisy]" if result.noise.noisy else ""
+    yield from wrap(f"{_TITLES[first.op]}{noisy}")
+    yield f"  {group_title(first)}"
+    rows = [("size", "n", "first p50", "95 % CI", "p95", "max", "later", "bare", "ratio", "MiB/s")]
+    for cell in cells:
+        rows.append(
+            (
+                format_size(cell.size),
+                f"{cell.samples}{'~' if cell.noisy else ''}",
+                format_ns(cell.first_ns.p50),
+                _interval(cell.first_ns.p50_ci),
+                format_ns(cell.first_ns.p95),
+                format_ns(cell.first_ns.max),
+                _p50(cell.second_ns),
+                _p50(cell.bare_ns),
+                _number(cell.ratio),
+                _number(cell.mib_per_s),
+            )
+        )
+    yield from table(rows)
+    yield ""
+    yield from table(_parts(cells))
+    for fit in result.fit:
+        if (fit.op, fit.fs, fit.sweep, fit.cache) == (first.op, first.fs, first.sweep, first.cache):
+            yield f"fit: {format_ns(fit.fixed_ns)} and {format_ns(fit.ns_per_mib)} per MiB"
+    if any(cell.noisy for cell in cells):
+        yield "~ the samples of this size scatter by more than 25 %"
+
+
+def _parts(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
+    """Where the time of the first touch goes, and what stands beside it."""
+    rows = [("size", "open", "CPU", "block I/O", "rest", "1st stat", "fsync", "plain copy", "with fsync", "data")]
+    for cell in cells:
+        used, whole = cell.accounting, cell.first_ns.p50
+        if used.blkio_ns is None:
+            # Not told apart: everything off the CPU stands under "rest".
+            blkio, rest = "?", _share(used.off_cpu_ns, whole)
+        else:
+            blkio, rest = _share(used.blkio_ns, whole), _share(used.rest_ns, whole)
+        rows.append(
+            (
+                format_size(cell.size),
+                _share(cell.open_ns.p50 if cell.open_ns else None, whole),
+                _share(used.cpu_ns, whole),
+                blkio,
+                rest,
+                format_ns(cell.lookup_ns.p50),
+                _p50(cell.fsync_ns),
+                _p50(cell.copy_ns),
+                _p50(cell.copy_sync_ns),
+                "/".join(cell.data_path).replace("metadata only", "metadata"),
+            )
+        )
+    return rows
+
+
+def _identity_lines(result: Result) -> Iterator[str]:
+    yield "identity: what a first write does to a file"
+    rows = [
+        ("", "st_ino is", "stays the", "st_dev is", "hard link"),
+        ("", "the lower's", "same", "the lower's", "kept"),
+    ]
+    for case in result.identity:
+        rows.append(
+            (
+                case.case + (" *" if case.note else ""),
+                _yes(case.number_same_as_lower),
+                _yes(case.number_constant),
+                _yes(case.device_same_as_lower),
+                _yes(case.hardlink_kept),
+            )
+        )
+    yield from table(rows, left=5, gap="  ")
+    for note in dict.fromkeys(case.note for case in result.identity if case.note):
+        yield f"* {note}" if note.count("here") else note
+    for verdict in result.verdicts:
+        yield from wrap(f'"{verdict.claim}": {verdict.verdict}: {verdict.reason}.')
+
+
+def _noise_lines(result: Result) -> Iterator[str]:
+    noise = result.noise
+    floor = "unknown" if noise.aa_floor is None else f"{100 * noise.aa_floor:.1f} %"
+    worst = "" if noise.aa_worst is None else f" (at worst {100 * noise.aa_worst:.0f} %)"
+    yield from wrap(
+        f"noise floor: {floor}{worst} between two halves of the same samples; CPU pressure "
+        f"{_percent(noise.cpu_pressure_percent)}, steal {_percent(noise.steal_percent)}, "
+        f"{100 * noise.involuntary_share:.0f} % of samples interrupted; clock {noise.clock_overhead_ns} ns"
+    )
+    for warning in noise.warnings:
+        yield from wrap(f"noisy: {warning}")
+    if any(cell.accounting.blkio_ns is None for cell in result.cells):
+        yield from wrap(
+            "waiting for block I/O is not told apart from other waiting: `sysctl kernel.task_delayacct=1` "
+            "before the run, as root, does"
+        )
+
+
+def _p50(summary: Summary | None) -> str:
+    return "-" if summary is None else format_ns(summary.p50)
+
+
+def _interval(interval: tuple[int, int] | None) -> str:
+    if interval is None:
+        return "-"
+    low, high = interval
+    number, unit = format_ns(high).split()
+    factor = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[unit]
+    decimals = len(number.partition(".")[2])
+    return f"{low / factor:.{decimals}f}..{number} {unit}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"  # noqa: PLR2004 - three digits are enough
+
+
+def _share(part: int | None, whole: int) -> str:
+    return "?" if part is None or not whole else f"{min(100, round(100 * part / whole))}%"
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f} %"
+
+
+def _yes(value: bool | None) -> str:  # noqa: FBT001 - the value shown
+    return {None: "-", True: "yes", False: "no"}[value]
