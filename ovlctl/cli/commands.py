@@ -17,6 +17,7 @@ class Row:
         name: As typed on the command line.
         help: The first line of the function's docstring, without its full stop.
         panel: The heading it stands under in ``ovlctl --help``.
+        optional_size: Options whose value, a size, may be left out; Typer knows no such thing.
         json_file: Whether ``--json`` takes a file name (``-`` is standard output) instead of being a switch.
     """
 
@@ -24,6 +25,7 @@ class Row:
     help: str
     panel: str
     json_file: bool = False
+    optional_size: frozenset[str] = frozenset()
 
     @property
     def function(self) -> str:
@@ -40,7 +42,12 @@ _MOUNTS = "Mounts"
 _MEASURE = "Measuring"
 
 ROWS = (
-    Row(name="mount", panel=_MOUNTS, help="Mount a stack of directories"),
+    Row(
+        name="mount",
+        panel=_MOUNTS,
+        help="Mount a stack of directories",
+        optional_size=frozenset({"--tmpfs-upper"}),
+    ),
     Row(name="umount", panel=_MOUNTS, help="Unmount a stack, saying who holds it when that fails"),
     Row(name="ls", panel=_MOUNTS, help="List every overlay mount, whoever made it"),
     Row(name="show", panel=_MOUNTS, help="Describe one stack in full"),

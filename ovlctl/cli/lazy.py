@@ -21,9 +21,14 @@ from ovlctl.errors import BadUsage, literal
 from ovlctl.show.names import show_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typer._click import Command, Context, HelpFormatter
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+# What is taken for the value of an option that may stand alone; a directory of that name is written ./4M.
+_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?[A-Za-z]{0,3}")
 
 # Where the part of a docstring begins that is for readers of the source.
 _FOR_PROGRAMMERS = re.compile(r"\n\s*(?:Args|Returns|Raises|Attributes|Law):.*", re.DOTALL)
@@ -49,7 +54,7 @@ class LazyGroup(TyperGroup):
         """
         found = row(args[0])
         if found is not None:
-            return found.name, load(found), args[1:]
+            return found.name, load(found), list(_with_values(args[1:], found.optional_size))
         if ctx.resilient_parsing:  # completion: never an error
             return None, None, args[1:]
         near = get_close_matches(args[0], self.list_commands(ctx))
@@ -75,6 +80,16 @@ def load(row: Row) -> Command:
     text = _FOR_PROGRAMMERS.sub("", inspect.getdoc(function) or "")
     app.command(row.name, help=text, context_settings=_settings())(function)
     return typer.main.get_command(app)
+
+
+def _with_values(args: list[str], optional_size: frozenset[str]) -> Iterator[str]:
+    """*args* in which each option of *optional_size* that no size follows has the empty value."""
+    for at, word in enumerate(args):
+        if word == "--":
+            yield from args[at:]
+            return
+        alone = word in optional_size and not (args[at + 1 :] and _SIZE.fullmatch(args[at + 1]))
+        yield f"{word}=" if alone else word
 
 
 def group() -> Command:

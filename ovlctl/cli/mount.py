@@ -19,6 +19,10 @@ from ovlctl.show.names import show_name
 from ovlctl.show.stacks import mounted_text, overlay_json, plan_json
 
 
+def _in_memory(text: str) -> TmpfsUpper:
+    return TmpfsUpper(size(text) if text else None)
+
+
 def mount(
     *,
     target: Annotated[
@@ -41,11 +45,8 @@ def mount(
         str | None, typer.Option(metavar="DIR", help="overlayfs's scratch directory beside the upper.")
     ] = None,
     tmpfs_upper: Annotated[
-        bool, typer.Option("--tmpfs-upper", help="Make the upper in memory (see --tmpfs-size).")
-    ] = False,
-    tmpfs_size: Annotated[
-        int | None,
-        typer.Option(metavar="SIZE", help="Size of that memory, such as 512M; implies --tmpfs-upper.", parser=size),
+        TmpfsUpper | None,
+        typer.Option(metavar="[SIZE]", help="Make the upper in memory, of SIZE such as 512M.", parser=_in_memory),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", "-r", help="Mount without an upper.")] = False,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="How to call the stack.")] = None,
@@ -99,9 +100,8 @@ def mount(
         default_permissions=_flag(default_permissions),
         override_creds=_flag(override_creds),
     )
-    in_memory = tmpfs_upper or tmpfs_size is not None
-    _one_upper(given=upper is not None or work is not None, in_memory=in_memory, none=read_only)
-    allocate = None if read_only else TmpfsUpper(tmpfs_size) if in_memory else KeptUpper()
+    _one_upper(given=upper is not None or work is not None, in_memory=tmpfs_upper is not None, none=read_only)
+    allocate = None if read_only else tmpfs_upper or KeptUpper()
     stack = Stack(lower or (), data_only=data_only or (), upper=upper, work=work, options=options)
     state = locate(state_dir)
     if dry_run:
@@ -126,7 +126,7 @@ def mount(
         say(f"end it with `ovlctl umount {mounted.name}`")
 
 
-def _flag(value: bool | None, /) -> Flag | None:
+def _flag(value: bool | None) -> Flag | None:  # noqa: FBT001 -- three states, read from an option of Typer's
     return None if value is None else Flag.YES if value else Flag.NO
 
 

@@ -28,6 +28,9 @@ def explained(mount: Mount) -> errors.MountBusy:
     more = len(found.processes) - _NAMED
     if more > 0:
         parts.append(f"{more} more")
+    for below in found.submounts[:_NAMED]:
+        parts.append("the mount {} below it")
+        paths.append(below)
     parts += [f"mount namespace {literal(str(each.namespace))} (pid {each.pids[0]})" for each in found.namespaces]
     who = "; ".join(parts) or "nobody that /proc shows"
     unreadable = f" ({found.unreadable} processes could not be looked at)" if found.unreadable else ""

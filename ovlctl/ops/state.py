@@ -92,7 +92,8 @@ class State:
 
     def _directories(self) -> tuple[str, ...]:
         stacks = (os.path.join(tree, "stacks") for tree in (self.run, self.keep))
-        return (self.run, self.keep, self.records, *stacks)
+        # Without a runtime directory `run` lies inside `keep`.
+        return (self.keep, self.run, self.records, *stacks)
 
 
 def locate(override: str | None = None) -> State:

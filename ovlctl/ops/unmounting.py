@@ -87,7 +87,9 @@ def umount(
         # Asking comes first and outside the lock: a person may take minutes to answer.
         doomed = plan(word, discard=True, state_dir=state).doomed
         if doomed and not agreed(doomed):
-            raise errors.NotConfirmed("nothing was changed: {} would have been removed", doomed[0])
+            raise errors.NotConfirmed(
+                "nothing was changed: {} and what it holds would have been removed", doomed[0], hint="give `--yes`"
+            )
     with state.locked() if state.exists else nullcontext():
         final = plan(word, discard=discard, state_dir=state)
         if not set(final.doomed) <= set(doomed):

@@ -20,6 +20,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.mount import MAX_DATA
 from ovlctl.overlay.options import Flag
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ovlctl.overlay.stack import Stack
 
 #: mount(2) copies one page of data and silently drops the rest; the last byte is its NUL.
-MOUNT_DATA_MAX = 4095
+MOUNT_DATA_MAX = MAX_DATA
 #: fsconfig(2) takes strings of 255 bytes, longer ones are EINVAL without a message.
 FSCONFIG_STRING_MAX = 255
 
