@@ -18,9 +18,9 @@ from ovlctl.version import __version__
 
 if TYPE_CHECKING:
     from ovlctl.errors import ExitStatus, OvlError
+    from ovlctl.ops.api import Api
     from ovlctl.ops.discover import Overlay, Standing, overlays
     from ovlctl.ops.keeping import KeptUpper, TmpfsUpper
-    from ovlctl.ops.ladder import Api
     from ovlctl.ops.mounting import Mounted, mount
     from ovlctl.ops.unmounting import umount
     from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
@@ -52,7 +52,7 @@ __all__ = [
 
 # Where each public name lives. A test compares this with __all__ and with the imports above.
 _HOMES = {
-    "Api": "ovlctl.ops.ladder",
+    "Api": "ovlctl.ops.api",
     "ExitStatus": "ovlctl.errors",
     "Flag": "ovlctl.overlay.options",
     "Fsync": "ovlctl.overlay.options",

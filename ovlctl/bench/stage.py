@@ -11,8 +11,8 @@ from ovlctl.bench.values import Settings
 from ovlctl.bench.workspace import remove_tree
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.mounts import mount_at
+from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.ladder import mount_stack
-from ovlctl.ops.preflight import module_defaults
 from ovlctl.ops.readback import weaknesses
 from ovlctl.overlay.live import parse
 from ovlctl.overlay.options import Flag, Fsync, Options, Switch

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StateDir
-from ovlctl.ops import describe, discover
+from ovlctl.ops import discover
+from ovlctl.ops.discover import Overlay
 from ovlctl.ops.state import locate
 from ovlctl.show.stacks import list_text, listed_json
 
@@ -26,7 +28,7 @@ def ls(
     Also listed: records whose mount is gone (stale), and uppers that ovlctl keeps for stacks not mounted now (kept).
     """
     found = discover.overlays(locate(state_dir))
-    sizes = {at: describe.upper_bytes(overlay) for at, overlay in enumerate(found.overlays)} if size else {}
+    sizes = _sizes(found.overlays) if size else {}
     if json:
         data = [listed_json(overlay, sizes.get(at)) for at, overlay in enumerate(found.overlays)]
         emit_json("ls", data, found.warnings)
@@ -35,3 +37,9 @@ def ls(
     emit(list_text(found.overlays, sizes if size else None))
     if not found.overlays:
         say("no overlay is mounted here, and no upper is kept")
+
+
+def _sizes(overlays: Sequence[Overlay]) -> dict[int, int | None]:
+    from ovlctl.ops import usage
+
+    return {at: usage.upper_bytes(overlay) for at, overlay in enumerate(overlays)}

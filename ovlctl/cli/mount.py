@@ -9,14 +9,10 @@ import typer
 from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import DryRun, Json, StateDir, size
 from ovlctl.errors import BadUsage
-from ovlctl.ops import discover, mounting
+from ovlctl.ops.api import Api
 from ovlctl.ops.keeping import KeptUpper, TmpfsUpper
-from ovlctl.ops.ladder import Api
-from ovlctl.ops.state import locate
 from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
 from ovlctl.overlay.stack import Stack
-from ovlctl.show.names import show_name
-from ovlctl.show.stacks import mounted_text, overlay_json, plan_json
 
 
 def _in_memory(text: str) -> TmpfsUpper:
@@ -86,6 +82,12 @@ def mount(
     Without an upper one is made in the state directory and kept until `ovlctl umount NAME --discard`; mounting the
     same lowers again under the same --name finds it again.
     """
+    # Here, so that `mount --help` and a completion do not pay for them.
+    from ovlctl.ops import discover, mounting
+    from ovlctl.ops.state import locate
+    from ovlctl.show.names import show_name
+    from ovlctl.show.stacks import mounted_text, overlay_json, plan_json
+
     options = Options(
         redirect_dir=redirect_dir,
         index=index,

@@ -14,6 +14,7 @@ from enum import IntEnum, IntFlag, StrEnum
 
 from ovlctl.kernel import libc
 from ovlctl.kernel.libc import StrPath, check, encode, syscall
+from ovlctl.kernel.mount_attr import MOUNT_ATTR
 
 
 class MOVE_MOUNT(IntFlag):  # noqa: N801 -- kernel spelling
@@ -38,20 +39,6 @@ class OPEN_TREE(IntFlag):  # noqa: N801 -- kernel spelling
     EMPTY_PATH = libc.AT_EMPTY_PATH
     RECURSIVE = libc.AT_RECURSIVE
     CLOEXEC = os.O_CLOEXEC
-
-
-class MOUNT_ATTR(IntFlag):  # noqa: N801 -- kernel spelling
-    """Attributes of a mount, for fsmount(2), mount_setattr(2) and as statmount(2) gives them."""
-
-    RDONLY = 0x00000001
-    NOSUID = 0x00000002
-    NODEV = 0x00000004
-    NOEXEC = 0x00000008
-    NOATIME = 0x00000010
-    STRICTATIME = 0x00000020
-    NODIRATIME = 0x00000080
-    IDMAP = 0x00100000
-    NOSYMFOLLOW = 0x00200000
 
 
 class FSCONFIG(IntEnum):

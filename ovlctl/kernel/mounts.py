@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.errors import KernelLacks
 from ovlctl.kernel import mountinfo, statmount
-from ovlctl.kernel.fscontext import MOUNT_ATTR
+from ovlctl.kernel.mount_attr import MOUNT_ATTR
 from ovlctl.kernel.statmount import STATMOUNT
 
 if TYPE_CHECKING:

@@ -53,13 +53,11 @@ __all__ = [
     "directory_features",
     "fd_layers_known",
     "lowerdir_plus_known",
-    "module_default",
     "option_known",
     "overlay_present",
 ]
 
 _NO_SUCH_OPTION = "ovlctl_no_such_option"
-_PARAMETERS = "/sys/module/overlay/parameters"
 _RENAME_WHITEOUT = 4
 _FICLONE = 0x40049409
 
@@ -78,15 +76,6 @@ def overlay_present() -> Answer:
             return Answer.UNKNOWN if any(b"/overlay.ko" in line.partition(b":")[0] for line in file) else Answer.NO
     except OSError:
         return Answer.NO
-
-
-def module_default(param: str) -> str | None:
-    """The value of a parameter of the overlay module, such as ``"N"`` for ``"metacopy"``; None when it has none."""
-    try:
-        with open(f"{_PARAMETERS}/{param}", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return None
 
 
 def option_known(key: str, value: str | None = None) -> Answer:

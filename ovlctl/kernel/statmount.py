@@ -14,8 +14,8 @@ from enum import IntFlag
 
 from ovlctl.errors import KernelLacks
 from ovlctl.kernel import libc
-from ovlctl.kernel.fscontext import MOUNT_ATTR
 from ovlctl.kernel.libc import FdOrPath, check, encode, function, syscall
+from ovlctl.kernel.mount_attr import MOUNT_ATTR
 from ovlctl.kernel.mountinfo import split_options
 
 LSMT_ROOT = 0xFFFFFFFFFFFFFFFF

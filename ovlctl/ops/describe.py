@@ -106,22 +106,3 @@ def _unknown(role: Role, number: int, path: str, problem: str) -> LayerDescripti
     return LayerDescription(
         role=role, number=number, path=path, fs_type=None, dev=None, mount_point=None, problem=problem
     )
-
-
-def upper_bytes(overlay: Overlay) -> int | None:
-    """Bytes on disk of the upper, each hard-linked file counted once; None without an upper.
-
-    Unreadable directories count as far as they can be read.
-    """
-    if overlay.stack.upper is None or not os.path.isabs(overlay.stack.upper):
-        return None
-    seen: set[int] = set()
-    total = 0
-    for _path, _names, files, directory in os.fwalk(overlay.stack.upper, follow_symlinks=False):
-        total += os.fstat(directory).st_blocks * 512
-        for name in files:
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if status.st_nlink == 1 or status.st_ino not in seen:
-                seen.add(status.st_ino)
-                total += status.st_blocks * 512
-    return total

@@ -15,7 +15,7 @@ from ovlctl import errors
 from ovlctl.errors import Note, literal
 from ovlctl.kernel import mounts, namespaces
 from ovlctl.ops import keeping, records
-from ovlctl.ops.preflight import module_defaults
+from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.state import locate
 from ovlctl.overlay.live import LiveStack, parse
 from ovlctl.overlay.options import Options

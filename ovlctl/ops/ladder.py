@@ -12,7 +12,6 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from ovlctl import errors
@@ -21,6 +20,8 @@ from ovlctl.kernel import fscontext, kmsg, namespaces, probes
 from ovlctl.kernel.fscontext import MOVE_MOUNT
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.mount import MS, mount
+from ovlctl.kernel.mount_attr import MOUNT_ATTR
+from ovlctl.ops.api import Api
 from ovlctl.overlay import encode
 from ovlctl.overlay.options import stated
 
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 
     from ovlctl.overlay.options import Options
     from ovlctl.overlay.stack import Stack
-
-
-class Api(StrEnum):
-    """Which rung to take; AUTO is the first that can express the stack."""
-
-    AUTO = "auto"
-    MOUNT = "mount"
-    FSCONFIG = "fsconfig"
-    RELATIVE = "relative"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +119,7 @@ class FsconfigRung:
         with configured(request) as context:
             with _with_words(context):
                 fscontext.fsconfig_create(context)
-                attributes = fscontext.MOUNT_ATTR.RDONLY if request.stack.read_only else fscontext.MOUNT_ATTR(0)
+                attributes = MOUNT_ATTR.RDONLY if request.stack.read_only else MOUNT_ATTR(0)
                 detached = fscontext.fsmount(context, attributes)
             said = tuple(message.text for message in fscontext.messages(context))
         try:

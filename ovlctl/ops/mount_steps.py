@@ -13,7 +13,7 @@ from ovlctl.errors import Note, strerror
 from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import MS, mount, umount2
 from ovlctl.ops import keeping, ladder, readback, records
-from ovlctl.ops.ladder import Api, Taken
+from ovlctl.ops.api import Api
 from ovlctl.ops.preflight import trusted_xattrs
 from ovlctl.ops.records import Phase, Record, source_of
 from ovlctl.ops.state import State, write_atomically
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ovlctl.kernel.mounts import Mount
+    from ovlctl.ops.ladder import Taken
     from ovlctl.ops.steps import Step
     from ovlctl.overlay.stack import Stack
 
@@ -55,7 +56,7 @@ def remarks(taken: Sequence[Step]) -> tuple[Note, ...]:
     return tuple(note for step in taken if isinstance(step, ReadBack) for note in step.accepted)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class WriteIntent:
     """Remember what is about to be done, before it is done."""
 
@@ -75,7 +76,7 @@ class WriteIntent:
         records.remove(self.state, self.record.name)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class WriteNote:
     """Write beside a new upper which lowers it belongs to."""
 
@@ -95,7 +96,7 @@ class WriteNote:
         os.unlink(self.path)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class MakeDirectory:
     """Make a directory, which an upper does in the likeness of the topmost lower, as its root is the merged root."""
 
@@ -129,7 +130,7 @@ class MakeDirectory:
         os.rmdir(self.path)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class MountTmpfs:
     """Mount the tmpfs that holds an upper in memory."""
 
@@ -153,7 +154,7 @@ class MountTmpfs:
         umount2(self.path)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class MountOverlay:
     """The mount itself."""
 
@@ -203,7 +204,7 @@ class MountOverlay:
                     (os.unlink if os.path.isfile(empty) else os.rmdir)(empty)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class ReadBack:
     """Compare what the kernel made with what was asked."""
 
@@ -238,7 +239,7 @@ class ReadBack:
         """Nothing was changed."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class WriteOutcome:
     """Remember that the mount stands, and which one it is."""
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.kernel import namespaces
-from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records, unmounting
+from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records
+from ovlctl.ops.api import Api
 from ovlctl.ops.keeping import KeptUpper, Layout, TmpfsUpper
-from ovlctl.ops.ladder import Api
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
 from ovlctl.ops.state import State, check_name, locate, name_from, wait_for_lock
@@ -75,6 +75,9 @@ class Mounted:
         Raises:
             MountBusy: when somebody uses it; nothing has changed then.
         """
+        # Here and below: most mounts outlive the process that makes them, and pay nothing for being ended.
+        from ovlctl.ops import unmounting
+
         unmounting.umount(self.name, discard=discard, state_dir=self._state)
 
     def __enter__(self) -> Self:
@@ -156,8 +159,7 @@ def plan(
     point = None if target is None else preflight.real(os.fspath(target))
     chosen = _free_name(state, point or (wanted.lowers or ("stack",))[0]) if name is None else check_name(name)
     stale = _stale(state, chosen)
-    first = () if stale is None else unmounting.finish(state, stale)
-    gone = frozenset().union(*(step.removes() for step in first if isinstance(step, Recover)))
+    first, gone = ((), frozenset[str]()) if stale is None else _clearing(state, stale)
     place = keeping.layout(state, chosen, in_memory=isinstance(allocate, TmpfsUpper))
     wanted = _with_upper(state, chosen, wanted, allocate, place)
     to_make = _to_make(wanted, point, place, gone)
@@ -208,6 +210,14 @@ def _stale(state: State, name: str) -> Record | None:
                 hint=f"choose another `--name`, or `ovlctl umount {name}` first",
             )
     return record
+
+
+def _clearing(state: State, stale: Record) -> tuple[tuple[Step, ...], frozenset[str]]:
+    """The steps that end what was interrupted, and the directories that will be gone after them."""
+    from ovlctl.ops import unmounting
+
+    steps = unmounting.finish(state, stale)
+    return steps, frozenset().union(*(step.removes() for step in steps if isinstance(step, Recover)))
 
 
 def _with_upper(

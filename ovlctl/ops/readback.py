@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.errors import Note, literal
 from ovlctl.kernel import mounts
-from ovlctl.ops.ladder import Api
-from ovlctl.ops.preflight import module_defaults
+from ovlctl.ops.api import Api
+from ovlctl.ops.defaults import module_defaults
 from ovlctl.overlay.live import parse
 from ovlctl.overlay.options import Flag, Fsync, RedirectDir, Uuid, Xino
 

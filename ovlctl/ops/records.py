@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovlctl import errors
 from ovlctl.errors import strerror
-from ovlctl.ops.ladder import Api
+from ovlctl.ops.api import Api
 from ovlctl.ops.state import State, sync_directory, write_atomically
 from ovlctl.overlay.options import Options
 from ovlctl.overlay.stack import Stack

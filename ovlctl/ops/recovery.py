@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.state import State
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Recover:
     """Forget a stale record, and remove the directories made for it that are still empty.
 

@@ -11,7 +11,6 @@ import fcntl
 import os
 import re
 import stat
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,6 +139,8 @@ def write_atomically(path: str, text: str) -> None:
     Raises:
         StateUnusable: when the file system says no.
     """
+    import tempfile
+
     directory = os.path.dirname(path)
     try:
         handle, temporary = tempfile.mkstemp(prefix=".new-", dir=directory)

@@ -15,8 +15,9 @@ from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import umount2
 from ovlctl.ops import busy, discover, keeping, records
+from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.discover import Overlay, Standing
-from ovlctl.ops.preflight import module_defaults, sharing
+from ovlctl.ops.preflight import sharing
 from ovlctl.ops.preflight.places import place
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
@@ -173,7 +174,7 @@ def _holds_something(directory: str) -> bool:
         return False
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class WriteEnding:
     """Remember that the mount is being ended."""
 
@@ -194,7 +195,7 @@ class WriteEnding:
         records.write(self.state, self.record)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Unmount:
     """End the mount, unless somebody uses it."""
 
@@ -232,7 +233,7 @@ class Unmount:
         """An ended mount stays ended: its record, put back as it was, says that it is stale."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class UnmountTmpfs:
     """End the tmpfs of an upper in memory, and with it what the upper holds."""
 
@@ -258,7 +259,7 @@ class UnmountTmpfs:
         """Memory does not come back; the steps after this one only remove empty directories."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class MoveAside:
     """Take a stack's directory out of the way by one rename, so that a crash finds all of it or nothing."""
 
@@ -295,7 +296,7 @@ def _refuse_if_used(place_of: Layout) -> None:
             raise errors.DiscardRefused(error.template, *error.paths, errno=error.errno) from error
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class RemoveTree:
     """Remove what was moved aside."""
 
@@ -339,7 +340,7 @@ def _open_up(path: str) -> None:
             continue
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class RemoveEmpty:
     """Remove a directory that ovlctl made, when it is empty."""
 
@@ -362,7 +363,7 @@ class RemoveEmpty:
         os.makedirs(self.path, mode=0o700, exist_ok=True)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Forget:
     """Remove the record."""
 

@@ -9,9 +9,10 @@ import pytest
 
 from ovlctl.errors import KernelLacks, OptionsTooLong
 from ovlctl.kernel import fscontext, mountinfo
-from ovlctl.kernel.fscontext import MOUNT_ATTR, MOVE_MOUNT, OPEN_TREE, Level, Message
+from ovlctl.kernel.fscontext import MOVE_MOUNT, OPEN_TREE, Level, Message
 from ovlctl.kernel.libc import AT_FDCWD, AT_RECURSIVE
 from ovlctl.kernel.mount import MAX_DATA, MNT, MS, mount, umount2
+from ovlctl.kernel.mount_attr import MOUNT_ATTR
 from tests.capabilities import needs_mounting, needs_overlay
 from tests.kernel import overlays
 

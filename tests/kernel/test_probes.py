@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.kernel import mounts, probes
+from ovlctl.kernel import module, mounts, probes
 from ovlctl.kernel.filesystem import filesystem_of, free_bytes, free_inodes
 from ovlctl.kernel.mount import MS, mount
 from ovlctl.kernel.probes import Answer, BootCache
@@ -87,8 +87,8 @@ def test_layer_probes_agree_with_a_mount(scratch: str) -> None:
 def test_module_default() -> None:
     """A parameter is what /sys says; one that does not exist is None."""
     if probes.overlay_present() is Answer.YES and os.path.exists("/sys/module/overlay/parameters"):
-        assert probes.module_default("metacopy") in {"Y", "N"}
-    assert probes.module_default("ovlctl_nonsense") is None
+        assert module.parameter("overlay", "metacopy") in {"Y", "N"}
+    assert module.parameter("overlay", "ovlctl_nonsense") is None
 
 
 @needs_root

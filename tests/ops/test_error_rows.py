@@ -20,7 +20,7 @@ from ovlctl.errors import ExitStatus
 from ovlctl.kernel import mounts, xattr
 from ovlctl.kernel.mount import MS, mount, umount2
 from ovlctl.ops import ladder
-from ovlctl.ops.ladder import Api
+from ovlctl.ops.api import Api
 from ovlctl.ops.preflight import resolved
 from tests import capabilities, trees
 

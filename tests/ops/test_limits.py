@@ -13,7 +13,7 @@ import ovlctl
 from ovlctl import errors
 from ovlctl.kernel import mount as mount_call
 from ovlctl.ops import discover, ladder
-from ovlctl.ops.ladder import Api
+from ovlctl.ops.api import Api
 from ovlctl.ops.state import locate
 from ovlctl.overlay import encode
 from tests import capabilities, trees

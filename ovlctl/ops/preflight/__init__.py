@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import namespaces, probes
+from ovlctl.kernel import namespaces
+from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.preflight import kernel_limits, overlap, sharing, upper
 from ovlctl.ops.preflight.places import place, real, resolved
 from ovlctl.overlay import rules
-from ovlctl.overlay.live import Defaults
-from ovlctl.overlay.options import RedirectDir, Switch, Xino, stated
+from ovlctl.overlay.options import stated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.preflight.places import Place
     from ovlctl.overlay.stack import Stack
 
-__all__ = ["check", "module_defaults", "problems", "real", "resolved", "trusted_xattrs"]
+__all__ = ["check", "problems", "real", "resolved", "trusted_xattrs"]
 
 
 def check(
@@ -101,22 +101,6 @@ def problems(
 def trusted_xattrs() -> bool:
     """Whether this process can use trusted xattrs: never inside a user namespace."""
     return namespaces.in_initial_user_namespace()
-
-
-def module_defaults() -> Defaults:
-    """The overlay module's parameters, which decide what the mount table leaves out."""
-
-    def on(parameter: str) -> bool:
-        return probes.module_default(parameter) in {"Y", "1"}
-
-    redirect = RedirectDir.FOLLOW if on("redirect_always_follow") else RedirectDir.NOFOLLOW
-    return Defaults(
-        redirect_dir=RedirectDir.ON if on("redirect_dir") else redirect,
-        index=Switch.ON if on("index") else Switch.OFF,
-        metacopy=Switch.ON if on("metacopy") else Switch.OFF,
-        nfs_export=Switch.ON if on("nfs_export") else Switch.OFF,
-        xino=Xino.AUTO if on("xino_auto") else Xino.OFF,
-    )
 
 
 def _existing(path: str | None, to_make: Collection[str]) -> Place | None:
