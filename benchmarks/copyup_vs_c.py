@@ -23,7 +23,7 @@ from ovlctl.bench.accounting import Meter
 from ovlctl.bench.actions import payload, perform
 from ovlctl.bench.grounds import grounds
 from ovlctl.bench.plan import OWN, Plan, PlannedCell, Schedule, cell_keys, variants
-from ovlctl.bench.sampling import WARMUP, Sampler
+from ovlctl.bench.sampling import WARMUP, Sampler, settle
 from ovlctl.bench.stage import Stage
 from ovlctl.bench.values import Cache, CellKey, Operation, Sample
 from ovlctl.bench.workspace import default_directory, scratch
@@ -32,6 +32,9 @@ from ovlctl.show.sizes import format_ns, format_size, parse_sizes
 
 C_SOURCE = Path(__file__).with_suffix(".c")
 ROUNDS = 10
+SMALL = 1 << 20
+"""Files up to this size are checked at once; reading larger ones would cool the caches for the next one."""
+
 # The C program's files bear the name of another operation, so that the sampler leaves them alone.
 OURS, THEIRS = Operation.WRITE, Operation.APPEND
 
@@ -76,27 +79,32 @@ def _measure(
 ) -> dict[tuple[str, int], list[tuple[int, int]]]:
     times: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for number in range(WARMUP, ROUNDS):
-        ours = sampler.round(number)
         # Whose turn it is is left to chance, so that neither always follows the other.
         turns: list[tuple[CellKey, int] | None] = []
         for cell in schedule.cells:
             for slot in range(1 if number == WARMUP else cell.per_round):
                 turns += [None, (cell.key, slot)]
         random.Random(number).shuffle(turns)
-        # The overlay is mounted with the first sample of the round, so that one is ours.
-        turns.remove(None)
-        for turn in (None, *turns):
-            if turn is None:
-                index, sample = next(ours)
-                assert isinstance(sample, Sample)
-                assert sample.open_ns is not None
-                who, size, found = "python", schedule.cells[index].key.size, (sample.open_ns, sample.first_ns)
-            else:
-                who, size = "c", turn[0].size
+        # The sampler asks before each of its own; what comes after its last one goes first instead.
+        last = max(index for index, turn in enumerate(turns) if turn is None)
+        turns = turns[last + 1 :] + turns[: last + 1]
+        def before_each(
+            _: int,
+            turns: list[tuple[CellKey, int] | None] = turns,
+            keep: bool = number != WARMUP,  # noqa: FBT001
+        ) -> bool:
+            while (turn := turns.pop(0)) is not None:
                 found = _touch_in_c(sampler.stages[0], replace(turn[0], op=THEIRS), turn[1], bottom, program)
+                if keep:
+                    times.setdefault(("c", turn[0].size), []).append(found)
+            return True
+
+        for index, sample in sampler.round(number, before_each):
+            assert isinstance(sample, Sample)
+            assert sample.open_ns is not None
             if number != WARMUP:
-                times.setdefault((who, size), []).append(found)
-        ours.close()
+                size = schedule.cells[index].key.size
+                times.setdefault(("python", size), []).append((sample.open_ns, sample.first_ns))
     return times
 
 
@@ -112,8 +120,10 @@ def _touch_in_c(
     program.stdin.flush()
     open_ns, write_ns, *_ = map(int, program.stdout.readline().split())
     # What the sampler does after each of its own.
-    verify.check(OURS, upper=upper, lower=lower, prefix=stage.xattr_prefix, metacopy=False, has_origin=True)
     perform(OURS, merged, payload(key.size), lambda: None, turn=1)
+    settle(upper)
+    if key.size <= SMALL:
+        verify.check(OURS, upper=upper, lower=lower, prefix=stage.xattr_prefix, metacopy=False, has_origin=True)
     return open_ns, open_ns + write_ns
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ovlctl.bench import environment, identity, layers, protocol, stage
 from ovlctl.bench.accounting import Meter
 from ovlctl.bench.grounds import Ground, grounds, refused
+from ovlctl.bench.plan import tasks_of_round
 from ovlctl.bench.sampling import WARMUP, Sampler
 from ovlctl.bench.values import Privilege
 from ovlctl.bench.workspace import remove_tree
@@ -24,7 +25,7 @@ from ovlctl.errors import OvlError
 from ovlctl.kernel import namespaces
 
 if TYPE_CHECKING:
-    from ovlctl.bench.values import BareSample, Sample
+    from ovlctl.bench.plan import Schedule
 
 REPORT_SECONDS = 0.25
 
@@ -44,6 +45,7 @@ class Parent:
     def __init__(self, control: int, events: int) -> None:
         self._control = control
         self._events = events
+        self._stopped = False
         self.gone = False
 
     def tell(self, event: protocol.Event) -> None:
@@ -55,31 +57,37 @@ class Parent:
         try:
             protocol.send(self._events, event)
         except BrokenPipeError as error:
-            self.gone = True
+            self.gone = self._stopped = True
             raise Stopped from error
 
-    def report(self, event: protocol.Report) -> None:
+    def hears(self, event: protocol.Report) -> bool:
         """Send *event* and wait until the other process is done with it, so that it never runs beside a sample.
 
-        Raises:
-            Stopped: The answer is not GO.
+        Returns:
+            Whether to go on.
         """
-        self.tell(event)
-        self._answer()
+        try:
+            self.tell(event)
+        except Stopped:
+            return False
+        return self.goes_on(wait=True)
+
+    def goes_on(self, *, wait: bool = False) -> bool:
+        """Whether neither STOP has come nor the other process is gone; looks, or waits for its answer."""
+        while not self._stopped and (wait or select.select([self._control], [], [], 0)[0]):
+            answer = os.read(self._control, 1)
+            self.gone = self.gone or not answer
+            self._stopped = answer != protocol.GO
+            wait = False
+        return not self._stopped
 
     def check(self) -> None:
-        """Look whether STOP has come, without waiting.
+        """Leave when it does not go on.
 
         Raises:
-            Stopped: It has.
+            Stopped: STOP has come, or the other process is gone.
         """
-        if select.select([self._control], [], [], 0)[0]:
-            self._answer()
-
-    def _answer(self) -> None:
-        answer = os.read(self._control, 1)
-        self.gone = self.gone or not answer
-        if answer != protocol.GO:
+        if not self.goes_on():
             raise Stopped
 
 
@@ -130,11 +138,10 @@ def _serve(order: protocol.Order, parent: Parent) -> bool:
                 parent.check()
                 lowers[ground.key] = layers.build(schedule, ground.key, ground.root)
             sampler = Sampler(schedule, roots, lowers, meter)
-            with closing(sampler.round(WARMUP)) as samples:
-                for _ in samples:
-                    parent.check()
+            sampler.round(WARMUP, lambda _: parent.goes_on())
+            parent.check()
             parent.tell(_facts(found, sampler, meter, schedule.plan.directory))
-            _measure(schedule.rounds, sum(2 * cell.per_round for cell in schedule.cells), sampler, parent)
+            _measure(schedule, sampler, parent)
         if schedule.plan.identity:
             with closing(identity.measure(order.scratch)) as cases:
                 for case in cases:
@@ -145,22 +152,23 @@ def _serve(order: protocol.Order, parent: Parent) -> bool:
     return False
 
 
-def _measure(rounds: int, tasks_a_round: int, sampler: Sampler, parent: Parent) -> None:
-    held: list[tuple[int, Sample | BareSample]] = []
+def _measure(schedule: Schedule, sampler: Sampler, parent: Parent) -> None:
+    a_round = len(tasks_of_round(schedule, 0))
+    total = a_round * schedule.rounds
     last = monotonic()
-    total = rounds * tasks_a_round
-    done = 0
-    for number in range(rounds):
-        # Closed at once when the run is stopped: a generator that waits for its garbage collection keeps its mounts.
-        with closing(sampler.round(number)) as samples:
-            for sample in samples:
-                held.append(sample)
-                done += 1
-                if monotonic() - last > REPORT_SECONDS or done == total:
-                    parent.report(protocol.Report(samples=tuple(held), done=done, total=total))
-                    held.clear()
-                    last = monotonic()
-                parent.check()
+    for number in range(schedule.rounds):
+
+        def goes_on(position: int, done: int = number * a_round) -> bool:
+            nonlocal last
+            if monotonic() - last > REPORT_SECONDS:
+                last = monotonic()
+                return parent.hears(protocol.Report(samples=(), done=done + position, total=total))
+            return parent.goes_on()
+
+        samples = sampler.round(number, goes_on)
+        # What an interrupted round has counts as well.
+        parent.tell(protocol.Report(samples=tuple(samples), done=min(total, (number + 1) * a_round), total=total))
+        parent.check()
 
 
 def _facts(found: tuple[Ground, ...], sampler: Sampler, meter: Meter, directory: str) -> protocol.Facts:

@@ -1,7 +1,7 @@
 """What the measuring process and the one that started it say to each other.
 
 Pickled frames, because both ends are the same program on one machine and the values are its own dataclasses. Down go
-the order, then single bytes: GO answers a report, STOP may come at any time. Up come events. The end of either pipe
+the order, then single bytes: GO answers a report without samples, STOP may come at any time. Up come events. The end of either pipe
 says that the other process is gone.
 """
 
@@ -56,7 +56,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Samples since the last report, each with its cell, and how far the run is. The sender waits for GO."""
+    """How far the run is. The sender waits for GO, unless it is the end of a round, with its checked samples."""
 
     samples: tuple[tuple[int, Sample | BareSample], ...]
     done: int

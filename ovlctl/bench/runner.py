@@ -132,8 +132,9 @@ def _drive(
                 if isinstance(event, protocol.Report):
                     if progress is not None:
                         progress(event.done, event.total)
-                    with suppress(BrokenPipeError):
-                        os.write(control, protocol.STOP if signals else protocol.GO)
+                    if not event.samples:
+                        with suppress(BrokenPipeError):
+                            os.write(control, protocol.STOP if signals else protocol.GO)
         except BaseException:
             process.kill()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from resource import RUSAGE_THREAD, getrusage
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ovlctl.bench.values import BareSample, Cache, DataPath, FileStat, Operation
 from ovlctl.bench.workspace import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ovlctl.bench.accounting import Meter
     from ovlctl.bench.plan import PlannedCell, Schedule, Task
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
 
 WARMUP = -1
 BARE = "bare"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Touched:
+    """A sample that is still to be checked, and what for."""
+
+    cell: int
+    op: Operation
+    sample: Sample
+    stage: Stage
+    upper: str
+    lower: str
+    links: int
 
 
 class Sampler:
@@ -52,31 +66,44 @@ class Sampler:
         """The variants as they were mounted last, in order; what tells how they really are."""
         return self._stages
 
-    def round(self, number: int) -> Generator[tuple[int, Sample | BareSample], None, None]:
-        """Run one round; give each sample with the index of its cell. Leaving early cleans up as well.
+    def round(self, number: int, before_each: Callable[[int], bool]) -> list[tuple[int, Sample | BareSample]]:
+        """Run one round and give its samples, each with the index of its cell.
+
+        All are checked when the last one is taken: reading files back in between would push out of the caches what
+        the next sample needs.
+
+        Args:
+            number: Which, from 0, or WARMUP.
+            before_each: Called before each sample with how many were taken; False ends the round early.
 
         Raises:
             NoCopyUp: A sample did not do what it should.
             OSError: A system call failed, such as ENOSPC.
         """
+        found: list[tuple[int, Sample | BareSample]] = []
+        unchecked: list[_Touched] = []
         with ExitStack() as stack:
             for root in self._roots.values():
                 stack.enter_context(_bare_directory(root))
             variants = range(len(self._schedule.variants))
             stages = self._stages = tuple(stack.enter_context(self._fresh(index)) for index in variants)
             for position, task in enumerate(tasks_of_round(self._schedule, number)):
+                if not before_each(position):
+                    break
                 cell = self._schedule.cells[task.cell]
                 if task.bare:
-                    yield task.cell, self._bare(cell, task, number, position)
+                    found.append((task.cell, self._bare(cell, task, number, position)))
                 else:
-                    yield task.cell, self._touch(stages[cell.variant], cell, task, number, position)
+                    unchecked.append(self._touch(stages[cell.variant], cell, task, number, position))
+            found += [(touched.cell, self._checked(touched)) for touched in unchecked]
+        return found
 
     def _fresh(self, index: int) -> AbstractContextManager[Stage]:
         variant = self._schedule.variants[index]
         base = os.path.join(self._roots[variant.fs], f"variant{index}")
         return stage.fresh(self._lowers[variant.fs], base, variant.options)
 
-    def _touch(self, mounted: Stage, cell: PlannedCell, task: Task, number: int, position: int) -> Sample:
+    def _touch(self, mounted: Stage, cell: PlannedCell, task: Task, number: int, position: int) -> _Touched:
         key, meter = cell.key, self._meter
         relative = relative_path(key, task.slot)
         merged, upper = os.path.join(mounted.merged, relative), os.path.join(mounted.upper, relative)
@@ -95,17 +122,9 @@ class Sampler:
         usage = meter.result(timing.first_ns)
         switches = getrusage(RUSAGE_THREAD).ru_nivcsw - switches
         after = None if key.op is Operation.UNLINK else os.stat(name_after(key.op, merged))
-        data_path = verify.check(
-            key.op,
-            upper=upper,
-            lower=lower,
-            prefix=mounted.xattr_prefix,
-            metacopy=mounted.metacopy,
-            has_origin=before.st_nlink == 1 or mounted.index,
-        )
         again = None if key.op is Operation.UNLINK else perform(key.op, merged, data, _nothing, turn=1)
-        _settle(name_after(key.op, upper, turn=1) if again else os.path.dirname(upper))
-        return Sample(
+        settle(name_after(key.op, upper, turn=1) if again else os.path.dirname(upper))
+        sample = Sample(
             round=number,
             position=position,
             lookup_ns=lookup_ns,
@@ -122,10 +141,25 @@ class Sampler:
             write_bytes=usage.write_bytes,
             involuntary=switches,
             cache_checked=share,
-            data_path=data_path or self._data_paths.get(task.cell) or DataPath.COPIED,
+            data_path=DataPath.NONE,
             before=_file_stat(before),
             after=_file_stat(after) if after else None,
         )
+        return _Touched(
+            cell=task.cell, op=key.op, sample=sample, stage=mounted, upper=upper, lower=lower, links=before.st_nlink
+        )
+
+    def _checked(self, touched: _Touched) -> Sample:
+        data_path = verify.check(
+            touched.op,
+            upper=touched.upper,
+            lower=touched.lower,
+            prefix=touched.stage.xattr_prefix,
+            metacopy=touched.stage.metacopy,
+            has_origin=touched.links == 1 or touched.stage.index,
+        )
+        # A small file has been written over as a whole: what became of its data was seen in the warm-up.
+        return replace(touched.sample, data_path=data_path or self._data_paths.get(touched.cell) or DataPath.COPIED)
 
     def _bare(self, cell: PlannedCell, task: Task, number: int, position: int) -> BareSample:
         key = cell.key
@@ -139,7 +173,7 @@ class Sampler:
         os.stat(target)
         _rehearse(target)
         timing = perform(key.op, target, payload(key.size), _nothing)
-        _settle(directory)
+        settle(directory)
         return BareSample(
             round=number,
             position=position,
@@ -180,8 +214,8 @@ def _open_only(merged: str, upper: str) -> DataPath | None:
     return verify.opened_only(upper)
 
 
-def _settle(path: str) -> None:
-    # Write out what a sample left dirty, on the upper itself, or the next sample's fsync would pay for it.
+def settle(path: str) -> None:
+    """Write out what a sample left dirty at *path* in the upper itself, or the next sample's fsync pays for it."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.fsync(fd)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.bench.actions import XATTR, name_after, payload
 from ovlctl.bench.values import DataPath, Operation
-from ovlctl.errors import NoCopyUp, literal
+from ovlctl.errors import NoCopyUp
 from ovlctl.kernel import fiemap, xattr
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 
 
 def check(op: Operation, *, upper: str, lower: str, prefix: str, metacopy: bool, has_origin: bool) -> DataPath | None:
-    """Check that *op* did to *upper* what overlayfs promises, and say what happened to the data.
+    """Check that *op*, done twice, did to *upper* what overlayfs promises, and say what happened to the data.
 
     The upper must hold a new inode (or the whiteout) that was not there before; an object with data must have the
     lower's content with the write in it, and an origin mark; with *metacopy*, an operation on metadata alone must
@@ -43,7 +43,7 @@ def check(op: Operation, *, upper: str, lower: str, prefix: str, metacopy: bool,
         _expect(_is_whiteout(upper), "no whiteout appeared at {}", upper)
     if op is Operation.UNLINK:
         return DataPath.NONE
-    upper = name_after(op, upper)
+    upper = name_after(op, upper, turn=1)
     try:
         there = os.lstat(upper)
     except FileNotFoundError as error:
@@ -96,7 +96,7 @@ def _check_content(op: Operation, upper: str, lower: str) -> None:
         compared = _same_bytes(new, old)
         _expect(compared == size - len(head), "{} differs from the lower", upper)
         new.seek(size)
-        tail = written if op is Operation.APPEND else b""
+        tail = 2 * written if op is Operation.APPEND else b""
         _expect(new.read(len(tail) + 1) == tail, "{} has a wrong end", upper)
 
 
@@ -120,4 +120,4 @@ def _is_whiteout(path: str) -> bool:
 
 def _expect(condition: bool, message: str, path: str) -> None:  # noqa: FBT001 - an assertion
     if not condition:
-        raise NoCopyUp(message, path, hint=literal("something else writes to the layers, or this is a kernel bug"))
+        raise NoCopyUp(message, path, hint="something else writes to the layers, or this is a kernel bug")
