@@ -33,7 +33,7 @@ def explained(mount: Mount) -> errors.MountBusy:
         paths.append(below)
     parts += [f"mount namespace {literal(str(each.namespace))} (pid {each.pids[0]})" for each in found.namespaces]
     who = "; ".join(parts) or "nobody that /proc shows"
-    unreadable = f" ({found.unreadable} processes could not be looked at)" if found.unreadable else ""
+    unreadable = f" (not looked at for lack of permission: {found.unreadable})" if found.unreadable else ""
     return errors.MountBusy(
         f"{{}} is in use by {who}{unreadable}",
         *paths,

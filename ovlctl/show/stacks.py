@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.ops.discover import Standing
@@ -189,4 +190,5 @@ def _description(description: Description) -> Iterator[str]:
     if description.implications:
         yield ""
         yield "this implies"
-        yield aligned([[topic, text] for topic, text in description.implications], indent="  ")
+        for topic, text in description.implications:
+            yield fill(text, 80, initial_indent=f"  {topic:17}  ", subsequent_indent=" " * 21)
