@@ -17,6 +17,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovlctl.bench import layers, statistics, verify
 from ovlctl.bench.accounting import Meter
@@ -24,11 +25,13 @@ from ovlctl.bench.actions import payload, perform
 from ovlctl.bench.grounds import grounds
 from ovlctl.bench.plan import OWN, Plan, PlannedCell, Schedule, cell_keys, variants
 from ovlctl.bench.sampling import WARMUP, Sampler, settle
-from ovlctl.bench.stage import Stage
 from ovlctl.bench.values import Cache, CellKey, Operation, Sample
 from ovlctl.bench.workspace import default_directory, scratch
 from ovlctl.kernel import capabilities, namespaces
 from ovlctl.show.sizes import format_ns, format_size, parse_sizes
+
+if TYPE_CHECKING:
+    from ovlctl.bench.stage import Stage
 
 C_SOURCE = Path(__file__).with_suffix(".c")
 ROUNDS = 10
@@ -84,10 +87,11 @@ def _measure(
         for cell in schedule.cells:
             for slot in range(1 if number == WARMUP else cell.per_round):
                 turns += [None, (cell.key, slot)]
-        random.Random(number).shuffle(turns)
+        random.Random(number).shuffle(turns)  # noqa: S311 - an order, not a secret
         # The sampler asks before each of its own; what comes after its last one goes first instead.
         last = max(index for index, turn in enumerate(turns) if turn is None)
         turns = turns[last + 1 :] + turns[: last + 1]
+
         def before_each(
             _: int,
             turns: list[tuple[CellKey, int] | None] = turns,
@@ -108,9 +112,7 @@ def _measure(
     return times
 
 
-def _touch_in_c(
-    stage: Stage, key: CellKey, slot: int, bottom: str, program: subprocess.Popen[str]
-) -> tuple[int, int]:
+def _touch_in_c(stage: Stage, key: CellKey, slot: int, bottom: str, program: subprocess.Popen[str]) -> tuple[int, int]:
     relative = layers.relative_path(key, slot)
     merged, upper, lower = (os.path.join(top, relative) for top in (stage.merged, stage.upper, bottom))
     layers.set_cache(lower, Cache.WARM)

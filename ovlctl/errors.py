@@ -380,7 +380,7 @@ class OptionNeedsUpper(UsageError):
 
 
 class NeedsTrustedXattr(PermissionDeniedError):
-    """The option needs trusted xattrs, which a user namespace does not give."""
+    """The option needs trusted xattrs or file handles, which a user namespace does not give."""
 
     code = "OVL-E037"
 

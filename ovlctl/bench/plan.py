@@ -197,8 +197,8 @@ def cell_keys(plan: Plan, ways: Sequence[Variant]) -> tuple[tuple[int, CellKey],
 def tasks_of_round(schedule: Schedule, number: int) -> tuple[Task, ...]:
     """The shuffled tasks of round *number*; the warm-up is round -1 and has one file a cell.
 
-    Law: every cell has ``per_round`` overlay tasks and (with a baseline) as many bare ones, whatever the seed; the same seed and
-    number give the same order.
+    Law: every cell has ``per_round`` overlay tasks and (with a baseline) as many bare ones, whatever the seed; the
+    same seed and number give the same order.
     """
     tasks = [
         Task(cell=index, slot=slot, bare=bare)

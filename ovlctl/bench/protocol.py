@@ -1,8 +1,8 @@
 """What the measuring process and the one that started it say to each other.
 
-Pickled frames, because both ends are the same program on one machine and the values are its own dataclasses. Down go
-the order, then single bytes: GO answers a report without samples, STOP may come at any time. Up come events. The end of either pipe
-says that the other process is gone.
+Pickled frames, because both ends are the same program on one machine and the values are its own dataclasses. Down
+go the order, then single bytes: GO answers a report without samples, STOP may come at any time. Up come events. The
+end of either pipe says that the other process is gone.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def mann_whitney(first: Samples, second: Samples) -> float:
     ranks = midranks([*first, *second])
     if len(ranks) <= EXACT_LIMIT:
         return _exact_p(ranks, len(first))
-    return _normal_p(ranks, len(first))
+    return normal_p(ranks, len(first))
 
 
 def _exact_p(ranks: list[float], taken: int) -> float:
@@ -61,7 +61,8 @@ def _exact_p(ranks: list[float], taken: int) -> float:
     return extreme / math.comb(len(ranks), taken)
 
 
-def _normal_p(ranks: list[float], taken: int) -> float:
+def normal_p(ranks: list[float], taken: int) -> float:
+    """The approximation: two-sided p-value of the first *taken* of pooled *ranks*, corrected for ties."""
     count, rest = len(ranks), len(ranks) - taken
     u = sum(ranks[:taken]) - taken * (taken + 1) / 2
     tied = sum(ranks.count(rank) ** 3 - ranks.count(rank) for rank in set(ranks))

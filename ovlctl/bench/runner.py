@@ -91,10 +91,11 @@ def run(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Resul
         raise gathered.error
     if gathered.facts is None or gathered.before is None or not gathered.samples:
         if interrupted:
+            signal.raise_signal(signal.Signals[interrupted])  # nothing to report: end as everybody else does
             raise KeyboardInterrupt
         raise KernelRefused("the measuring process ended before it had measured anything")
     method = _method(schedule, started.isoformat(timespec="seconds"), perf_counter_ns() - clock)
-    return _result(order, gathered, needed, interrupted, method)
+    return _result(order, gathered, gathered.facts, gathered.before, needed, interrupted, method)
 
 
 def _privilege() -> Privilege:
@@ -120,9 +121,7 @@ def _drive(
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", code, home], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(lock,)
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    control, events = process.stdin.fileno(), process.stdout.fileno()
+    control, events = (stream.fileno() for stream in (process.stdin, process.stdout) if stream is not None)
     with process, _stopping(process, control) as signals:
         try:
             with suppress(BrokenPipeError):
@@ -139,7 +138,12 @@ def _drive(
             process.kill()
             raise
     if not gathered.done and gathered.error is None and not signals:
-        gathered.error = KernelRefused(literal(f"the measuring process ended with status {process.returncode}"))
+        gathered.error = KernelRefused(
+            literal(f"the measuring process ended with status {process.returncode}"),
+            hint="-9 means killed; the kernel does that when memory is short"
+            if process.returncode == -signal.SIGKILL
+            else None,
+        )
     return gathered, signals[0].name if signals else None
 
 
@@ -209,11 +213,14 @@ def _method(schedule: Schedule, started: str, elapsed_ns: int) -> Method:
 
 
 def _result(
-    order: protocol.Order, gathered: _Gathered, needed: Needs, interrupted: str | None, method: Method
+    order: protocol.Order,
+    gathered: _Gathered,
+    facts: protocol.Facts,
+    before: noise.Reading,
+    needed: Needs,
+    interrupted: str | None,
+    method: Method,
 ) -> Result:
-    facts, before = gathered.facts, gathered.before
-    assert facts is not None
-    assert before is not None
     after = noise.read()
     cells = tuple(_cells(order.schedule, gathered, facts))
     judged = noise.judge(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ovlctl.bench import statistics
 from ovlctl.bench.noise import halves_ratio, is_noisy
 from ovlctl.bench.plan import MIB
-from ovlctl.bench.values import Accounting, BareSample, Cell, Fit, Operation, Sample, Settings, Summary
+from ovlctl.bench.values import Accounting, BareSample, Cell, DataPath, Fit, Sample, Settings, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +51,7 @@ def cell(key: CellKey, options: Settings, source: str, samples: Sequence[Sample]
     first = [sample.first_ns for sample in samples]
     first_summary = summarize(first)
     bare_summary = _of(sample.bare_ns for sample in bare)
-    moves_data = key.op in {Operation.WRITE, Operation.APPEND, Operation.MMAP}
+    moves_data = any(sample.data_path is DataPath.COPIED for sample in samples)
     return Cell(
         op=key.op,
         size=key.size,

@@ -40,7 +40,9 @@ _syncfs = function("syncfs", ctypes.c_int, ctypes.c_int)
 
 
 def syncfs(fd: int) -> None:
-    """Write everything dirty on the file system that *fd* is on, and wait: syncfs(2).
+    """Write out everything dirty on the file system that *fd* is on, and wait for it.
+
+    syncfs(2).
 
     Raises:
         OSError: EIO or ENOSPC for a write that failed since the last call.

@@ -69,8 +69,10 @@ def describe(overlay: Overlay) -> Description:
     layers = tuple(_layers(overlay))
     options = overlay.effective or overlay.stack.options
     one_fs = len({layer.dev for layer in layers}) == 1
-    implied = implications(options, read_only=overlay.stack.read_only, one_fs=one_fs) if overlay.effective else ()
-    return Description(overlay=overlay, layers=layers, implications=tuple(implied))
+    implied = implications(options, read_only=overlay.stack.read_only, one_fs=one_fs, rootless=overlay.rootless)
+    return Description(
+        overlay=overlay, layers=layers, implications=tuple(implied) if overlay.effective is not None else ()
+    )
 
 
 def _layers(overlay: Overlay) -> Iterator[LayerDescription]:

@@ -27,15 +27,18 @@ class Topic(StrEnum):
     MARKS = "marks"
 
 
-def implications(options: Options, *, read_only: bool, one_fs: bool) -> Iterator[tuple[Topic, str]]:
+def implications(options: Options, *, read_only: bool, one_fs: bool, rootless: bool) -> Iterator[tuple[Topic, str]]:
     """What *options*, as effective, imply.
 
     Args:
         options: Effective options of a mount.
         read_only: Whether there is no upper.
         one_fs: Whether all layers are on one file system.
+        rootless: Whether it is mounted in a user namespace, where the kernel opens no file by its handle.
     """
     yield Topic.INODE_NUMBERS, _inode_numbers(options.xino, one_fs=one_fs)
+    if rootless and not read_only:
+        yield Topic.INODE_NUMBERS, "of a copied-up file change with the next mount, as handles need root"
     if read_only:
         return
     if options.index is Switch.ON:
@@ -65,7 +68,7 @@ def implications(options: Options, *, read_only: bool, one_fs: bool) -> Iterator
 
 def _inode_numbers(xino: Xino | None, *, one_fs: bool) -> str:
     if one_fs:
-        return "those of the layers, constant over copy-up; st_dev is the overlay's own"
+        return "those of the layers, the same after copy-up; st_dev is the overlay's own"
     if xino in {Xino.ON, Xino.AUTO}:
-        return f"unique over all layers and constant over copy-up (xino={xino}); st_dev is the overlay's own"
-    return "of files constant, but st_dev differs by layer; directories get numbers that may change (xino=off)"
+        return f"unique over all layers, the same after copy-up (xino={xino}); st_dev is the overlay's own"
+    return "of files the same after copy-up, st_dev by layer; directories get numbers that may change (xino=off)"

@@ -54,14 +54,15 @@ def conflicts(options: Options, *, has_upper: bool, trusted_xattrs: bool) -> Ite
 def weaknesses(options: Options, *, has_upper: bool, trusted_xattrs: bool) -> Iterator[errors.OvlError]:
     """Every option of *options* that the kernel would accept and then drop."""
     told = stated(options, trusted_xattrs=trusted_xattrs)
+    if not trusted_xattrs:
+        # Both open files by handle, which the kernel grants in the initial user namespace only (ovl_can_decode_fh).
+        for name in ("index", "nfs_export"):
+            if getattr(options, name) is Switch.ON:
+                yield errors.NeedsTrustedXattr(
+                    f"{name}=on is dropped by the kernel inside a user namespace",
+                    hint=f"leave out `--{name.replace('_', '-')} on`, or mount as root",
+                )
     if has_upper:
-        if not trusted_xattrs:
-            for name in ("index", "nfs_export"):
-                if getattr(told, name) is Switch.ON:
-                    yield errors.NeedsTrustedXattr(
-                        f"{name}=on is dropped by the kernel inside a user namespace",
-                        hint=f"leave out `--{name.replace('_', '-')} on`, or mount as root",
-                    )
         return
     dropped = {
         "index": options.index is Switch.ON,

@@ -16,9 +16,11 @@ from ovlctl.show.sizes import format_ns, format_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ovlctl.bench.values import Result, Summary
+    from ovlctl.bench.values import Fit, Result, Summary
 
 WIDTH = 79
+_NOTHING = 0.2
+"""A slope that adds less than this share of the fixed cost at the largest size is told as none."""
 
 _TITLES = {
     Operation.WRITE: "write: open for writing, then write 4 KiB over its start",
@@ -35,11 +37,16 @@ _TITLES = {
 }
 
 
+LEGEND = (
+    "first: median of the first touch, open and write together; later: the same again; bare: the same without an "
+    "overlay; ratio: first over bare; I/O: waiting for block I/O; stat: the first stat; copy: like `cp`"
+)
+
+
 def result_text(result: Result) -> str:
     """The whole report: one block per operation and way of mounting, the fit, identity, noise, warnings."""
     blocks = [_heading(result)]
-    for cells in groups(result.cells):
-        blocks.append("\n".join(_group_lines(result, cells)))
+    blocks += ["\n".join(_group_lines(result, cells)) for cells in groups(result.cells)]
     if result.identity:
         blocks.append("\n".join(_identity_lines(result)))
     blocks.append("\n".join(_noise_lines(result)))
@@ -125,6 +132,7 @@ def _heading(result: Result) -> str:
     lines = wrap(f"copy-up: {environment_line(result)}")
     places = [show_name(stored.path) for stored in result.environment.storage if not stored.image]
     lines += [f"  on {path}" for path in dict.fromkeys(places)]
+    lines += wrap(LEGEND)
     if result.partial:
         why = f" by {result.interrupted}" if result.interrupted else ""
         lines.append(f"PARTIAL: ended{why} before everything was measured")
@@ -136,35 +144,42 @@ def _group_lines(result: Result, cells: Sequence[Cell]) -> Iterator[str]:
     noisy = " [noisy]" if result.noise.noisy else ""
     yield from wrap(f"{_TITLES[first.op]}{noisy}")
     yield f"  {group_title(first)}"
-    rows = [("size", "n", "first p50", "95 % CI", "p95", "max", "later", "bare", "ratio", "MiB/s")]
-    for cell in cells:
-        rows.append(
-            (
-                format_size(cell.size),
-                f"{cell.samples}{'~' if cell.noisy else ''}",
-                format_ns(cell.first_ns.p50),
-                _interval(cell.first_ns.p50_ci),
-                format_ns(cell.first_ns.p95),
-                format_ns(cell.first_ns.max),
-                _p50(cell.second_ns),
-                _p50(cell.bare_ns),
-                _number(cell.ratio),
-                _number(cell.mib_per_s),
-            )
+    rows = [("size", "n", "first", "95 % CI", "p95", "max", "later", "bare", "ratio", "MiB/s")]
+    rows += [
+        (
+            format_size(cell.size),
+            f"{cell.samples}{'~' if cell.noisy else ''}",
+            format_ns(cell.first_ns.p50),
+            _interval(cell.first_ns.p50_ci),
+            format_ns(cell.first_ns.p95),
+            format_ns(cell.first_ns.max),
+            _p50(cell.second_ns),
+            _p50(cell.bare_ns),
+            _number(cell.ratio),
+            _number(cell.mib_per_s),
         )
+        for cell in cells
+    ]
     yield from table(rows)
     yield ""
     yield from table(_parts(cells))
     for fit in result.fit:
         if (fit.op, fit.fs, fit.sweep, fit.cache) == (first.op, first.fs, first.sweep, first.cache):
-            yield f"fit: {format_ns(fit.fixed_ns)} and {format_ns(fit.ns_per_mib)} per MiB"
+            yield _fit_line(fit, cells[-1].size)
     if any(cell.noisy for cell in cells):
         yield "~ the samples of this size scatter by more than 25 %"
 
 
+def _fit_line(fit: Fit, largest: int) -> str:
+    grown = fit.ns_per_mib * largest / (1 << 20)
+    if abs(grown) < _NOTHING * fit.fixed_ns:
+        return f"fit: {format_ns(fit.fixed_ns)}, whatever the size"
+    return f"fit: {format_ns(fit.fixed_ns)} and {format_ns(fit.ns_per_mib)} per MiB"
+
+
 def _parts(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
     """Where the time of the first touch goes, and what stands beside it."""
-    rows = [("size", "open", "CPU", "block I/O", "rest", "1st stat", "fsync", "plain copy", "with fsync", "data")]
+    rows: list[tuple[str, ...]] = [("size", "open", "CPU", "I/O", "rest", "stat", "fsync", "copy", "+fsync", "data")]
     for cell in cells:
         used, whole = cell.accounting, cell.first_ns.p50
         if used.blkio_ns is None:
@@ -195,19 +210,19 @@ def _identity_lines(result: Result) -> Iterator[str]:
         ("", "st_ino is", "stays the", "st_dev is", "hard link"),
         ("", "the lower's", "same", "the lower's", "kept"),
     ]
-    for case in result.identity:
-        rows.append(
-            (
-                case.case + (" *" if case.note else ""),
-                _yes(case.number_same_as_lower),
-                _yes(case.number_constant),
-                _yes(case.device_same_as_lower),
-                _yes(case.hardlink_kept),
-            )
+    rows += [
+        (
+            case.case + (" *" if case.note else ""),
+            _yes(case.number_same_as_lower),
+            _yes(case.number_constant),
+            _yes(case.device_same_as_lower),
+            _yes(case.hardlink_kept),
         )
+        for case in result.identity
+    ]
     yield from table(rows, left=5, gap="  ")
     for note in dict.fromkeys(case.note for case in result.identity if case.note):
-        yield f"* {note}" if note.count("here") else note
+        yield f"* {note}"
     for verdict in result.verdicts:
         yield from wrap(f'"{verdict.claim}": {verdict.verdict}: {verdict.reason}.')
 

@@ -83,10 +83,10 @@ def render(picture: Picture) -> str:
         body.append("</g>")
     for index, line in enumerate(picture.footer):
         body.append(_text(20, _HEAD + rows * _PANEL_HEIGHT + 12 + _LINE * index, line, size=11, color=_MUTED))
+    attributes = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="{_FONT}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" role="img" font-family="{escape(_FONT)}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {attributes}>',
             f"<title>{_clean(picture.title)}</title>",
             f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
             *body,
