@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.kernel import namespaces
+from ovlctl.kernel.bootcache import BootCache, directly
 from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records
 from ovlctl.ops.api import Api
 from ovlctl.ops.keeping import KeptUpper, Layout, TmpfsUpper
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ovlctl.errors import Note
+    from ovlctl.kernel.bootcache import Ask
     from ovlctl.ops.steps import Step
 
 
@@ -122,10 +125,17 @@ def mount(
         ...     os.listdir(merged)
     """
     state = state_dir if isinstance(state_dir, State) else locate(state_dir)
-
-    def planned() -> MountPlan:
-        return plan(stack, target, allocate=allocate, name=name, api=api, allow_weaker=allow_weaker, state_dir=state)
-
+    planned = partial(
+        plan,
+        stack,
+        target,
+        allocate=allocate,
+        name=name,
+        api=api,
+        allow_weaker=allow_weaker,
+        state_dir=state,
+        ask=BootCache(os.path.join(state.run, "probes.json")).answer,
+    )
     if not state.exists:
         # A stack that is refused must not leave even a state directory behind.
         planned()
@@ -151,8 +161,13 @@ def plan(
     api: Api = Api.AUTO,
     allow_weaker: bool = False,
     state_dir: str | State | None = None,
+    ask: Ask = directly,
 ) -> MountPlan:
-    """Work out how to mount *stack*, changing nothing. Arguments and errors as for :func:`mount`."""
+    """Work out how to mount *stack*, changing nothing.
+
+    Arguments and errors are those of :func:`mount`; *ask* is how questions about the kernel are put, for answers
+    kept from earlier in this boot.
+    """
     state = state_dir if isinstance(state_dir, State) else locate(state_dir)
     state.check()
     wanted = preflight.resolved(stack)
@@ -171,6 +186,7 @@ def plan(
         allow_weaker=allow_weaker,
         to_make=to_make,
         base=base if wanted.upper in to_make else None,
+        ask=ask,
     )
     told = stated(wanted.options, trusted_xattrs=preflight.trusted_xattrs())
     request = ladder.Request(stack=wanted, told=told, target=final, source=records.source_of(chosen))

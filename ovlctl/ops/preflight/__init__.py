@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.kernel import namespaces
+from ovlctl.kernel.bootcache import directly
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.preflight import kernel_limits, overlap, sharing, upper
 from ovlctl.ops.preflight.places import place, real, resolved
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ovlctl.errors import Note
+    from ovlctl.kernel.bootcache import Ask
     from ovlctl.ops.preflight.places import Place
     from ovlctl.overlay.stack import Stack
 
@@ -28,7 +30,13 @@ __all__ = ["check", "problems", "real", "resolved", "trusted_xattrs"]
 
 
 def check(
-    stack: Stack, target: str, *, allow_weaker: bool = False, to_make: Collection[str] = (), base: str | None = None
+    stack: Stack,
+    target: str,
+    *,
+    allow_weaker: bool = False,
+    to_make: Collection[str] = (),
+    base: str | None = None,
+    ask: Ask = directly,
 ) -> tuple[Note, ...]:
     """Look for everything that would go wrong with mounting *stack* at *target*.
 
@@ -39,6 +47,7 @@ def check(
         to_make: Those of upper, work and target that do not exist yet and that ovlctl will make.
         base: An existing directory on the file system on which a missing upper will be made; None for a fresh
             tmpfs.
+        ask: How questions about the kernel are put, for answers kept from earlier in this boot.
 
     Returns:
         What is worth saying about the stack all the same.
@@ -46,7 +55,7 @@ def check(
     Raises:
         OvlError: The first problem found; see :func:`problems` for all of them.
     """
-    for problem in problems(stack, target, allow_weaker=allow_weaker, to_make=to_make, base=base):
+    for problem in problems(stack, target, allow_weaker=allow_weaker, to_make=to_make, base=base, ask=ask):
         raise problem
     if target in to_make:
         return ()
@@ -56,7 +65,13 @@ def check(
 
 
 def problems(
-    stack: Stack, target: str, *, allow_weaker: bool = False, to_make: Collection[str] = (), base: str | None = None
+    stack: Stack,
+    target: str,
+    *,
+    allow_weaker: bool = False,
+    to_make: Collection[str] = (),
+    base: str | None = None,
+    ask: Ask = directly,
 ) -> Iterator[errors.OvlError]:
     """Every problem of mounting *stack* at *target*, what is wrong in itself first. Arguments as for :func:`check`.
 
@@ -70,7 +85,7 @@ def problems(
     if not allow_weaker:
         yield from rules.weaknesses(stack.options, has_upper=not stack.read_only, trusted_xattrs=trusted)
     yield from kernel_limits.ability()
-    yield from kernel_limits.unknown_options(stack.options)
+    yield from kernel_limits.unknown_options(stack.options, ask)
 
     defaults = module_defaults()
     lowers = [place(path) for path in (*stack.lowers, *stack.data_only)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
@@ -17,6 +18,7 @@ from ovlctl.overlay.rules import needs_handles
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ovlctl.kernel.bootcache import Ask
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.preflight.places import Place
     from ovlctl.overlay.live import Defaults
@@ -45,13 +47,14 @@ def ability() -> Iterator[errors.OvlError]:
         )
 
 
-def unknown_options(asked: Options) -> Iterator[errors.OvlError]:
+def unknown_options(asked: Options, ask: Ask) -> Iterator[errors.OvlError]:
     """Every option that was asked for and that this kernel does not know, found by asking it without mounting."""
     for key, value in asked.asked():
         if value is Flag.NO:
             continue
-        if probes.option_known(key.name, None if value is Flag.YES else str(value)) is Answer.NO:
-            shown = key.name if value is Flag.YES else f"{key.name}={value}"
+        argument = None if value is Flag.YES else str(value)
+        shown = key.name if argument is None else f"{key.name}={argument}"
+        if ask(f"option {shown}", partial(probes.option_known, key.name, argument)) is Answer.NO:
             yield errors.OptionUnknown(
                 f"this kernel's overlay does not know `{shown}` (in Linux since {key.since})",
                 errno=errno.EINVAL,
