@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ovlctl.bench.values import Cell, CellKey, Result
 
 SIGNIFICANT = 0.05
+FEWEST = 6
+"""Below this many samples a median has no 95 % interval, and nothing is said of it."""
+
 THRESHOLD = 0.05
 """Differences smaller than this are of no interest unless somebody says so."""
 
@@ -169,7 +172,7 @@ def _compare_cell(base: Cell, other: Cell, p: float, least: float) -> ComparedCe
         p=p,
         a12=round(ranks.probability_of_larger(base.samples_ns, other.samples_ns), 4),
         margin=round(margin, 4),
-        outcome=_outcome(ratio, interval, p, margin),
+        outcome=_outcome(ratio, interval, p, margin) if min(base.samples, other.samples) >= FEWEST else Outcome.UNCLEAR,
     )
 
 

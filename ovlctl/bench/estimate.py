@@ -24,7 +24,8 @@ _SAMPLE_FIXED_S = 0.004
 _SYNCS_A_SAMPLE = 8
 _PASSES_A_SAMPLE = 3
 """Times the data of a file is written for one sample: copy-up, plain copy, and once for comparing and deleting."""
-_RESERVE = 64 * MIB
+_RESERVE = 16 * MIB
+"""Left free: the journal, directories, and whoever else writes there meanwhile."""
 _PROBE_BYTES = 8 * MIB
 
 
@@ -60,7 +61,12 @@ class Needs:
 
 
 def measure_speed(directory: str) -> Speed:
-    """Write and sync a few MiB in *directory* and see how fast that goes; the file has no name and vanishes."""
+    """Write and sync a few MiB in *directory* and see how fast that goes; the file has no name and vanishes.
+
+    Raises:
+        NotEnoughSpace: Not even that fits.
+    """
+    _check_free(directory, _PROBE_BYTES + _RESERVE // 2)
     block = os.urandom(MIB)
     path = os.path.join(directory, "speed")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -133,14 +139,7 @@ def check(made: Schedule, needed: Needs, directory: str) -> None:
     """
     from ovlctl.bench.noise import available_bytes
 
-    found = os.statvfs(directory)
-    free = found.f_bavail * found.f_frsize
-    if needed.disk_bytes > free:
-        raise NotEnoughSpace(
-            f"the run needs {_mib(needed.disk_bytes)} below {{}}, where {_mib(free)} are free",
-            directory,
-            hint="give another `--dir`, smaller `--size`s or fewer `--samples`",
-        )
+    _check_free(directory, needed.disk_bytes)
     memory = available_bytes()
     on_tmpfs = needed.memory_bytes
     if on_tmpfs > memory * 3 // 4:
@@ -152,6 +151,17 @@ def check(made: Schedule, needed: Needs, directory: str) -> None:
         raise RunTooLong(
             f"the run would take about {needed.seconds:.0f} s, and {made.plan.max_time_s} s are allowed",
             hint=f"allow it with `--max-time {int(needed.seconds * 1.5)}`, or ask for fewer samples, sizes or options",
+        )
+
+
+def _check_free(directory: str, needed: int) -> None:
+    found = os.statvfs(directory)
+    free = found.f_bavail * found.f_frsize
+    if needed > free:
+        raise NotEnoughSpace(
+            f"the run needs {_mib(needed)} below {{}}, where {_mib(free)} are free",
+            directory,
+            hint="give another `--dir`, smaller `--size`s or fewer `--samples`",
         )
 
 

@@ -95,7 +95,15 @@ def run(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Resul
             raise KeyboardInterrupt
         raise KernelRefused("the measuring process ended before it had measured anything")
     method = _method(schedule, started.isoformat(timespec="seconds"), perf_counter_ns() - clock)
-    return _result(order, gathered, gathered.facts, gathered.before, needed, interrupted, method)
+    return _result(
+        order,
+        gathered,
+        facts=gathered.facts,
+        before=gathered.before,
+        needed=needed,
+        interrupted=interrupted,
+        method=method,
+    )
 
 
 def _privilege() -> Privilege:
@@ -215,6 +223,7 @@ def _method(schedule: Schedule, started: str, elapsed_ns: int) -> Method:
 def _result(
     order: protocol.Order,
     gathered: _Gathered,
+    *,
     facts: protocol.Facts,
     before: noise.Reading,
     needed: Needs,

@@ -72,14 +72,23 @@ def cached_share(fd: int) -> float | None:
         check(_cachestat(fd, ctypes.byref(CachestatRange(0, 0)), ctypes.byref(found), 0), fd, call="cachestat")
         return min(1.0, float(found.nr_cache) / pages)
     except KernelLacks:
-        return _share_by_mincore(fd, size, pages)
+        return share_by_mincore(fd)
     except OSError as error:
         if error.errno != errno.EPERM:  # a seccomp filter that knows no such call says EPERM
             raise
-        return _share_by_mincore(fd, size, pages)
+        return share_by_mincore(fd)
 
 
-def _share_by_mincore(fd: int, size: int, pages: int) -> float:
+def share_by_mincore(fd: int) -> float:
+    """:func:`cached_share` of a file that is not empty, asked the older way.
+
+    mincore(2).
+
+    Raises:
+        OSError: EPERM on a file of somebody else's that may not be written.
+    """
+    size = os.fstat(fd).st_size
+    pages = -(-size // PAGE_SIZE)
     vector = ctypes.create_string_buffer(pages)
     # A private writable mapping, because ctypes only gives the address of writable memory; nothing is written.
     with mmap.mmap(fd, size, access=mmap.ACCESS_COPY) as mapped:

@@ -207,8 +207,8 @@ def _parts(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
 def _identity_lines(result: Result) -> Iterator[str]:
     yield "identity: what a first write does to a file"
     rows = [
-        ("", "st_ino is", "stays the", "st_dev is", "hard link"),
-        ("", "the lower's", "same", "the lower's", "kept"),
+        ("", "st_ino", "st_ino", "st_dev", "links"),
+        ("", "as lower", "stays", "as lower", "kept"),
     ]
     rows += [
         (

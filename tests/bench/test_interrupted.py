@@ -1,0 +1,113 @@
+"""Runs that are interrupted: what was measured is reported, and nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LONG = ("bench-copyup", "--size", "4K,1M", "--samples", "5000", "--no-identity", "--max-time", "9999", "--json", "-")
+
+
+def _start(directory: str, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ovlctl", *_LONG, "--dir", directory, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _child(process: subprocess.Popen[str]) -> int:
+    return int(_children(process.pid).split()[0])
+
+
+def _children(pid: int) -> str:
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return file.read()
+
+
+def _wait(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"no {what} within {seconds} s"
+        time.sleep(0.02)
+
+
+def _measuring(process: subprocess.Popen[str], directory: str) -> None:
+    """Wait until the first counted samples are taken: an overlay is mounted in the child's namespace, twice over."""
+
+    def uppers() -> set[str]:
+        child = _child(process)
+        with open(f"/proc/{child}/mountinfo", encoding="utf-8", errors="replace") as file:
+            return {line.split()[0] for line in file if "upperdir=" in line and directory in line}
+
+    _wait(lambda: _children(process.pid), "measuring process")
+    _wait(uppers, "mount")
+    time.sleep(1.5)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_gives_a_partial_result(scratch: str, number: signal.Signals, status: int) -> None:
+    """The samples so far are printed and marked as partial; the status names the signal; nothing is left."""
+    process = _start(scratch)
+    _measuring(process, scratch)
+    os.killpg(process.pid, number)  # as a terminal does: to the child as well
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == status, stderr
+    data = json.loads(stdout)["data"]
+    assert data["partial"] is True
+    assert data["interrupted"] == number.name
+    assert 0 < sum(cell["samples"] for cell in data["cells"]) < 10_000
+    assert os.listdir(scratch) == []
+
+
+def test_killing_the_child_is_an_error_that_leaves_nothing(scratch: str) -> None:
+    """The command says that its measuring process was killed, and cleans up after it."""
+    process = _start(scratch)
+    _measuring(process, scratch)
+    os.kill(_child(process), signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert stdout == ""
+    assert json.loads(stderr)["error"]["code"] == "OVL-E090"
+    assert os.listdir(scratch) == []
+
+
+def test_a_child_whose_parent_was_killed_cleans_up(scratch: str) -> None:
+    """Nobody reads any more: the child ends by itself and removes the scratch directory."""
+    process = _start(scratch)
+    _measuring(process, scratch)
+    child = _child(process)
+    process.kill()
+    process.communicate()
+    _wait(lambda: not os.path.exists(f"/proc/{child}"), "end of the child")
+    assert os.listdir(scratch) == []
+
+
+def test_what_a_double_kill_leaves_goes_with_the_next_run(scratch: str) -> None:
+    """Both processes killed: their mounts are gone at once, their files with the next run."""
+    process = _start(scratch)
+    _measuring(process, scratch)
+    child = _child(process)
+    os.kill(process.pid, signal.SIGSTOP)  # or it would clean up after the child
+    os.kill(child, signal.SIGKILL)
+    process.kill()
+    process.communicate()
+    _wait(lambda: not os.path.exists(f"/proc/{child}"), "end of the child")
+    assert len(os.listdir(scratch)) == 1
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+        assert f"upperdir={scratch}" not in file.read()
+    again = ("bench-copyup", "--dir", scratch, "--size", "4K", "--samples", "1", "--no-identity")
+    subprocess.run([sys.executable, "-m", "ovlctl", *again], check=True, stdout=subprocess.DEVNULL)
+    assert os.listdir(scratch) == []
