@@ -17,6 +17,8 @@ FEWEST_SAMPLES = ((MIB, 30), (16 * MIB, 10))
 """Up to a size, the fewest samples; above the last, FEWEST_LARGE, below which a median has no 95 % interval."""
 FEWEST_LARGE = 8
 MOST_ROUNDS = 12
+MOST_ROUND_BYTES = 256 * MIB
+"""Files of one round lie on the disk together three times over; more than this is spread over more rounds."""
 IMAGE_OVERHEAD = {"ext4": 64 * MIB, "xfs": 320 * MIB, "btrfs": 256 * MIB, "tmpfs": MIB}
 """What an empty file system of a type takes: mkfs.xfs refuses less than 300 MiB, mkfs.btrfs less than 109 MiB."""
 
@@ -100,10 +102,16 @@ def samples_for(plan: Plan, size: int, speed: Speed) -> int:
 
 
 def schedule(plan: Plan, speed: Speed) -> Schedule:
-    """Spread the samples over rounds: as many rounds as the rarest cell has samples, at most MOST_ROUNDS."""
+    """Spread the samples over rounds.
+
+    As many rounds as the rarest cell has samples, but at most MOST_ROUNDS unless the files are large.
+    """
     ways = variants(plan)
     counts = [(index, key, samples_for(plan, key.size, speed)) for index, key in cell_keys(plan, ways)]
-    rounds = max(1, min((MOST_ROUNDS, *(count for _, _, count in counts))))
+    fewest = max(1, min(count for _, _, count in counts))
+    rounds = min(MOST_ROUNDS, fewest)
+    if sum(-(-count // rounds) * key.size for _, key, count in counts) > MOST_ROUND_BYTES:
+        rounds = fewest
     cells = tuple(PlannedCell(key=key, variant=index, per_round=-(-count // rounds)) for index, key, count in counts)
     return Schedule(plan=plan, variants=ways, cells=cells, rounds=rounds)
 

@@ -25,8 +25,9 @@ def verdicts(cases: Sequence[IdentityCase]) -> tuple[Verdict, ...]:
 def _same_inode(single: Sequence[IdentityCase], linked: Sequence[IdentityCase]) -> Verdict:
     number = [case for case in single if case.number_same_as_lower]
     device = [case for case in single if case.device_same_as_lower]
-    ended = [case for case in single if not case.number_constant]
-    if number == device == ended == list(single):
+    written = [case for case in single if case.after.st_ino != case.before.st_ino]
+    remounted = [case for case in single if case.remounted.st_ino != case.after.st_ino]
+    if number == device == written == list(single):
         word = "true"
     elif not number:
         word = "false"
@@ -36,9 +37,10 @@ def _same_inode(single: Sequence[IdentityCase], linked: Sequence[IdentityCase]) 
         f"the number was the lower's in {_count(number, single)}"
         + (f" (not with {_names(single, number)})" if len(number) < len(single) else ""),
         "st_dev never was the lower's" if not device else f"st_dev was the lower's in {_count(device, single)}",
-        "the number stayed the same after the first write and after a remount"
-        if not ended
-        else f"the number changed with the write or the remount in {_count(ended, single)}",
+        f"the first write changed the number in {_count(written, single)}"
+        if written
+        else "the first write kept the number",
+        f"a remount changed it in {_count(remounted, single)}" if remounted else "a remount kept it",
     ]
     torn = [case for case in linked if not case.number_constant]
     if torn:

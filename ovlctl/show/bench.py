@@ -125,7 +125,10 @@ def table(rows: Sequence[Sequence[str]], *, left: int = 1, gap: str = " ") -> li
 
 def wrap(text: str, indent: str = "  ") -> list[str]:
     """*text* in lines of at most 79 columns, all but the first indented."""
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    # A figure and its percent sign stay together.
+    glued = text.replace(" %", "\0%")
+    lines = textwrap.wrap(glued, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    return [line.replace("\0", " ") for line in lines]
 
 
 def _heading(result: Result) -> str:
@@ -207,20 +210,21 @@ def _parts(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
 def _identity_lines(result: Result) -> Iterator[str]:
     yield "identity: what a first write does to a file"
     rows = [
-        ("", "st_ino", "st_ino", "st_dev", "links"),
-        ("", "as lower", "stays", "as lower", "kept"),
+        ("", "st_ino", "kept by", "kept by", "st_dev", "links"),
+        ("", "as lower", "write", "remount", "as lower", "kept"),
     ]
     rows += [
         (
             case.case + (" *" if case.note else ""),
             _yes(case.number_same_as_lower),
-            _yes(case.number_constant),
+            _yes(case.after.st_ino == case.before.st_ino),
+            _yes(case.remounted.st_ino == case.after.st_ino),
             _yes(case.device_same_as_lower),
             _yes(case.hardlink_kept),
         )
         for case in result.identity
     ]
-    yield from table(rows, left=5, gap="  ")
+    yield from table(rows, left=6, gap=" ")
     for note in dict.fromkeys(case.note for case in result.identity if case.note):
         yield f"* {note}"
     for verdict in result.verdicts:
@@ -229,10 +233,13 @@ def _identity_lines(result: Result) -> Iterator[str]:
 
 def _noise_lines(result: Result) -> Iterator[str]:
     noise = result.noise
-    floor = "unknown" if noise.aa_floor is None else f"{100 * noise.aa_floor:.1f} %"
-    worst = "" if noise.aa_worst is None else f" (at worst {100 * noise.aa_worst:.0f} %)"
+    floor = "unknown, with so few samples"
+    if noise.aa_floor is not None and noise.aa_worst is not None:
+        floor = (
+            f"{100 * noise.aa_floor:.1f} % (at worst {100 * noise.aa_worst:.0f} %) between two halves of the samples"
+        )
     yield from wrap(
-        f"noise floor: {floor}{worst} between two halves of the same samples; CPU pressure "
+        f"noise floor: {floor}; CPU pressure "
         f"{_percent(noise.cpu_pressure_percent)}, steal {_percent(noise.steal_percent)}, "
         f"{100 * noise.involuntary_share:.0f} % of samples interrupted; clock {noise.clock_overhead_ns} ns"
     )

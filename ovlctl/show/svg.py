@@ -17,6 +17,7 @@ _FONT = "system-ui, 'DejaVu Sans', 'Segoe UI', sans-serif"
 _INK, _MUTED, _GRID = "#1f2328", "#59636e", "#e4e7eb"
 _PANEL_WIDTH, _PANEL_HEIGHT = 640, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 132, 34, 44
+_LEAST = 1e-9
 _HEAD, _LINE, _LABEL_GAP = 58, 17, 15
 
 
@@ -70,6 +71,7 @@ def render(picture: Picture) -> str:
     """
     across = 1 if len(picture.panels) < 2 else 2  # noqa: PLR2004
     rows = -(-len(picture.panels) // across)
+    decades = _decades(picture.panels)
     width = across * _PANEL_WIDTH
     height = _HEAD + rows * _PANEL_HEIGHT + _LINE * len(picture.footer) + 14
     body = [
@@ -79,7 +81,7 @@ def render(picture: Picture) -> str:
     for index, panel in enumerate(picture.panels):
         x, y = index % across * _PANEL_WIDTH, _HEAD + index // across * _PANEL_HEIGHT
         body.append(f'<g transform="translate({x} {y})">')
-        body.extend(_panel(panel))
+        body.extend(_panel(panel, decades))
         body.append("</g>")
     for index, line in enumerate(picture.footer):
         body.append(_text(20, _HEAD + rows * _PANEL_HEIGHT + 12 + _LINE * index, line, size=11, color=_MUTED))
@@ -95,11 +97,12 @@ def render(picture: Picture) -> str:
     )
 
 
-def _panel(panel: Panel) -> Iterator[str]:
-    to_x, to_y, decades = _scales(panel)
+def _panel(panel: Panel, decades: range) -> Iterator[str]:
+    to_x, to_y = _scales(panel, decades)
     right, bottom = _PANEL_WIDTH - _RIGHT, _PANEL_HEIGHT - _BOTTOM
     yield _text(20, 16, panel.title, size=13, weight=600)
-    for value in decades:
+    for exponent in decades:
+        value = 10.0**exponent
         y = to_y(value)
         yield f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_GRID}"/>'
         yield _text(_LEFT - 8, y + 4, panel.y_name(value), size=11, color=_MUTED, anchor="end")
@@ -117,17 +120,23 @@ def _panel(panel: Panel) -> Iterator[str]:
     yield from _labels(panel.series, to_x, to_y)
 
 
-def _scales(panel: Panel) -> tuple[Callable[[float], float], Callable[[float], float], list[float]]:
-    xs = [point.x for series in panel.series for point in series.points] or [1.0]
-    ys = [
+def _decades(panels: Sequence[Panel]) -> range:
+    """The powers of ten that all values of all panels lie between, so that panels can be compared by eye."""
+    values = [
         value
+        for panel in panels
         for series in panel.series
         for point in series.points
         for value in (point.y, point.low, point.high)
-        if value is not None and value > 0
+        if value is not None and value > _LEAST
     ] or [1.0]
-    low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
-    high = max(high, low + 1)
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return range(low, max(high, low + 1) + 1)
+
+
+def _scales(panel: Panel, decades: range) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    low, high = decades[0], decades[-1]
+    xs = [point.x for series in panel.series for point in series.points] or [1.0]
     x_low, x_high = math.log10(min(xs)), math.log10(max(xs))
     inner, tall = _PANEL_WIDTH - _LEFT - _RIGHT, _PANEL_HEIGHT - _TOP - _BOTTOM
     margin = 14
@@ -142,7 +151,7 @@ def _scales(panel: Panel) -> tuple[Callable[[float], float], Callable[[float], f
         share = (math.log10(max(value, 10.0**low)) - low) / (high - low)
         return _TOP + 8 + (1 - share) * (tall - 8)
 
-    return to_x, to_y, [10.0**exponent for exponent in range(low, high + 1)]
+    return to_x, to_y
 
 
 def _band(series: Series, to_x: Callable[[float], float], to_y: Callable[[float], float]) -> Iterator[str]:

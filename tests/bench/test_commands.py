@@ -61,7 +61,7 @@ def test_json_on_standard_output_is_the_envelope(cli: Cli, scratch: str) -> None
         (("--json", "/"), BadUsage),
         (("--svg", "/nowhere/at/all.svg"), PathMissing),
         (("--dir", "/nowhere/at/all"), PathMissing),
-        (("--size", "4G", "--samples", "1000"), NotEnoughSpace),
+        (("--size", "60G,61G,62G,63G,64G", "--samples", "1"), NotEnoughSpace),
         (("--size", "4K", "--samples", "90000", "--max-time", "1"), RunTooLong),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value.code,
