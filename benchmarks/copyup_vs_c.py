@@ -25,7 +25,8 @@ from ovlctl.bench.actions import payload, perform
 from ovlctl.bench.grounds import grounds
 from ovlctl.bench.plan import OWN, Plan, PlannedCell, Schedule, cell_keys, variants
 from ovlctl.bench.sampling import WARMUP, Sampler, settle
-from ovlctl.bench.values import Cache, CellKey, Operation, Sample
+from ovlctl.bench.terms import Cache, Operation
+from ovlctl.bench.values import CellKey, Sample
 from ovlctl.bench.workspace import default_directory, scratch
 from ovlctl.kernel import capabilities, namespaces
 from ovlctl.show.sizes import format_ns, format_size, parse_sizes
@@ -138,11 +139,14 @@ def _report(sizes: tuple[int, ...], times: dict[tuple[str, int], list[tuple[int,
         }
         python, c = medians["python"], medians["c"]
         difference = python[0] - c[0]
+        opens = {who: [sample[0] for sample in times[who, size]] for who in ("python", "c")}
+        low, high = statistics.ratio_interval(opens["c"], opens["python"])
         within = abs(difference) <= max(0.05 * c[0], 3000)
         alike = alike and within
         print(
             f"{format_size(size):>8}  python {format_ns(python[0])} ({format_ns(python[1])})  "
-            f"C {format_ns(c[0])} ({format_ns(c[1])})  ratio {python[0] / c[0]:.3f}, {difference / 1000:+.1f} us  "
+            f"C {format_ns(c[0])} ({format_ns(c[1])})  "
+            f"ratio {python[0] / c[0]:.3f}, 95 % CI {low:.2f}..{high:.2f}, {difference / 1000:+.1f} us  "
             f"{'within' if within else 'NOT within'} 5 % or 3 us"
         )
     return alike

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns
 
-from ovlctl.bench.values import Operation
+from ovlctl.bench.terms import Operation
 
 WRITE_BYTES = 4096
 """How much the first write writes, at most: one page, and never more than the file holds."""

@@ -19,7 +19,7 @@ from ovlctl.bench.accounting import Meter
 from ovlctl.bench.grounds import Ground, grounds, refused
 from ovlctl.bench.plan import tasks_of_round
 from ovlctl.bench.sampling import WARMUP, Sampler
-from ovlctl.bench.values import Privilege
+from ovlctl.bench.terms import Privilege
 from ovlctl.bench.workspace import remove_tree
 from ovlctl.errors import OvlError
 from ovlctl.kernel import namespaces

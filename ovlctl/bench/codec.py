@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ovlctl.bench.values import Settings
+from ovlctl.bench.terms import Settings
 
 T = TypeVar("T")
 

@@ -7,8 +7,9 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ovlctl.bench.conditions import Environment, Storage
 from ovlctl.bench.noise import governor
-from ovlctl.bench.values import Environment, Privilege, Settings, Storage
+from ovlctl.bench.terms import Privilege, Settings
 from ovlctl.version import __version__
 
 if TYPE_CHECKING:

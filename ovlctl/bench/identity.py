@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from ovlctl.bench import stage
 from ovlctl.bench.grounds import small_tmpfs
-from ovlctl.bench.values import FileStat, IdentityCase, Settings
+from ovlctl.bench.terms import Settings
+from ovlctl.bench.values import FileStat, IdentityCase
 from ovlctl.bench.workspace import remove_tree
 from ovlctl.overlay.options import Options, Switch, Xino
 

@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from ovlctl.bench.plan import MIB
-from ovlctl.bench.values import Cache, Content
+from ovlctl.bench.terms import Cache, Content
 from ovlctl.kernel import pagecache
 
 if TYPE_CHECKING:

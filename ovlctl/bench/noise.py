@@ -13,9 +13,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from ovlctl.bench import statistics
-from ovlctl.bench.values import Cell, Noise, Pressure
+from ovlctl.bench.conditions import Noise, Pressure
 
 if TYPE_CHECKING:
+    from ovlctl.bench.values import Cell
     from collections.abc import Iterator, Sequence
 
 CPU_PRESSURE_PERCENT = 5.0

@@ -7,7 +7,8 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ovlctl.bench.values import Cache, CellKey, Content, Operation, Settings
+from ovlctl.bench.terms import Cache, Content, Operation, Settings
+from ovlctl.bench.values import CellKey
 from ovlctl.errors import BadUsage, literal
 from ovlctl.overlay.options import Options, key_named
 

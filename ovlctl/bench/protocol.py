@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ovlctl.bench.conditions import Storage
     from ovlctl.bench.plan import Schedule
-    from ovlctl.bench.values import BareSample, IdentityCase, Privilege, Sample, Settings, Storage
+    from ovlctl.bench.terms import Privilege, Settings
+    from ovlctl.bench.values import BareSample, IdentityCase, Sample
     from ovlctl.errors import OvlError
 
 GO, STOP = b"g", b"s"

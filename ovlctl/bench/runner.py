@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from ovlctl.bench import estimate, noise, protocol, summary
 from ovlctl.bench.actions import WRITE_BYTES
+from ovlctl.bench.conditions import Method
 from ovlctl.bench.environment import environment
 from ovlctl.bench.grounds import check_tools
-from ovlctl.bench.values import BareSample, Cell, Method, Privilege, Result, Sample
+from ovlctl.bench.terms import Privilege
+from ovlctl.bench.values import BareSample, Cell, Result, Sample
 from ovlctl.bench.verdicts import verdicts
 from ovlctl.bench.workspace import scratch
 from ovlctl.errors import KernelRefused, literal

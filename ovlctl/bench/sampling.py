@@ -14,7 +14,8 @@ from ovlctl.bench.actions import name_after, payload, perform
 from ovlctl.bench.baseline import copy_plain
 from ovlctl.bench.layers import relative_path, set_cache, sync
 from ovlctl.bench.plan import tasks_of_round
-from ovlctl.bench.values import BareSample, Cache, DataPath, FileStat, Operation, Sample
+from ovlctl.bench.terms import Cache, DataPath, Operation
+from ovlctl.bench.values import BareSample, FileStat, Sample
 from ovlctl.bench.workspace import remove_tree
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.bench.values import Settings
+from ovlctl.bench.terms import Settings
 from ovlctl.bench.workspace import remove_tree
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.mounts import mount_at

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ovlctl.bench import statistics
 from ovlctl.bench.noise import halves_ratio, is_noisy
 from ovlctl.bench.plan import MIB
-from ovlctl.bench.values import Accounting, BareSample, Cell, DataPath, Fit, Sample, Settings, Summary
+from ovlctl.bench.terms import DataPath, Settings
+from ovlctl.bench.values import Accounting, BareSample, Cell, Fit, Sample, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from ovlctl.bench.actions import XATTR, name_after, payload
-from ovlctl.bench.values import DataPath, Operation
+from ovlctl.bench.terms import DataPath, Operation
 from ovlctl.errors import NoCopyUp
 from ovlctl.kernel import fiemap, xattr
 

@@ -10,7 +10,8 @@ import typer
 from ovlctl.bench import storage
 from ovlctl.bench.plan import OWN, Plan, Sweep, parse_operations
 from ovlctl.bench.runner import run
-from ovlctl.bench.values import Cache, Content, Result
+from ovlctl.bench.terms import Cache, Content
+from ovlctl.bench.values import Result
 from ovlctl.bench.workspace import default_directory
 from ovlctl.cli.output import emit, emit_json
 from ovlctl.errors import ExitStatus

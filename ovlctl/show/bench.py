@@ -9,7 +9,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.bench.codec import encode
-from ovlctl.bench.values import BareSample, Cell, Operation, Sample
+from ovlctl.bench.terms import Operation
+from ovlctl.bench.values import BareSample, Cell, Sample
 from ovlctl.show.names import json_path, show_name
 from ovlctl.show.sizes import format_ns, format_size
 

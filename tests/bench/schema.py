@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ovlctl.bench.storage import SCHEMA
-from ovlctl.bench.values import Result, Settings
+from ovlctl.bench.terms import Settings
+from ovlctl.bench.values import Result
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "schema" / "bench-copyup.json"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ovlctl.bench import estimate
 from ovlctl.bench.plan import KIB, MIB, Plan, Sweep, cell_keys, parse_operations, tasks_of_round, variants
-from ovlctl.bench.values import Cache, Operation
+from ovlctl.bench.terms import Cache, Operation
 from ovlctl.errors import BadUsage, NotEnoughSpace, RunTooLong
 
 FAST = estimate.Speed(bytes_per_s=1e9, sync_s=0.0003)

@@ -9,7 +9,7 @@ import pytest
 
 from ovlctl.bench.plan import KIB, MIB, Plan, Sweep
 from ovlctl.bench.runner import run
-from ovlctl.bench.values import Cache, Content, DataPath, Operation, Privilege
+from ovlctl.bench.terms import Cache, Content, DataPath, Operation, Privilege
 from ovlctl.bench.workspace import PREFIX
 from ovlctl.errors import MissingCapability, OvlError
 from ovlctl.kernel.mounts import mounts

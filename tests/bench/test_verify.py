@@ -9,7 +9,7 @@ import pytest
 
 from ovlctl.bench import stage, verify
 from ovlctl.bench.actions import payload, perform
-from ovlctl.bench.values import DataPath, Operation
+from ovlctl.bench.terms import DataPath, Operation
 from ovlctl.errors import NoCopyUp
 from ovlctl.overlay.options import Options
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovlctl.bench.comparison import compare
-from ovlctl.bench.values import Settings
+from ovlctl.bench.terms import Settings
 from ovlctl.show import svg
 from ovlctl.show.bench import result_csv, result_json, result_text
 from ovlctl.show.bench_comparison import comparison_text
