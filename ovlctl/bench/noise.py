@@ -16,8 +16,9 @@ from ovlctl.bench import statistics
 from ovlctl.bench.conditions import Noise, Pressure
 
 if TYPE_CHECKING:
-    from ovlctl.bench.values import Cell
     from collections.abc import Iterator, Sequence
+
+    from ovlctl.bench.values import Cell
 
 CPU_PRESSURE_PERCENT = 5.0
 IO_PRESSURE_PERCENT = 5.0
