@@ -83,7 +83,7 @@ def mount(
     same lowers again under the same --name finds it again.
     """
     # Here, so that `mount --help` and a completion do not pay for them.
-    from ovlctl.ops import discover, mounting
+    from ovlctl.ops import mounting
     from ovlctl.ops.state import locate
     from ovlctl.show.names import show_name
     from ovlctl.show.stacks import mounted_text, overlay_json, plan_json
@@ -119,12 +119,11 @@ def mount(
     mounted = mounting.mount(
         stack, target, allocate=allocate, name=name, api=api, allow_weaker=allow_weaker, state_dir=state
     )
-    overlay = discover.find(state, mounted.name)
     if json:
-        emit_json("mount", overlay_json(overlay), mounted.cautions)
+        emit_json("mount", overlay_json(mounted.overlay), mounted.cautions)
     else:
         warn(mounted.cautions)
-        emit(mounted_text(overlay))
+        emit(mounted_text(mounted.overlay))
         say(f"end it with `ovlctl umount {mounted.name}`")
 
 

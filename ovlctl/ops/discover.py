@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.errors import Note, literal
+from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts, namespaces
 from ovlctl.ops import keeping, records
 from ovlctl.ops.defaults import module_defaults
@@ -55,6 +55,7 @@ class Overlay:
         effective: The options in force; None when it is not mounted.
         mount: Its entry in the mount table.
         record: ovlctl's record of it.
+        elsewhere: A process in the mount namespace where it is, for one that is mounted elsewhere.
     """
 
     standing: Standing
@@ -64,6 +65,7 @@ class Overlay:
     effective: Options | None
     mount: Mount | None
     record: Record | None
+    elsewhere: int | None = None
 
     @property
     def managed(self) -> bool:
@@ -107,43 +109,61 @@ def overlays(state: State | None = None) -> Found:
     matched = {overlay.name for overlay in found}
     for name in state.kept_names():
         if name not in matched:
-            found.extend(_kept(state, name))
+            try:
+                found.extend(_kept(state, name))
+            except errors.RecordDamaged as error:
+                warnings.append(Note(error.template, error.paths))
     return Found(tuple(found), tuple(warnings))
 
 
-def find(state: State, word: str) -> Overlay:
+def find(state: State, word: str, *, inside: bool = True) -> Overlay:
     """The overlay that *word* names: a stack's name, a mount point, or a path inside a mounted overlay.
 
+    Where several are mounted on one point, the last one is meant, as it is the one that is seen.
+
+    Args:
+        state: Whose names count.
+        word: A name when it has no slash and some stack has that name, else a path.
+        inside: Whether a path inside an overlay names it; for what ends or changes a stack it does not.
+
     Raises:
+        BadUsage: when *word* is empty.
         StackNotFound: when nothing has this name.
         NotAnOverlay: when *word* is a path that lies on no overlay.
     """
+    if not word or "\0" in word:
+        raise errors.BadUsage("a stack's name or path is empty", hint="`ovlctl ls` lists all stacks")
     every = overlays(state).overlays
     named = [overlay for overlay in every if overlay.name == word] if "/" not in word else []
     path = os.path.realpath(word)
     there = [overlay for overlay in every if overlay.target == path]
-    # The last one mounted at a place is the one that is seen there.
     there.sort(key=lambda overlay: overlay.standing is Standing.MOUNTED)
     if named or there:
         return (named or there)[-1]
     if not os.path.exists(path):
         raise errors.StackNotFound(f"no stack is named `{literal(ascii(word)[1:-1])}`", hint="`ovlctl ls` lists all")
-    return _containing(path, every)
+    overlay = _containing(path, every)
+    if not inside:
+        raise errors.StackNotFound(
+            "{} only lies inside the overlay mounted at {}",
+            path,
+            overlay.target or "",
+            hint="name that one: `ovlctl umount {1}`",
+        )
+    return overlay
 
 
 def _containing(path: str, every: tuple[Overlay, ...]) -> Overlay:
-    mount = mounts.mount_at(path)
+    try:
+        mount = mounts.mount_at(path)
+    except OSError as error:
+        raise errors.AccessDenied(f"cannot look at {{}}: {strerror(error)}", path, errno=error.errno) from error
     for overlay in every:
         if overlay.mount is not None and overlay.mount.mount_id == mount.mount_id:
             return overlay
     raise errors.NotAnOverlay(
         f"{{}} lies on {literal(mount.fs_type)}, not on an overlay", path, hint="`ovlctl ls` lists all overlays"
     )
-
-
-def live_mount(record: Record) -> Mount | None:
-    """The mount of *record* in this namespace, or None."""
-    return next((mount for mount in reversed(mounts.mounts("overlay")) if _is_of(mount, record)), None)
 
 
 def _is_of(mount: Mount, record: Record) -> bool:
@@ -212,18 +232,20 @@ def _reading(shown: str | None, recorded: str | None) -> str | None:
 
 
 def _unmounted(record: Record) -> Overlay:
-    elsewhere = any(
-        each.namespace == record.namespace and each.mount.source == record.source
-        for each in mounts.mounts_of_all_namespaces("overlay").mounts
-    )
+    elsewhere = None
+    if record.boot == records.boot_id() and record.namespace != namespaces.mount_namespace_id():
+        for each in mounts.mounts_of_all_namespaces("overlay"):
+            if (each.namespace, each.mount.source) == (record.namespace, record.source):
+                elsewhere = each.pid
     return Overlay(
-        standing=Standing.ELSEWHERE if elsewhere else Standing.STALE,
+        standing=Standing.STALE if elsewhere is None else Standing.ELSEWHERE,
         name=record.name,
         target=record.target,
         stack=record.stack,
         effective=None,
         mount=None,
         record=record,
+        elsewhere=elsewhere,
     )
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import strerror
-from ovlctl.ops.records import stack_from_json, stack_to_json
+from ovlctl.kernel import mounts
+from ovlctl.ops.records import source_of, stack_from_json, stack_to_json
 
 if TYPE_CHECKING:
+    from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.state import State
     from ovlctl.overlay.stack import Stack
 
@@ -68,6 +70,14 @@ class Layout:
         """The file that says which lowers the upper belongs to."""
         return os.path.join(self.base, "stack.json")
 
+    def mounted_tmpfs(self) -> Mount | None:
+        """The tmpfs that ovlctl mounted here for this stack, or None; another one is not ours."""
+        source = source_of(os.path.basename(self.base))
+        for mount in mounts.mounts("tmpfs"):
+            if mount.mount_point == self.tmpfs and mount.source == source:
+                return mount
+        return None
+
 
 def layout(state: State, name: str, *, in_memory: bool) -> Layout:
     """Where the directories of the stack *name* are or would be."""
@@ -75,10 +85,10 @@ def layout(state: State, name: str, *, in_memory: bool) -> Layout:
 
 
 def existing(state: State, name: str) -> Layout | None:
-    """The layout of the stack *name* that holds an upper now, or None."""
+    """The layout of the stack *name* that holds an upper now, or None; an upper in memory ends with its tmpfs."""
     for in_memory in (False, True):
         found = layout(state, name, in_memory=in_memory)
-        if os.path.exists(found.note):
+        if os.path.exists(found.note) and not (in_memory and found.mounted_tmpfs() is None):
             return found
     return None
 

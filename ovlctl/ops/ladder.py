@@ -99,16 +99,17 @@ class FsconfigRung:
 
     def obstacle(self, request: Request) -> errors.OvlError | None:
         """An old kernel."""
-        if probes.lowerdir_plus_known() is probes.Answer.NO:
+        # UNKNOWN is an old kernel, whose overlay takes any key and complains later.
+        if probes.lowerdir_plus_known() is not probes.Answer.YES:
             return errors.KernelLacks(
                 "this kernel's overlay does not take single layers through fsconfig(2) (`lowerdir+`, Linux 6.7)",
                 hint="leave out `--api fsconfig`",
             )
         too_long = [setting.path for setting in encode.path_settings(request.stack) if not setting.fits]
-        if too_long and probes.fd_layers_known() is probes.Answer.NO:
+        if too_long and probes.fd_layers_known() is not probes.Answer.YES:
             return errors.KernelLacks(
                 "{} is longer than the 255 bytes that fsconfig(2) takes, and this kernel takes no layers by "
-                "file descriptor (Linux 6.13)",
+                "file descriptor (Linux 6.15)",
                 too_long[0],
                 hint="use a shorter path, for example a bind mount of the directory",
             )
@@ -220,12 +221,17 @@ def mount_stack(stack: Stack, target: str, *, api: Api = Api.AUTO, source: str =
     told = stated(stack.options, trusted_xattrs=namespaces.in_initial_user_namespace())
     request = Request(stack=stack, told=told, target=target, source=source)
     rung, reason = choose(request, api)
+    return mount_by(rung, reason, request)
+
+
+def mount_by(rung: Rung, reason: str, request: Request) -> Taken:
+    """Mount *request* by a rung chosen before; errors as for :func:`mount_stack`."""
     with kmsg.KernelLog() as log:
         try:
             said = rung.mount(request)
         except OSError as error:
             raise _refused(request, error, log.lines()) from error
-        return Taken(api=rung.api, reason=reason, told=told, kernel=_unique(*said, *log.lines()))
+        return Taken(api=rung.api, reason=reason, told=request.told, kernel=_unique(*said, *log.lines()))
 
 
 @contextmanager

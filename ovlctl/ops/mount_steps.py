@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -9,46 +10,58 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.errors import Note, strerror
+from ovlctl.errors import Note
 from ovlctl.kernel import mounts
-from ovlctl.kernel.mount import MS, mount, umount2
-from ovlctl.ops import keeping, ladder, readback, records
+from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.ops import busy, keeping, ladder, readback, records
 from ovlctl.ops.api import Api
+from ovlctl.ops.ladder import Request
 from ovlctl.ops.preflight import trusted_xattrs
 from ovlctl.ops.records import Phase, Record, source_of
 from ovlctl.ops.state import State, write_atomically
+from ovlctl.ops.steps import failing_as
 from ovlctl.overlay import encode
 from ovlctl.overlay.options import stated
+
+#: How often the kernel must call a layer in use before it is believed.
+_SUSPICIONS = 4
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ovlctl.kernel.mounts import Mount
-    from ovlctl.ops.ladder import Taken
+    from ovlctl.ops.ladder import Rung, Taken
     from ovlctl.ops.steps import Step
     from ovlctl.overlay.stack import Stack
 
 
-def steps(state: State, record: Record, api: Api, *, allow_weaker: bool) -> tuple[Step, ...]:
+def steps(state: State, record: Record, rung: Rung, *, allow_weaker: bool) -> tuple[Step, ...]:
     """The steps that make the mount described by *record*.
 
     Args:
         state: Where records are kept; its lock is held while the steps run.
         record: The intent.
-        api: The rung to take.
+        rung: How to tell the kernel.
         allow_weaker: Accept a mount that is weaker than asked.
     """
     place = keeping.layout(state, record.name, in_memory=record.tmpfs is not None)
     planned: list[Step] = [WriteIntent(state, record)]
     for path in record.made:
         if path == place.upper:
+            if place.in_memory:
+                planned.append(MountTmpfs(place.tmpfs, record))
             planned.append(WriteNote(place.note, record.stack))
         planned.append(MakeDirectory(path, like=record.stack.lowers[0] if path == place.upper else None))
-        if path == record.tmpfs:
-            planned.append(MountTmpfs(path, record))
-    overlay = MountOverlay(record, api)
+    overlay = MountOverlay(record, rung)
     planned += [overlay, ReadBack(overlay, allow_weaker=allow_weaker), WriteOutcome(state, overlay)]
     return tuple(planned)
+
+
+def outcome(taken: Sequence[Step]) -> WriteOutcome:
+    """The last step, which knows the record and the mount that came of it."""
+    last = taken[-1]
+    assert isinstance(last, WriteOutcome), "steps() puts it last"  # noqa: S101 -- for the type checker
+    return last
 
 
 def remarks(taken: Sequence[Step]) -> tuple[Note, ...]:
@@ -65,7 +78,7 @@ class WriteIntent:
 
     def describe(self) -> Note:
         """What will be written where."""
-        return Note("write the intent into {}", (os.path.join(self.state.records, self.record.name + ".json"),))
+        return Note("write the intent into {}", (records.path_of(self.state, self.record.name),))
 
     def apply(self) -> None:
         """Write it."""
@@ -109,13 +122,16 @@ class MakeDirectory:
 
     def apply(self) -> None:
         """Make it."""
-        try:
+        with failing_as(errors.StateUnusable, "cannot make {}", self.path):
             os.mkdir(self.path, 0o755 if self.like else 0o700)
-        except OSError as error:
-            message = f"cannot make {{}}: {strerror(error)}"
-            raise errors.StateUnusable(message, self.path, errno=error.errno) from error
-        if self.like is not None:
-            self._resemble(os.stat(self.like))
+        if self.like is None:
+            return
+        try:
+            with failing_as(errors.StateUnusable, "cannot make {} like {}", self.path, self.like):
+                self._resemble(os.stat(self.like))
+        except errors.StateUnusable:
+            os.rmdir(self.path)
+            raise
 
     def _resemble(self, model: os.stat_result) -> None:
         if (model.st_uid, model.st_gid) != (os.geteuid(), os.getegid()):
@@ -143,7 +159,8 @@ class MountTmpfs:
 
     def apply(self) -> None:
         """Mount it."""
-        mount(source_of(self.record.name), self.path, "tmpfs", MS.NOSUID | MS.NODEV, self._options().encode())
+        with failing_as(errors.KernelRefused, "cannot mount a tmpfs at {}", self.path):
+            mount(source_of(self.record.name), self.path, "tmpfs", MS.NOSUID | MS.NODEV, self._options().encode())
 
     def _options(self) -> str:
         size = self.record.tmpfs_size
@@ -151,7 +168,7 @@ class MountTmpfs:
 
     def undo(self) -> None:
         """Unmount it; it is still empty."""
-        umount2(self.path)
+        umount2(self.path, MNT.UMOUNT_NOFOLLOW)
 
 
 @dataclass(eq=False, repr=False)
@@ -159,35 +176,87 @@ class MountOverlay:
     """The mount itself."""
 
     record: Record
-    api: Api
+    rung: Rung
     taken: Taken | None = None
     _before: frozenset[str] = frozenset()
 
     def describe(self) -> Note:
         """The equivalent mount(8) line."""
-        told = stated(self.record.stack.options, trusted_xattrs=trusted_xattrs())
         how = {
             Api.MOUNT: "mount(2)",
             Api.FSCONFIG: "fsopen(2), fsconfig(2), fsmount(2), move_mount(2)",
             Api.RELATIVE: "mount(2) from the layers' common directory",
-        }[self.api]
-        line = os.fsdecode(encode.mount_data(self.record.stack, told))
+        }[self.rung.api]
+        request = self._request()
+        read_only = "ro," if request.stack.read_only else ""
+        line = read_only + os.fsdecode(encode.mount_data(request.stack, request.told))
         return Note(f"mount -t overlay -o {{}} {self.record.source} {{}}   # by {how}", (line, self.record.target))
 
     def apply(self) -> None:
-        """Mount; when the kernel refuses, remove what it made in the work directory."""
+        """Mount; when that fails, remove what the kernel made in the work directory."""
         self._before = self._made_by_kernel()
         try:
-            self.taken = ladder.mount_stack(
-                self.record.stack, self.record.target, api=self.api, source=self.record.source
-            )
+            self.taken = self._mount()
         except BaseException:
-            self._clean_work()
+            self._take_back()
             raise
 
+    def _mount(self) -> Taken:
+        """Mount, and again when the kernel's log says that a layer is in use.
+
+        The log is shared by all who mount, and this line of it names no path: it may be about somebody else's mount
+        of the same millisecond, but hardly so each time.
+        """
+        suspicions = 0
+        while True:
+            taken = ladder.mount_by(self.rung, self.record.reason, self._request())
+            suspicion = readback.shared(taken)
+            if suspicion is None:
+                return taken
+            umount2(self.record.target, MNT.UMOUNT_NOFOLLOW)
+            suspicions += 1
+            if suspicions == _SUSPICIONS:
+                raise suspicion
+
+    def _request(self) -> Request:
+        told = stated(self.record.stack.options, trusted_xattrs=trusted_xattrs())
+        return Request(stack=self.record.stack, told=told, target=self.record.target, source=self.record.source)
+
+    def mounted(self) -> Mount:
+        """The mount that :meth:`apply` made.
+
+        Raises:
+            KernelRefused: when it cannot be seen at the target.
+        """
+        found = self._seen()
+        if found is None:
+            raise errors.KernelRefused("the overlay mounted at {} is not seen there", self.record.target)
+        return found
+
+    def _seen(self) -> Mount | None:
+        with suppress(OSError):
+            found = mounts.mount_at(self.record.target)
+            if (found.mount_point, found.source) == (self.record.target, self.record.source):
+                return found
+        return None
+
     def undo(self) -> None:
-        """Unmount, and remove what the kernel made in the work directory."""
-        umount2(self.record.target)
+        """Unmount, and remove what the kernel made in the work directory.
+
+        Raises:
+            MountBusy: when somebody was quicker to use it.
+        """
+        self._take_back()
+
+    def _take_back(self) -> None:
+        mounted = self._seen()
+        if mounted is not None:
+            try:
+                umount2(self.record.target, MNT.UMOUNT_NOFOLLOW)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                raise busy.explained(mounted) from error
         self._clean_work()
 
     def _made_by_kernel(self) -> frozenset[str]:
@@ -219,10 +288,9 @@ class ReadBack:
     def apply(self) -> None:
         """Compare; a difference is an error unless weaker mounts were allowed."""
         taken = self.overlay.taken
-        assert taken is not None, "the mount comes before"  # noqa: S101 - for the type checker
-        if (shared := readback.shared(taken)) is not None:
-            raise shared
-        found = list(readback.weaknesses(self.overlay.record.stack, taken, self._mount()))
+        assert taken is not None, "the mount comes before"  # noqa: S101 -- for the type checker
+        with failing_as(errors.KernelRefused, "cannot read the mount of {} back", self.overlay.record.target):
+            found = list(readback.weaknesses(self.overlay.record.stack, taken, self.overlay.mounted()))
         if found and not self.allow_weaker:
             raise errors.WeakerThanAsked(
                 found[0].template,
@@ -231,9 +299,6 @@ class ReadBack:
                 kernel=taken.kernel,
             )
         self.accepted = found
-
-    def _mount(self) -> Mount:
-        return mounts.mount_at(self.overlay.record.target)
 
     def undo(self) -> None:
         """Nothing was changed."""
@@ -245,20 +310,27 @@ class WriteOutcome:
 
     state: State
     overlay: MountOverlay
+    _mount: Mount | None = None
 
     def describe(self) -> Note:
         """What will be written."""
-        return Note("write the outcome into {}", (os.path.join(self.state.records, self._record.name + ".json"),))
+        return Note("write the outcome into {}", (records.path_of(self.state, self.overlay.record.name),))
 
     @property
-    def _record(self) -> Record:
-        return self.overlay.record
+    def mount(self) -> Mount:
+        """The mount that stands."""
+        return self._mount or self.overlay.mounted()
+
+    @property
+    def record(self) -> Record:
+        """The record of it."""
+        return replace(self.overlay.record, phase=Phase.MOUNTED, mount_id=self.mount.unique_id)
 
     def apply(self) -> None:
         """Write it."""
-        mounted = mounts.mount_at(self._record.target)
-        records.write(self.state, replace(self._record, phase=Phase.MOUNTED, mount_id=mounted.unique_id))
+        self._mount = self.overlay.mounted()
+        records.write(self.state, self.record)
 
     def undo(self) -> None:
         """Back to the intent."""
-        records.write(self.state, self._record)
+        records.write(self.state, self.overlay.record)

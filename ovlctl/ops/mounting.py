@@ -13,6 +13,7 @@ from ovlctl.kernel import namespaces
 from ovlctl.kernel.bootcache import BootCache, directly
 from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records
 from ovlctl.ops.api import Api
+from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.keeping import KeptUpper, Layout, TmpfsUpper
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from ovlctl.errors import Note
     from ovlctl.kernel.bootcache import Ask
+    from ovlctl.ops.discover import Overlay
     from ovlctl.ops.steps import Step
 
 
@@ -57,13 +59,13 @@ class Mounted:
     Attributes:
         name: Its name, for :func:`ovlctl.umount` and the command line.
         target: The mount point, where the merged view is.
-        stack: The layers, resolved.
+        overlay: What the kernel says is mounted there.
         cautions: What the kernel or the checks had to say.
     """
 
     name: str
     target: str
-    stack: Stack
+    overlay: Overlay
     cautions: tuple[Note, ...]
     _state: State
     _discard: bool
@@ -89,7 +91,8 @@ class Mounted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.umount(discard=self._discard)
+        made = self.overlay.record is not None and self.overlay.stack.upper in self.overlay.record.made
+        self.umount(discard=self._discard and made)
 
 
 def mount(
@@ -113,7 +116,7 @@ def mount(
         name: How to call it; None takes a name from the target or the topmost lower.
         api: How to tell the kernel; AUTO takes the first way that can express the stack.
         allow_weaker: Accept a mount that is weaker than asked, with a caution instead of an error.
-        discard: When used as a context manager, remove what ovlctl made at the end of the block.
+        discard: When used as a context manager, remove the upper, if ovlctl made it, at the end of the block.
         state_dir: Where ovlctl keeps its records and uppers; None takes the user's own place.
         watch: Called after each step.
 
@@ -142,10 +145,12 @@ def mount(
     with state.locked(), _claimed(stack):
         agreed = planned()
         run(agreed.steps, watch)
+        outcome = mount_steps.outcome(agreed.steps)
+        overlay = discover.of_mount(outcome.mount, outcome.record, module_defaults())
     return Mounted(
         name=agreed.record.name,
         target=agreed.record.target,
-        stack=agreed.record.stack,
+        overlay=overlay,
         cautions=(*agreed.cautions, *mount_steps.remarks(agreed.steps)),
         _state=state,
         _discard=discard,
@@ -176,7 +181,8 @@ def plan(
     stale = _stale(state, chosen)
     first, gone = ((), frozenset[str]()) if stale is None else _clearing(state, stale)
     place = keeping.layout(state, chosen, in_memory=isinstance(allocate, TmpfsUpper))
-    wanted = _with_upper(state, chosen, wanted, allocate, place)
+    wanted = _with_upper(wanted, allocate, place)
+    _respect_kept(state, chosen, wanted, gone)
     to_make = _to_make(wanted, point, place, gone)
     base = None if isinstance(allocate, TmpfsUpper) else _nearest_directory(place.base)
     final = point or place.merged
@@ -205,7 +211,7 @@ def plan(
         api=rung.api,
         reason=reason,
     )
-    steps = mount_steps.steps(state, record, rung.api, allow_weaker=allow_weaker)
+    steps = mount_steps.steps(state, record, rung, allow_weaker=allow_weaker)
     return MountPlan(record=record, steps=(*first, *steps), cautions=cautions)
 
 
@@ -233,35 +239,53 @@ def _clearing(state: State, stale: Record) -> tuple[tuple[Step, ...], frozenset[
     from ovlctl.ops import unmounting
 
     steps = unmounting.finish(state, stale)
-    return steps, frozenset().union(*(step.removes() for step in steps if isinstance(step, Recover)))
+    removing = (Recover, unmounting.RemoveEmpty, unmounting.MoveAside)
+    return steps, frozenset().union(*(step.removes() for step in steps if isinstance(step, removing)))
 
 
-def _with_upper(
-    state: State, name: str, wanted: Stack, allocate: KeptUpper | TmpfsUpper | None, place: Layout
-) -> Stack:
+def _with_upper(wanted: Stack, allocate: KeptUpper | TmpfsUpper | None, place: Layout) -> Stack:
     """*wanted* with the upper that ovlctl makes, or has kept, for it."""
     if allocate is None or wanted.upper is not None or wanted.work is not None:
         return wanted
-    kept = keeping.read(state, name)
-    if kept is not None:
-        keeping.check_same_lowers(name, kept, wanted)
-        if kept.upper != place.upper:
-            raise errors.KeptUpperDiffers(
-                f"the upper kept as {name} is {{}}, not of the kind asked for now",
-                kept.upper or "",
-                hint=f"choose another `--name`, or end the old one: `ovlctl umount {name} --discard`",
-            )
     return Stack(wanted.lowers, data_only=wanted.data_only, upper=place.upper, work=place.work, options=wanted.options)
+
+
+def _respect_kept(state: State, name: str, wanted: Stack, gone: frozenset[str]) -> None:
+    """Let the upper kept as *name* go under nothing but the stack it belongs to.
+
+    Raises:
+        KeptUpperDiffers: when *wanted* has another upper, or other lowers.
+    """
+    found = keeping.existing(state, name)
+    kept = keeping.read(state, name)
+    if found is None or kept is None or found.upper in gone:
+        return
+    if found.upper != wanted.upper:
+        raise errors.KeptUpperDiffers(
+            f"{name} is the name of the kept upper {{}}, which this stack does not use",
+            found.upper,
+            hint=f"choose another `--name`, or end the old one: `ovlctl umount {name} --discard`",
+        )
+    keeping.check_same_lowers(name, kept, wanted)
 
 
 def _to_make(wanted: Stack, point: str | None, place: Layout, gone: frozenset[str]) -> tuple[str, ...]:
     """The directories that do not exist, or will be *gone* by then, outermost first."""
-    needed = [place.base] if point is None or wanted.upper == place.upper else []
-    if wanted.upper == place.upper:
-        needed += [place.tmpfs] if place.in_memory else []
+    own_upper = wanted.upper == place.upper
+    needed = [place.base] if point is None or own_upper else []
+    inside: list[str] = []
+    if own_upper and place.in_memory:
+        needed.append(place.tmpfs)
+        if place.mounted_tmpfs() is None or place.tmpfs in gone:
+            # Whatever lies below a tmpfs yet to be mounted is not the upper.
+            inside = [place.upper, place.work]
+        else:
+            needed += [place.upper, place.work]
+    elif own_upper:
         needed += [place.upper, place.work]
     needed += [place.merged] if point is None else []
-    return tuple(path for path in needed if path in gone or not os.path.isdir(path))
+    missing = [path for path in needed if path in gone or not os.path.isdir(path)]
+    return (*missing, *inside)
 
 
 def _nearest_directory(path: str) -> str:
@@ -282,7 +306,8 @@ def _free_name(state: State, path: str) -> str:
 def _claimed(stack: Stack) -> Iterator[None]:
     """Hold the given upper and work against other users' ovlctl between the check and the mount."""
     with ExitStack() as held:
-        for path in sorted(filter(None, (stack.upper, stack.work))):
+        # In one order for everybody, so that two never wait for each other.
+        for path in sorted(os.path.realpath(path) for path in (stack.upper, stack.work) if path is not None):
             try:
                 directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:

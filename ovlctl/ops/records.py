@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from ovlctl import errors
-from ovlctl.errors import strerror
+from ovlctl.errors import literal, strerror
 from ovlctl.ops.api import Api
 from ovlctl.ops.state import State, sync_directory, write_atomically
 from ovlctl.overlay.options import Options
@@ -90,28 +90,38 @@ def boot_id() -> str:
 
 def write(state: State, record: Record) -> None:
     """Make *record* the one of its name. The caller holds the lock."""
-    write_atomically(_path(state, record.name), json.dumps(_to_json(record), indent=1) + "\n")
+    write_atomically(path_of(state, record.name), json.dumps(_to_json(record), indent=1) + "\n")
 
 
 def remove(state: State, name: str) -> None:
-    """Forget the record *name*; one that is gone already is fine. The caller holds the lock."""
+    """Forget the record *name*; one that is gone already is fine. The caller holds the lock.
+
+    Raises:
+        StateUnusable: when the file system says no.
+    """
+    path = path_of(state, name)
     try:
-        os.unlink(_path(state, name))
+        os.unlink(path)
+        sync_directory(state.records)
     except FileNotFoundError:
         return
-    sync_directory(state.records)
+    except OSError as error:
+        raise errors.StateUnusable(f"cannot remove {{}}: {strerror(error)}", path, errno=error.errno) from error
 
 
 def read(state: State, name: str) -> Record | None:
     """The record *name*, or None when there is none.
 
+    A record is only a note: what it lets ovlctl remove lies below the state directory and bears its name (see
+    :func:`ovlctl.ops.keeping.layout`), whatever is written in it.
+
     Raises:
         RecordDamaged: when it cannot be understood.
     """
-    path = _path(state, name)
+    path = path_of(state, name)
     try:
         with open(path, encoding="ascii") as file:
-            return _from_json(json.load(file))
+            record = _from_json(json.load(file))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -119,6 +129,9 @@ def read(state: State, name: str) -> Record | None:
     except (ValueError, KeyError, TypeError, errors.BadUsage) as error:
         hint = "compare with `findmnt -t overlay`, then remove the file"
         raise errors.RecordDamaged("the record {} cannot be understood", path, hint=hint) from error
+    if record.name != name:
+        raise errors.RecordDamaged(f"the record {{}} is one of {literal(ascii(record.name))}", path)
+    return record
 
 
 def names(state: State) -> Iterator[str]:
@@ -134,7 +147,8 @@ def names(state: State) -> Iterator[str]:
             yield name.removesuffix(".json")
 
 
-def _path(state: State, name: str) -> str:
+def path_of(state: State, name: str) -> str:
+    """Where the record *name* is kept."""
     return os.path.join(state.records, name + ".json")
 
 
@@ -156,9 +170,22 @@ def stack_from_json(data: dict[str, Any]) -> Stack:
         KeyError, TypeError, ValueError: when *data* is something else.
     """
     options = Options()
-    for key, value in data["options"].items():
-        options = options.with_value(key, value)
-    return Stack(data["lowers"], data_only=data["data_only"], upper=data["upper"], work=data["work"], options=options)
+    for key, value in _typed(data["options"], dict).items():
+        options = options.with_value(key, _typed(value, str))
+    return Stack(
+        [_typed(path, str) for path in _typed(data["lowers"], list)],
+        data_only=[_typed(path, str) for path in _typed(data["data_only"], list)],
+        upper=_typed(data["upper"], str, type(None)),
+        work=_typed(data["work"], str, type(None)),
+        options=options,
+    )
+
+
+def _typed(value: Any, *kinds: type) -> Any:
+    if not isinstance(value, kinds):
+        message = f"{value!r} is no {kinds[0].__name__}"
+        raise TypeError(message)
+    return value
 
 
 def _to_json(record: Record) -> dict[str, Any]:
@@ -180,22 +207,22 @@ def _to_json(record: Record) -> dict[str, Any]:
     }
 
 
-def _from_json(data: dict[str, Any]) -> Record:
-    if data["format"] != _FORMAT:
+def _from_json(data: Any) -> Record:
+    if _typed(data, dict)["format"] != _FORMAT:
         message = f"format {data['format']}"
         raise ValueError(message)
     return Record(
-        name=data["name"],
+        name=_typed(data["name"], str),
         phase=Phase(data["phase"]),
-        stack=stack_from_json(data["stack"]),
-        target=data["target"],
-        made=tuple(data["made"]),
-        tmpfs=data["tmpfs"],
-        tmpfs_size=data["tmpfs_size"],
-        namespace=data["namespace"],
-        boot=data["boot"],
-        mount_id=data["mount_id"],
+        stack=stack_from_json(_typed(data["stack"], dict)),
+        target=_typed(data["target"], str),
+        made=tuple(_typed(path, str) for path in _typed(data["made"], list)),
+        tmpfs=_typed(data["tmpfs"], str, type(None)),
+        tmpfs_size=_typed(data["tmpfs_size"], int, type(None)),
+        namespace=_typed(data["namespace"], int),
+        boot=_typed(data["boot"], str),
+        mount_id=_typed(data["mount_id"], int, type(None)),
         api=None if data["api"] is None else Api(data["api"]),
-        reason=data["reason"],
-        discard=data["discard"],
+        reason=_typed(data["reason"], str),
+        discard=_typed(data["discard"], bool),
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import Note
-from ovlctl.kernel import mounts
-from ovlctl.kernel.mount import umount2
+from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops import keeping, records
 
 if TYPE_CHECKING:
+    from ovlctl.ops.keeping import Layout
     from ovlctl.ops.records import Record
     from ovlctl.ops.state import State
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class Recover:
     """Forget a stale record, and remove the directories made for it that are still empty.
 
-    An upper that holds anything is kept, as after an orderly unmount: a crash is no order to discard.
+    An upper that holds anything is kept, as after an orderly unmount: a crash is no order to discard. Whatever the
+    record says, only empty directories in the stack's own place are removed.
     """
 
     state: State
@@ -32,58 +34,46 @@ class Recover:
 
     def removes(self) -> frozenset[str]:
         """The directories that :meth:`apply` will remove."""
-        upper = self.record.stack.upper
-        empty = upper is None or upper not in self.record.made or _is_empty(upper)
-        return frozenset(self.record.made) if empty else frozenset()
+        place = self._place()
+        own = {place.base, place.tmpfs, place.upper, place.work, place.merged}
+        upper_is_full = place.upper in self.record.made and _holds_something(place.upper)
+        return frozenset() if upper_is_full else frozenset(own.intersection(self.record.made))
 
     def apply(self) -> None:
-        """Clear away."""
-        if self.removes():
-            place = keeping.layout(self.state, self.record.name, in_memory=self.record.tmpfs is not None)
-            _remove_empty(self.record, place.note)
+        """Clear away; what turns out to be in use or full stays."""
+        place, doomed = self._place(), self.removes()
+        if place.work in doomed:
+            # Made by the kernel inside a work directory that ovlctl made.
+            for name in ("work", "index"):
+                _remove_if_empty(os.path.join(place.work, name))
+        for path in (place.upper, place.work):
+            if path in doomed:
+                _remove_if_empty(path)
+        if place.tmpfs in doomed and place.mounted_tmpfs() is not None and not _holds_something(place.tmpfs):
+            with suppress(OSError):
+                umount2(place.tmpfs, MNT.UMOUNT_NOFOLLOW)
+        if doomed and not os.path.lexists(place.upper):
+            with suppress(FileNotFoundError):
+                os.unlink(place.note)
+        for path in (place.tmpfs, place.merged, place.base):
+            if path in doomed:
+                _remove_if_empty(path)
         records.remove(self.state, self.record.name)
+
+    def _place(self) -> Layout:
+        return keeping.layout(self.state, self.record.name, in_memory=self.record.tmpfs is not None)
 
     def undo(self) -> None:
         """Nothing to take back: what is gone was empty."""
 
 
-def _remove_empty(record: Record, note: str) -> None:
-    work = record.stack.work
-    if work is not None and work in record.made:
-        # Made by the kernel inside a work directory that ovlctl made.
-        _rmdir(os.path.join(work, "work"))
-        _rmdir(os.path.join(work, "index"))
-    made = set(record.made)
-    for path in (record.stack.upper, work):
-        if path in made:
-            _rmdir(path)
-            made.discard(path)
-    if record.tmpfs is not None and _is_empty(record.tmpfs) and _is_mounted(record.tmpfs):
-        umount2(record.tmpfs)
-    if os.path.exists(note) and not _is_there(record.stack.upper):
-        os.unlink(note)
-    for path in reversed(record.made):
-        _rmdir(path)
-
-
-def _is_mounted(path: str) -> bool:
-    return os.path.isdir(path) and mounts.mount_at(path).mount_point == path
-
-
-def _is_there(path: str | None) -> bool:
-    return path is not None and os.path.lexists(path)
-
-
-def _is_empty(path: str) -> bool:
+def _holds_something(path: str) -> bool:
     try:
-        return not os.listdir(path)
+        return bool(os.listdir(path))
     except FileNotFoundError:
-        return True
+        return False
 
 
-def _rmdir(path: str) -> None:
-    """Remove an empty directory; one that is missing, full or a mount point stays as it is."""
-    try:
+def _remove_if_empty(path: str) -> None:
+    with suppress(OSError):
         os.rmdir(path)
-    except OSError:
-        return

@@ -23,6 +23,9 @@ from ovlctl.kernel.namespaces import in_initial_user_namespace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: How a directory that is being removed is called; no stack can have such a name.
+DISCARDED = ".discarded-"
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Seconds to wait for another ovlctl; a mount takes milliseconds.
 _LOCK_PATIENCE = 30.0
@@ -53,6 +56,16 @@ class State:
         for tree in (self.keep, self.run):
             names.update(name for name in _listing(os.path.join(tree, "stacks")) if _NAME.fullmatch(name))
         return sorted(names)
+
+    def discarded(self) -> list[str]:
+        """Directories that were moved aside to be removed, when something came between."""
+        stacks = [os.path.join(tree, "stacks") for tree in (self.keep, self.run)]
+        return [
+            os.path.join(directory, name)
+            for directory in stacks
+            for name in _listing(directory)
+            if name.startswith(DISCARDED)
+        ]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -107,10 +120,12 @@ def locate(override: str | None = None) -> State:
         base = os.path.realpath(override)
         return State(run=os.path.join(base, "run"), keep=os.path.join(base, "keep"))
     if os.geteuid() == 0 and in_initial_user_namespace():
-        return State(run="/run/ovlctl", keep="/var/lib/ovlctl")
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        return State(run=os.path.realpath("/run/ovlctl"), keep=os.path.realpath("/var/lib/ovlctl"))
+    # The mount table knows no symbolic links, and on some systems /home is one.
+    home = os.path.realpath(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
     keep = os.path.join(home, "ovlctl")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
+    runtime = os.path.realpath(runtime) if runtime else None
     return State(run=os.path.join(runtime, "ovlctl") if runtime else os.path.join(keep, "run"), keep=keep)
 
 
@@ -222,5 +237,9 @@ def wait_for_lock(lock: int, path: str) -> None:
                 message = f"another ovlctl has held {{}} for {_LOCK_PATIENCE:.0f} seconds"
                 raise errors.StateLocked(message, path, hint="`fuser {}` names it") from error
             time.sleep(0.005)
+        except OSError as error:
+            message = f"cannot lock {{}}: {strerror(error)}"
+            hint = "choose a place on a local file system with `--state-dir DIR`"
+            raise errors.StateUnusable(message, path, errno=error.errno, hint=hint) from error
         else:
             return

@@ -1,17 +1,22 @@
 """A plan as a list of steps: each can say what it will do, do it, and take it back.
 
 Law: a run that fails or is interrupted leaves what was there before, unless it is killed outright; the record
-written first then tells the next command how far it came.
+written first then tells the next command how far it came. Signals that Python would turn into an exception wait
+while a step is at work or being undone, so that an interrupt falls between two steps and never inside one.
 """
 
 from __future__ import annotations
 
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from ovlctl.errors import Note, OvlError, literal, strerror
 
-    from ovlctl.errors import Note
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 class Step(Protocol):
@@ -30,6 +35,9 @@ class Step(Protocol):
 def run(steps: Sequence[Step], watch: Callable[[Step], None] | None = None) -> None:
     """Apply *steps* in order; when one raises, undo those before it in reverse and let the error pass.
 
+    An undo that fails stops the undoing, so that the record, made first, stays and tells; the error that passes then
+    bears a note about it.
+
     Args:
         steps: What to do.
         watch: Called after each step, for progress and for tests that interrupt between steps.
@@ -37,11 +45,47 @@ def run(steps: Sequence[Step], watch: Callable[[Step], None] | None = None) -> N
     done: list[Step] = []
     try:
         for step in steps:
-            step.apply()
-            done.append(step)
+            with _undisturbed():
+                step.apply()
+                done.append(step)
             if watch is not None:
                 watch(step)
-    except BaseException:
-        for step in reversed(done):
-            step.undo()
+    except BaseException as error:
+        with _undisturbed():
+            _undo(done, error)
         raise
+
+
+def _undo(done: list[Step], error: BaseException) -> None:
+    for step in reversed(done):
+        try:
+            step.undo()
+        except (OSError, OvlError) as failure:
+            error.add_note(f"this could not be undone: {step.describe().text()}: {failure}")
+            return
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep signals that end the program waiting."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def failing_as(kind: type[OvlError], text: str, *paths: str, hint: str | None = None) -> Iterator[None]:
+    """Turn an OSError into *kind*, with its words and symbol after *text*.
+
+    Args:
+        kind: The class to raise.
+        text: What could not be done; a format string, as the classes take it.
+        paths: For its ``{}``.
+        hint: What to do about it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{text}: {literal(strerror(error))}", *paths, errno=error.errno, hint=hint) from error

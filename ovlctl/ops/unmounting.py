@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import stat
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts
-from ovlctl.kernel.mount import umount2
+from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops import busy, discover, keeping, records
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.discover import Overlay, Standing
@@ -21,8 +19,9 @@ from ovlctl.ops.preflight import sharing
 from ovlctl.ops.preflight.places import place
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
-from ovlctl.ops.state import State, locate
-from ovlctl.ops.steps import run
+from ovlctl.ops.removal import check_unmounted, remove_tree
+from ovlctl.ops.state import DISCARDED, State, locate
+from ovlctl.ops.steps import failing_as, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,20 +101,22 @@ def umount(
 def plan(word: str | os.PathLike[str], *, discard: bool = False, state_dir: str | State | None = None) -> UmountPlan:
     """Work out how to end a mount, changing nothing. Arguments and errors as for :func:`umount`."""
     state = state_dir if isinstance(state_dir, State) else locate(state_dir)
-    overlay = discover.find(state, os.fspath(word))
+    overlay = discover.find(state, os.fspath(word), inside=False)
     if overlay.standing is Standing.ELSEWHERE:
         raise errors.StackNotFound(
-            f"{overlay.name} is mounted in another mount namespace",
-            hint="`ovlctl umount` has to run in that namespace: `nsenter -t PID -m`",
+            f"{overlay.name} is mounted in another mount namespace, that of pid {overlay.elsewhere}",
+            hint=f"`ovlctl umount` has to run there: `nsenter -t {overlay.elsewhere} -m ovlctl umount {overlay.name}`",
         )
-    place_of = None if overlay.name is None else keeping.existing(state, overlay.name)
+    place_of = _own_place(state, overlay)
     if discard and place_of is None and (overlay.record is None or not overlay.record.made):
         raise errors.NotOurs(
             "ovlctl made nothing for {}, so there is nothing for it to discard",
             overlay.target or os.fspath(word),
             hint="leave out `--discard`",
         )
-    steps = _steps(state, overlay, place_of, discard=discard)
+    if discard and place_of is not None:
+        check_unmounted(place_of.base, except_for={overlay.target or "", place_of.tmpfs})
+    steps = (*_steps(state, overlay, place_of, discard=discard), *map(RemoveTree, state.discarded()))
     doomed = (place_of.upper,) if discard and place_of is not None and _holds_something(place_of.upper) else ()
     removed = (place_of.base,) if discard and place_of is not None else ()
     kept = None if discard else overlay.stack.upper
@@ -124,11 +125,24 @@ def plan(word: str | os.PathLike[str], *, discard: bool = False, state_dir: str 
 
 def finish(state: State, record: Record, *, discard: bool = False) -> tuple[Step, ...]:
     """The steps that end what *record*, whose mount is gone, was about; an interrupted discard is completed."""
-    place_of = keeping.existing(state, record.name)
+    place_of = _place_of(state, record)
     discard = discard or record.discard
     if record.phase is Phase.MOUNTING and not (discard and place_of is not None):
         return (Recover(state, record),)
     return _after(state, record, place_of, discard=discard)
+
+
+def _own_place(state: State, overlay: Overlay) -> Layout | None:
+    """The directories that ovlctl made for *overlay* and that belong to it still."""
+    if overlay.record is not None:
+        return _place_of(state, overlay.record)
+    return None if overlay.name is None else keeping.existing(state, overlay.name)
+
+
+def _place_of(state: State, record: Record) -> Layout | None:
+    found = keeping.existing(state, record.name)
+    # Of the same name, but kept from a time before this mount.
+    return found if found is not None and found.upper == record.stack.upper else None
 
 
 def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: bool) -> tuple[Step, ...]:
@@ -154,7 +168,8 @@ def _after(state: State, record: Record, place_of: Layout | None, *, discard: bo
         steps += _discard(place_of)
     else:
         own = keeping.layout(state, record.name, in_memory=record.tmpfs is not None)
-        empty = [path for path in (own.merged, own.base) if path in record.made and path != record.stack.upper]
+        kept = os.path.lexists(own.note)
+        empty = [path for path in (own.merged, *(() if kept else (own.base,))) if path in record.made]
         steps += [RemoveEmpty(path) for path in empty]
     return (*steps, Forget(state, record))
 
@@ -162,8 +177,8 @@ def _after(state: State, record: Record, place_of: Layout | None, *, discard: bo
 def _discard(place_of: Layout) -> tuple[Step, ...]:
     steps: list[Step] = []
     if place_of.in_memory:
-        steps.append(UnmountTmpfs(place_of.tmpfs))
-    aside = os.path.join(os.path.dirname(place_of.base), f".discarded-{os.path.basename(place_of.base)}")
+        steps.append(UnmountTmpfs(place_of))
+    aside = os.path.join(os.path.dirname(place_of.base), DISCARDED + os.path.basename(place_of.base))
     return (*steps, MoveAside(place_of, aside), RemoveTree(aside))
 
 
@@ -184,11 +199,15 @@ class WriteEnding:
 
     def describe(self) -> Note:
         """What will be written where."""
-        return Note("write the intent into {}", (os.path.join(self.state.records, self.record.name + ".json"),))
+        return Note("write the intent into {}", (records.path_of(self.state, self.record.name),))
 
     def apply(self) -> None:
-        """Write it."""
-        records.write(self.state, replace(self.record, phase=Phase.UNMOUNTING, discard=self.discard))
+        """Write it; where the disk is full and nothing is to be discarded, a stale record later is no harm."""
+        try:
+            records.write(self.state, replace(self.record, phase=Phase.UNMOUNTING, discard=self.discard))
+        except errors.StateUnusable as error:
+            if self.discard or error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+                raise
 
     def undo(self) -> None:
         """Back to what it was."""
@@ -207,15 +226,16 @@ class Unmount:
 
     def apply(self) -> None:
         """Unmount; EBUSY becomes the list of who holds it."""
-        seen = mounts.mount_at(self.mount.mount_point)
-        if seen.mount_id != self.mount.mount_id:
+        with failing_as(errors.KernelRefused, "cannot look at {}", self.mount.mount_point):
+            seen = mounts.mount_at(self.mount.mount_point)
+        if (seen.mount_id, seen.unique_id) != (self.mount.mount_id, self.mount.unique_id):
             raise errors.DiscardRefused(
                 f"something else ({literal(seen.fs_type)}) is mounted over {{}}",
                 self.mount.mount_point,
                 hint="`umount {}` ends what is on top",
             )
         try:
-            umount2(self.mount.mount_point)
+            umount2(self.mount.mount_point, MNT.UMOUNT_NOFOLLOW)
         except OSError as error:
             if error.errno == errno.EBUSY:
                 raise busy.explained(self.mount) from error
@@ -237,23 +257,17 @@ class Unmount:
 class UnmountTmpfs:
     """End the tmpfs of an upper in memory, and with it what the upper holds."""
 
-    path: str
+    place: Layout
 
     def describe(self) -> Note:
         """The command."""
-        return Note("umount {}   # the upper in memory is lost", (self.path,))
+        return Note("umount {}   # the upper in memory is lost", (self.place.tmpfs,))
 
     def apply(self) -> None:
-        """Unmount it, when it is mounted."""
-        found = mounts.mount_at(self.path)
-        if found.mount_point != self.path:
-            return
-        try:
-            umount2(self.path)
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                raise busy.explained(found) from error
-            raise
+        """Unmount it, when it is mounted and is ours."""
+        mount = self.place.mounted_tmpfs()
+        if mount is not None:
+            Unmount(mount).apply()
 
     def undo(self) -> None:
         """Memory does not come back; the steps after this one only remove empty directories."""
@@ -275,8 +289,14 @@ class MoveAside:
         _refuse_if_used(self.place)
         if os.path.lexists(self.aside):
             # Left by a discard that was interrupted.
-            _remove_tree(self.aside)
-        os.rename(self.place.base, self.aside)
+            remove_tree(self.aside)
+        with failing_as(errors.DiscardRefused, "cannot move {} aside", self.place.base):
+            os.rename(self.place.base, self.aside)
+
+    def removes(self) -> frozenset[str]:
+        """All that lies in it."""
+        own = self.place
+        return frozenset({own.base, own.tmpfs, own.upper, own.work, own.merged})
 
     def undo(self) -> None:
         """Put it back."""
@@ -284,12 +304,7 @@ class MoveAside:
 
 
 def _refuse_if_used(place_of: Layout) -> None:
-    inside = place_of.base + "/"
-    for mount in mounts.mounts():
-        if mount.mount_point.startswith(inside):
-            raise errors.DiscardRefused(
-                "{} holds the mount point {}", place_of.base, mount.mount_point, hint="`umount {1}` first"
-            )
+    check_unmounted(place_of.base)
     if os.path.isdir(place_of.upper):
         upper = place(place_of.upper)
         for error in sharing.conflicts([], upper, None, module_defaults()):
@@ -307,37 +322,11 @@ class RemoveTree:
         return Note("rm -r {}", (self.path,))
 
     def apply(self) -> None:
-        """Remove it without following any link and without leaving its file system."""
-        _remove_tree(self.path)
+        """Remove it without following any link and without leaving its mount."""
+        remove_tree(self.path)
 
     def undo(self) -> None:
         """Gone is gone; no step after this one can fail halfway."""
-
-
-def _remove_tree(path: str) -> None:
-    try:
-        _open_up(path)
-        shutil.rmtree(path)
-    except OSError as error:
-        raise errors.DiscardRefused(
-            f"cannot remove all of {{}}: {strerror(error)}",
-            path,
-            errno=error.errno,
-            hint="an immutable file needs `chattr -i`; then `rm -r {}`",
-        ) from error
-
-
-def _open_up(path: str) -> None:
-    """Let the owner into WORK/work, which overlayfs leaves with mode 000."""
-    if os.geteuid() == 0:
-        return
-    for name in ("work", "tmpfs/work"):
-        inner = os.path.join(path, name, "work")
-        try:
-            if stat.S_ISDIR(os.lstat(inner).st_mode):
-                os.chmod(inner, 0o700)
-        except FileNotFoundError:
-            continue
 
 
 @dataclass(eq=False, repr=False)
@@ -351,12 +340,13 @@ class RemoveEmpty:
         return Note("rmdir {}   # if empty", (self.path,))
 
     def apply(self) -> None:
-        """Remove it; one that is in use or gone stays as it is."""
-        try:
+        """Remove it; one that is in use, gone, or on a disk that became read-only stays as it is."""
+        with suppress(OSError):
             os.rmdir(self.path)
-        except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ENOTEMPTY, errno.EBUSY}:
-                raise
+
+    def removes(self) -> frozenset[str]:
+        """The directory."""
+        return frozenset({self.path})
 
     def undo(self) -> None:
         """Make it again."""
@@ -372,7 +362,7 @@ class Forget:
 
     def describe(self) -> Note:
         """What will be removed."""
-        return Note("remove {}", (os.path.join(self.state.records, self.record.name + ".json"),))
+        return Note("remove {}", (records.path_of(self.state, self.record.name),))
 
     def apply(self) -> None:
         """Remove it."""

@@ -171,8 +171,8 @@ def stated(options: Options, *, trusted_xattrs: bool) -> Options:
 
     index, metacopy, redirect_dir and xino always get a value, so that module parameters (which differ between
     distributions) change nothing; an option that another one implies is stated with it, as the kernel would set
-    it: metacopy=on implies redirect_dir=on, nfs_export=on implies index=on, userxattr implies
-    redirect_dir=nofollow. All other keys stay as asked.
+    it: metacopy=on implies redirect_dir=on, nfs_export=on implies index=on, userxattr (and
+    having no trusted xattrs) implies redirect_dir=nofollow. All other keys stay as asked.
 
     Args:
         options: What was asked.
@@ -182,11 +182,9 @@ def stated(options: Options, *, trusted_xattrs: bool) -> Options:
     Law: stating is idempotent, and never changes a value that was asked.
     """
     userxattr = options.userxattr or (Flag.NO if trusted_xattrs else Flag.YES)
-    redirect = RedirectDir.FOLLOW
+    redirect = RedirectDir.FOLLOW if trusted_xattrs and userxattr is Flag.NO else RedirectDir.NOFOLLOW
     if options.metacopy is Switch.ON:
         redirect = RedirectDir.ON
-    elif userxattr is Flag.YES:
-        redirect = RedirectDir.NOFOLLOW
     index = Switch.ON if options.nfs_export is Switch.ON else Switch.OFF
     return replace(
         options,

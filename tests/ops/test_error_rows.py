@@ -461,33 +461,6 @@ def test_user_files_in_work_would_be_lost(scene: Scene) -> None:
     assert not os.path.exists(thesis)
 
 
-def test_weaker_is_undone(scene: Scene, state_dir: str) -> None:
-    """A mount that turns out weaker than asked is undone, its traces included; --allow-weaker keeps it and says so."""
-    stack = scene.lower_only(uuid="off")
-    target = scene.dir("t")
-    with pytest.raises(errors.OptionNeedsUpper):
-        ovlctl.mount(stack, target)
-    with ovlctl.mount(stack, target, allow_weaker=True) as mounted:
-        assert [note.text() for note in mounted.cautions] == ["the kernel made uuid=null of uuid=off"]
-
-
-def test_read_only_by_accident_is_undone(scene: Scene, state_dir: str) -> None:
-    """The kernel mounts read-only when it cannot make WORK/work; even --allow-weaker says so."""
-    place = scene.mount("ram", scene.dir("ram"), "tmpfs", MS(0), b"nr_inodes=6")
-    stack = scene.with_paths(upper=trees.make(f"{place}/u", {}), work=trees.make(f"{place}/w", {}))
-    while True:
-        try:
-            with open(f"{place}/{len(os.listdir(place))}", "x"):
-                pass
-        except OSError:
-            break
-    before = trees.everything(scene.base), mounts.mounts()
-    with pytest.raises(errors.OvlError):
-        ovlctl.mount(stack, scene.dir("t"), allow_weaker=False)
-    os.rmdir(scene.dir("t"))
-    assert (trees.everything(scene.base), mounts.mounts()) == before
-
-
 def test_xattrs_of_a_refused_upper(scene: Scene, state_dir: str) -> None:
     """A stack that is refused has no mark on its upper."""
     stack = scene.with_paths(lowers=[scene.dir("l1"), scene.dir("l1")])

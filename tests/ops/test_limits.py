@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 import ovlctl
 from ovlctl import errors
-from ovlctl.kernel import mount as mount_call
+from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import discover, ladder
 from ovlctl.ops.api import Api
 from ovlctl.ops.state import locate
 from ovlctl.overlay import encode
+from ovlctl.overlay.options import stated
 from tests import capabilities, trees
 
 if TYPE_CHECKING:
@@ -98,24 +99,28 @@ def test_long_string_never_reaches_the_kernel(scratch: str, state_dir: str, monk
         ladder.MountRung().mount(request)
 
 
-def test_4095_bytes_are_not_cut(scratch: str, state_dir: str) -> None:
-    """The longest string that mount(2) takes arrives whole: the last lower is the one named."""
-    for name in ("low", "lowA"):
-        trees.make(os.path.join(scratch, name), {"which": name})
-    stack = ovlctl.Stack([os.path.join(scratch, "low"), os.path.join(scratch, "lowA")])
-    told = ovlctl.Options()
-    length = len(encode.mount_data(stack, told))
-    pad = encode.MOUNT_DATA_MAX - length - len(",xino=off") - 1
-    data = encode.mount_data(stack, told)
-    filler = (b",xino=off" * (pad // 9 + 1))[: pad - pad % 9]
-    target = os.path.join(scratch, "t")
-    os.mkdir(target)
-    mount_call.mount("x", target, "overlay", mount_call.MS.RDONLY, filler[1:] + b"," + data)
-    try:
-        mounted = discover.find(locate(), target)
-        assert mounted.stack.lowers == stack.lowers
-    finally:
-        mount_call.umount2(target)
+@pytest.mark.parametrize(("length", "fits"), [(4095, True), (4096, False)])
+def test_4095_bytes_are_not_cut(scratch: str, state_dir: str, length: int, *, fits: bool) -> None:
+    """The longest string that mount(2) takes arrives whole, its last byte included; one byte more is refused."""
+    told = stated(ovlctl.Options(), trusted_xattrs=in_initial_user_namespace())
+    layers = [os.path.join(scratch, "lowA")]
+
+    def room() -> int:
+        return length - len(encode.mount_data(ovlctl.Stack(layers), told))
+
+    each = len(":" + os.path.join(scratch, ""))
+    while room() > 2 * (each + 100):
+        layers.append(os.path.join(scratch, f"{len(layers):0100}"))
+    layers.append(os.path.join(scratch, f"{len(layers):0{room() - each}}"))
+    assert len(encode.mount_data(ovlctl.Stack(layers), told)) == length
+    for layer in layers:
+        trees.make(layer, {"which": os.path.basename(layer)})
+    if not fits:
+        with pytest.raises(errors.OptionsTooLong, match="4096 bytes"):
+            ovlctl.mount(ovlctl.Stack(layers), api=Api.MOUNT)
+        return
+    with ovlctl.mount(ovlctl.Stack(layers), api=Api.MOUNT) as mounted:
+        assert mounted.overlay.stack.lowers == tuple(layers)
 
 
 #: Bytes that mean something to one of the parsers on the way, and some that no UTF-8 text has.

@@ -57,11 +57,9 @@ def check(
     """
     for problem in problems(stack, target, allow_weaker=allow_weaker, to_make=to_make, base=base, ask=ask):
         raise problem
-    if target in to_make:
-        return ()
-    layers = [place(path) for path in stack.lowers]
-    over, work = _existing(stack.upper, to_make), _existing(stack.work, to_make)
-    return tuple(overlap.cautions(layers, over, work, place(target)))
+    lowers = [place(path) for path in (*stack.lowers, *stack.data_only)]
+    over, work, point = (_existing(path, to_make) for path in (stack.upper, stack.work, target))
+    return tuple(overlap.cautions(lowers, over, work, point))
 
 
 def problems(

@@ -67,7 +67,7 @@ def refused_file_systems(layers: Sequence[Place]) -> Iterator[errors.OvlError]:
     for layer in layers:
         if layer.mount.fs_type in _REFUSED:
             yield errors.LayerFileSystemRefused(
-                f"{{}} lies on {layer.mount.fs_type}, which overlayfs does not take as a layer",
+                f"{{}} lies on {errors.literal(layer.mount.fs_type)}, which overlayfs does not take as a layer",
                 layer.path,
                 errno=errno.EINVAL,
             )
@@ -121,8 +121,9 @@ def missing_handles(layers: Sequence[Place], told: Options) -> Iterator[errors.O
         tried.add(layer.mount.dev)
         if not handles.has_handles(layer.path):
             names = " and ".join(wanted)
+            kind = errors.literal(layer.mount.fs_type)
             yield errors.LayerWithoutHandles(
-                f"{layer.mount.fs_type} under {{}} gives no file handles, without which the kernel drops {names}",
+                f"{kind} under {{}} gives no file handles, without which the kernel drops {names}",
                 layer.path,
                 errno=errno.EOPNOTSUPP,
                 hint="leave the option out, or accept its loss with `--allow-weaker`",

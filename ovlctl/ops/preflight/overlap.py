@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note
+from ovlctl.kernel import mounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,8 +36,9 @@ def overlaps(lowers: Sequence[Place], upper: Place | None, work: Place | None) -
     yield from _nested(list(seen.values()))
 
 
-def cautions(lowers: Sequence[Place], upper: Place | None, work: Place | None, target: Place) -> Iterator[Note]:
+def cautions(lowers: Sequence[Place], upper: Place | None, work: Place | None, target: Place | None) -> Iterator[Note]:
     """What works but will surprise."""
+    yield from _submounts(lowers)
     for kind, place in (("upper", upper), ("work directory", work)):
         if place is None:
             continue
@@ -44,8 +46,17 @@ def cautions(lowers: Sequence[Place], upper: Place | None, work: Place | None, t
             if place.is_inside(lower):
                 text = f"the {kind} {{}} lies inside the lower {{}}: listing it through the merged view gives ELOOP"
                 yield Note(text, (place.path, lower.path))
-        if target.is_same(place):
+        if target is not None and target.is_same(place):
             yield Note(f"the target {{}} is the {kind} itself: the merged view will hide it", (target.path,))
+
+
+def _submounts(lowers: Sequence[Place]) -> Iterator[Note]:
+    points = [mount.mount_point for mount in mounts.mounts()]
+    for lower in lowers:
+        inside = next((point for point in points if point.startswith(lower.path.rstrip("/") + "/")), None)
+        if inside is not None:
+            text = "{} is mounted inside the lower {}: the merged view shows the directory beneath it instead"
+            yield Note(text, (inside, lower.path))
 
 
 def _upper_and_work(upper: Place, work: Place) -> Iterator[errors.OvlError]:

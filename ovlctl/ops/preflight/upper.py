@@ -72,6 +72,7 @@ def obstacles(upper: Place, work: Place) -> Iterator[errors.OvlError]:
 
 def poverty(upper: Place, work: Place, told: Options) -> Iterator[errors.OvlError]:
     """What the upper's file system lacks, found by trying it inside the work directory."""
+    fs_type = errors.literal(upper.mount.fs_type)
     try:
         features = probes.directory_features(work.path)
     except OSError as error:
@@ -79,7 +80,7 @@ def poverty(upper: Place, work: Place, told: Options) -> Iterator[errors.OvlErro
             yield translated(error, work.path)
             return
         yield errors.UpperFileSystemPoor(
-            f"nothing can be made in {{}} on {work.mount.fs_type}: {strerror(error)}; the kernel would mount read-only",
+            f"nothing can be made in {{}} on {fs_type}: {strerror(error)}; the kernel would mount read-only",
             work.path,
             errno=error.errno,
             hint="use a directory on ext4, xfs, btrfs or tmpfs",
@@ -89,7 +90,7 @@ def poverty(upper: Place, work: Place, told: Options) -> Iterator[errors.OvlErro
     kind, answer = ("user", features.user_xattr) if userxattr else ("trusted", features.trusted_xattr)
     if answer is Answer.NO:
         yield errors.UpperFileSystemPoor(
-            f"{upper.mount.fs_type} at {{}} keeps no {kind} xattrs, so opaque directories and redirects would be lost",
+            f"{fs_type} at {{}} keeps no {kind} xattrs, so opaque directories and redirects would be lost",
             upper.path,
             errno=errno.EOPNOTSUPP,
             hint="use a directory on ext4, xfs, btrfs or tmpfs, or accept it with `--allow-weaker`",
