@@ -18,6 +18,7 @@ from ovlctl.ops import discover, mounting, unmounting
 from ovlctl.ops.discover import Standing
 from ovlctl.ops.state import locate
 from tests import capabilities, trees
+from tests.forks import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,19 +27,6 @@ if TYPE_CHECKING:
     from ovlctl.ops.steps import Step
 
 pytestmark = capabilities.needs_overlay
-
-
-def _in_child(work: Callable[[], object]) -> int:
-    """Run *work* in a child of the same namespaces; the signal that ended it, negative, or its status."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _kill_after(count: int) -> Callable[[Step], None]:
@@ -79,7 +67,7 @@ def test_killed_while_mounting(
     assert steps >= 4
     for count in range(1, steps + 1):
         for then_mount in (True, False):
-            killed = _in_child(
+            killed = in_child(
                 lambda: ovlctl.mount(stack, target, allocate=allocate, name="k", watch=_kill_after(count))  # noqa: B023 -- called within this turn
             )
             assert killed == -signal.SIGKILL
@@ -126,7 +114,7 @@ def test_killed_while_unmounting(
         steps = len(unmounting.plan("k", discard=discard).steps)
         if count > steps:
             break
-        assert _in_child(lambda: ovlctl.umount("k", discard=discard, watch=_kill_after(count))) == -signal.SIGKILL  # noqa: B023 -- as above
+        assert in_child(lambda: ovlctl.umount("k", discard=discard, watch=_kill_after(count))) == -signal.SIGKILL  # noqa: B023 -- as above
         found = [each for each in ovlctl.overlays().overlays if each.name == "k"]
         assert any(each.standing is Standing.MOUNTED for each in found) == bool(mounts.mounts("overlay"))
         if found and found[0].standing is not Standing.KEPT:

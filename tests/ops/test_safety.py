@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ovlctl
 from ovlctl import errors
+from ovlctl.cli.main import main
 from ovlctl.kernel import mounts, probes
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.ops import ladder, mount_steps, removal, state, steps
@@ -21,6 +20,7 @@ from ovlctl.ops.api import Api
 from ovlctl.ops.discover import Standing
 from ovlctl.overlay import rules
 from tests import capabilities, trees
+from tests.forks import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,20 +239,17 @@ def test_a_forged_record_removes_nothing(base: str, state_dir: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_inside_the_mount_call(base: str, number: signal.Signals) -> None:
     """A signal that arrives while the kernel mounts undoes the mount; the overlay never loses its work directory."""
-    code = f"""
-import os, sys, signal
-from ovlctl.cli.main import main
-from ovlctl.ops import ladder
-real = ladder.mount
-def mounting(*args):
-    real(*args)
-    os.kill(os.getpid(), {int(number)})
-ladder.mount = mounting
-sys.exit(main(["mount", {base + "/t"!r}, "-l", {base + "/a"!r}, "--upper", {base + "/u"!r}, "--work", {base + "/w"!r}]))
-"""
     before = trees.everything(base)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 128 + number, done.stderr
+
+    def work() -> int:
+        def mount_and_signal(*words: Any) -> None:
+            mount(*words)
+            os.kill(os.getpid(), number)
+
+        vars(ladder)["mount"] = mount_and_signal
+        return main(["mount", f"{base}/t", "-l", f"{base}/a", "--upper", f"{base}/u", "--work", f"{base}/w"])
+
+    assert in_child(work) == 128 + number
     assert not mounts.mounts("overlay")
     assert {path for path in trees.everything(base) if not path.startswith("state")} == set(before)
     assert not ovlctl.overlays().overlays
