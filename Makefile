@@ -34,5 +34,6 @@ bench:
 	@$(RUN) for script in benchmarks/*.py; do echo "== $$script" >&2; "$$venv/bin/python" "$$script" || exit; done
 
 clean:
-	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	if [ -e .venv/ovlctl-stamp ]; then rm -rf .venv; fi
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
