@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.errors import KernelLacks
+from ovlctl.errors import KernelLacks, literal, strerror
 from ovlctl.kernel import mountinfo, statmount
 from ovlctl.kernel.mount_attr import MOUNT_ATTR
 from ovlctl.kernel.statmount import STATMOUNT
@@ -100,8 +101,16 @@ class NamespacedMounts:
         return len(self.mounts)
 
 
+# A seccomp filter (containers, systemd's SystemCallFilter=) gives EPERM, a security module EACCES: statmount(2) and
+# listmount(2) ask it, reading mountinfo does not. For a mount out of reach EPERM is the kernel's own, and mountinfo,
+# which then does not list it, decides as well.
+_REFUSED = {errno.EPERM, errno.EACCES}
+
+
 def mounts(fs_type: str | None = None) -> list[Mount]:
     """The mounts of this process's namespace that it can reach, in the kernel's order.
+
+    Mountinfo answers where statmount(2) is missing, does not tell enough or is refused.
 
     Law: asking through statmount(2) and through mountinfo gives the same values but for ``unique_id``.
 
@@ -125,14 +134,15 @@ def mount_at(path: FdOrPath) -> Mount:
     """
     try:
         unique_id = statmount.mnt_id_unique(path)
-        return _from_statmount(statmount.statmount(unique_id))
+        with _refusals():
+            return _from_statmount(statmount.statmount(unique_id))
     except KernelLacks:
         mount_id = mount_id_of(path)
         for mount in from_mountinfo():
             if mount.mount_id == mount_id:
                 return mount
     except OSError as error:
-        if error.filename is not None or error.errno not in {errno.ENOENT, errno.EPERM}:
+        if error.filename is not None or error.errno != errno.ENOENT:
             raise
     raise OSError(errno.ENOENT, "the mount it lies on is in no mount table", path)
 
@@ -185,18 +195,30 @@ def from_statmount(fs_type: str | None = None) -> list[Mount]:
     """:func:`mounts` through listmount(2) and statmount(2).
 
     Raises:
-        KernelLacks: They are missing or do not tell enough.
+        KernelLacks: They are missing, are refused or do not tell enough.
     """
     found = []
-    for mnt_id in statmount.listmount():
-        try:
-            # A cheap look first: a host with many containers has thousands of mounts, few of them wanted.
-            if fs_type is None or statmount.fs_type(mnt_id) == fs_type:
-                found.append(_from_statmount(statmount.statmount(mnt_id)))
-        except OSError as error:
-            if error.errno != errno.ENOENT:  # else: unmounted since it was listed
-                raise
+    with _refusals():
+        for mnt_id in statmount.listmount():
+            try:
+                # A cheap look first: a host with many containers has thousands of mounts, few of them wanted.
+                if fs_type is None or statmount.fs_type(mnt_id) == fs_type:
+                    found.append(_from_statmount(statmount.statmount(mnt_id)))
+            except OSError as error:
+                if error.errno != errno.ENOENT:  # else: unmounted since it was listed
+                    raise
     return found
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Take a refusal of statmount(2) or listmount(2) for their absence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise KernelLacks(literal(f"statmount(2) is refused: {strerror(error)}"), errno=error.errno) from error
 
 
 def from_mountinfo(fs_type: str | None = None, pid: int | str = "self") -> list[Mount]:

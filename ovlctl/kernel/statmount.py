@@ -112,6 +112,9 @@ _statx = function("statx", ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c
 _AT_STATX_DONT_SYNC = 0x4000
 _STATX_MNT_ID_UNIQUE = 0x4000
 _STATX_SIZE = 256
+# Nothing about a path: statx(2) itself gives EPERM never, and EINVAL for no arguments of ours. The first comes from
+# seccomp filters, the second from the C library, whose stand-in for a missing statx(2) takes no flags.
+_STATX_REFUSED = {errno.EPERM, errno.EINVAL}
 _STX_MASK_AT = 0
 _STX_MNT_ID_AT = 144
 
@@ -127,7 +130,7 @@ def mnt_id_unique(path_or_fd: FdOrPath) -> int:
         path_or_fd: A path, whose last symbolic link is followed, or a descriptor (O_PATH will do).
 
     Raises:
-        KernelLacks: The kernel has no unique mount ids.
+        KernelLacks: The kernel has no unique mount ids, or a sandbox refuses the call.
         OSError: The path cannot be reached.
     """
     buffer = ctypes.create_string_buffer(_STATX_SIZE)
@@ -135,7 +138,12 @@ def mnt_id_unique(path_or_fd: FdOrPath) -> int:
         where, raw, flags = path_or_fd, b"", libc.AT_EMPTY_PATH | _AT_STATX_DONT_SYNC
     else:
         where, raw, flags = libc.AT_FDCWD, encode(path_or_fd), _AT_STATX_DONT_SYNC
-    check(_statx(where, raw, flags, _STATX_MNT_ID_UNIQUE, buffer), path_or_fd, call="statx")
+    try:
+        check(_statx(where, raw, flags, _STATX_MNT_ID_UNIQUE, buffer), path_or_fd, call="statx")
+    except OSError as error:
+        if error.errno in _STATX_REFUSED:
+            raise KernelLacks("a sandbox hides statx(2)", errno=error.errno) from error
+        raise
     (mask,) = struct.unpack_from("=I", buffer, _STX_MASK_AT)
     if not mask & _STATX_MNT_ID_UNIQUE:
         raise KernelLacks("this kernel has no unique mount ids (statx(2) STATX_MNT_ID_UNIQUE, Linux 6.8)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.mount import MS, mount, umount2
 from tests.capabilities import needs_mounting, needs_overlay
-from tests.kernel import overlays
+from tests.kernel import overlays, refusals
 from tests.kernel.children import child
 
 # Every byte that the kernel or overlayfs treats in its own way, at the start, inside and at the end of a name.
@@ -57,6 +58,45 @@ def assert_both_ways_agree() -> None:
 def test_both_ways_agree_here() -> None:
     """Asking statmount(2) and reading mountinfo give the same values for all mounts of this machine."""
     assert_both_ways_agree()
+
+
+@pytest.mark.parametrize(
+    ("refused", "number"),
+    [
+        *itertools.product(("statmount", "listmount"), (errno.EPERM, errno.EACCES, errno.ENOSYS)),
+        *itertools.product(("statx",), (errno.EPERM, errno.ENOSYS)),
+    ],
+)
+def test_refused_calls_do_without(refused: str, number: int) -> None:
+    """Where a sandbox refuses the calls, with whatever errno, mountinfo answers, and says the same."""
+    call = {"statmount": refusals.STATMOUNT, "listmount": refusals.LISTMOUNT, "statx": refusals.STATX}[refused]
+    if call is None:
+        pytest.skip("the number of statx(2) on this architecture is not known to the test")
+    code = """
+import os, sys
+from dataclasses import replace
+from ovlctl.kernel import mounts
+from tests.kernel.refusals import refuse
+
+def known(found):
+    return [replace(mount, unique_id=None) for mount in found]
+
+before = mounts.from_mountinfo()
+fd = os.open("/proc", os.O_PATH)
+refuse(int(sys.argv[1]), int(sys.argv[2]))
+assert known(mounts.mounts()) == before == mounts.from_mountinfo()
+assert known(mounts.mounts("proc")) == mounts.from_mountinfo("proc") != []
+assert all(known([mounts.mount_at(path)])[0] in before for path in ("/", "/proc/self", fd))
+assert mounts.mount_at("/proc/self").fs_type == "proc"
+try:
+    mounts.mount_at("/proc/no-such")
+except FileNotFoundError as error:
+    assert error.filename == "/proc/no-such"
+else:
+    raise AssertionError("it is there")
+"""
+    with child(code, str(number), str(call)):
+        pass
 
 
 @needs_overlay
