@@ -7,6 +7,7 @@ import errno
 from dataclasses import dataclass
 
 from ovlctl.kernel import libc
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.libc import StrPath, check, encode, function
 
 AT_HANDLE_FID = 0x200
@@ -63,7 +64,8 @@ def name_to_handle_at(
         follow: Follow a symbolic link.
 
     Raises:
-        OSError: EOPNOTSUPP, the file system has no handles; EINVAL, *fid* on a kernel before 6.5.
+        OSError: EOPNOTSUPP, the file system has no handles; EOVERFLOW, it has none for this object; EINVAL, *fid* on a
+            kernel before 6.5; EPERM or ENOSYS, a sandbox refuses the call.
     """
     flags = (libc.AT_SYMLINK_FOLLOW if follow else 0) | (AT_HANDLE_FID if fid else 0)
     raw = encode(path)
@@ -77,16 +79,26 @@ def name_to_handle_at(
     return FileHandle(type=record.handle_type, handle=handle, mount_id=mount_id.value)
 
 
-def has_handles(path: StrPath) -> bool:
-    """Whether the file system of *path* gives file handles that can be opened again.
+# What a file system without handles answers: EOPNOTSUPP when it gives none that can be opened (proc, an overlay without
+# nfs_export, FUSE since 6.8), EOVERFLOW when it gives none for this object (its encode_fh() said FILEID_INVALID, which
+# fs/fhandle.c passes on under that name).
+_NONE_GIVEN = {errno.EOPNOTSUPP, errno.EOVERFLOW}
 
-    Raises:
-        OSError: *path* cannot be reached.
+
+def openable(path: StrPath) -> Answer:
+    """Whether the file system of *path* gives a file handle for it that can be opened again. Raises no OSError.
+
+    UNKNOWN is everything that is not the file system's own word: *path* cannot be reached or its server does not
+    answer (ENOENT, EACCES, ESTALE, EIO, ...), a sandbox refuses the call (EPERM), the kernel was built without it
+    (ENOSYS). The last two say nothing about overlayfs, which asks the file system without a system call.
     """
     try:
         name_to_handle_at(path)
     except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:
-            return False
-        raise
-    return True
+        return Answer.NO if error.errno in _NONE_GIVEN else Answer.UNKNOWN
+    return Answer.YES
+
+
+def has_handles(path: StrPath) -> bool:
+    """Whether nothing is known against handles of *path*: :func:`openable` with the benefit of the doubt."""
+    return openable(path) is not Answer.NO

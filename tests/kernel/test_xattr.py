@@ -8,8 +8,10 @@ import os
 import pytest
 
 from ovlctl.kernel import handles, xattr
+from ovlctl.kernel.bootcache import Answer
 from tests.capabilities import needs_overlay, needs_root
-from tests.kernel import overlays
+from tests.kernel import overlays, refusals
+from tests.kernel.children import child
 
 
 def test_round_trip(scratch: str) -> None:
@@ -109,10 +111,38 @@ def test_handle_of_link_or_target(scratch: str) -> None:
 
 
 def test_no_handles() -> None:
-    """Proc has none: an answer, not an error."""
+    """Proc has none: an answer, not an error. Of what cannot be reached nothing is known."""
+    assert handles.openable("/proc/self") is Answer.NO
     assert not handles.has_handles("/proc/self")
+    assert handles.openable("/no-such-path") is Answer.UNKNOWN
     with pytest.raises(FileNotFoundError):
-        handles.has_handles("/no-such-path")
+        handles.name_to_handle_at("/no-such-path")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.EOPNOTSUPP, Answer.NO),
+        (errno.EOVERFLOW, Answer.NO),
+        (errno.EPERM, Answer.UNKNOWN),
+        (errno.ENOSYS, Answer.UNKNOWN),
+        (errno.EIO, Answer.UNKNOWN),
+    ],
+)
+def test_what_an_errno_says_of_handles(number: int, expected: Answer) -> None:
+    """The two errnos by which a file system says it has none are a no; a sandbox's or a server's say nothing."""
+    if refusals.NAME_TO_HANDLE_AT is None:
+        pytest.skip("the number of name_to_handle_at(2) on this architecture is not known to the test")
+    code = """
+import sys
+from ovlctl.kernel import handles
+from tests.kernel.refusals import refuse
+refuse(int(sys.argv[1]), int(sys.argv[2]))
+assert handles.openable("/") == sys.argv[3], handles.openable("/")
+assert handles.has_handles("/") == (sys.argv[3] != "no")
+"""
+    with child(code, str(number), str(refusals.NAME_TO_HANDLE_AT), expected):
+        pass
 
 
 @needs_overlay
@@ -120,7 +150,7 @@ def test_overlay_gives_identifying_handles_only(scratch: str) -> None:
     """On an overlay without nfs_export a handle is for identification (AT_HANDLE_FID), not for opening."""
     merged = overlays.simple(scratch, userxattr=os.geteuid() != 0)
     path = os.path.join(merged, "file")
-    assert not handles.has_handles(path)
+    assert handles.openable(path) is Answer.NO
     try:
         first = handles.name_to_handle_at(path, fid=True)
     except OSError as error:
