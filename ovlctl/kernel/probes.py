@@ -10,7 +10,6 @@ import ctypes
 import errno
 import fcntl
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ from ovlctl.errors import KernelLacks
 from ovlctl.kernel import fscontext, handles, libc, xattr
 from ovlctl.kernel.bootcache import Answer, BootCache
 from ovlctl.kernel.libc import StrPath, check, encode, function
+from ovlctl.kernel.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ __all__ = [
     "lowerdir_plus_known",
     "option_known",
     "overlay_present",
+    "xattr_kept",
 ]
 
 _NO_SUCH_OPTION = "ovlctl_no_such_option"
@@ -136,33 +137,42 @@ def _refusal(attempt: Callable[[int], None]) -> Answer:
 
 
 def directory_features(directory: StrPath) -> DirectoryFeatures:
-    """Try every feature in a temporary directory inside *directory*, which is removed again in all cases.
+    """Try every feature in a temporary directory inside *directory*, which is removed again.
+
+    One that a killed process left is removed by the next call for the same directory.
 
     Raises:
         OSError: No temporary directory can be made there (EACCES, EROFS, ENOSPC, ...).
     """
-    with _scratch(os.fspath(directory)) as scratch:
+    with scratch(directory) as inside:
         return DirectoryFeatures(
-            o_tmpfile=_try(lambda: _o_tmpfile(scratch), errno.EISDIR, errno.ENOENT),
-            rename_whiteout=_try(lambda: _rename_whiteout(scratch), errno.ENOSYS),
-            trusted_xattr=_try(lambda: xattr.set(scratch, "trusted.ovlctl.probe", b"y")),
-            user_xattr=_try(lambda: xattr.set(scratch, "user.ovlctl.probe", b"y")),
-            d_type=_d_type(scratch),
-            handles=_try(lambda: handles.name_to_handle_at(scratch), errno.ENOSYS),
-            reflink=_try(lambda: _reflink(scratch), errno.ENOTTY, errno.ENOSYS),
+            o_tmpfile=_try(lambda: _o_tmpfile(inside), errno.EISDIR, errno.ENOENT),
+            rename_whiteout=_try(lambda: _rename_whiteout(inside), errno.ENOSYS),
+            trusted_xattr=_kept(inside, "trusted."),
+            user_xattr=_kept(inside, "user."),
+            d_type=_d_type(inside),
+            handles=handles.openable(inside),
+            reflink=_try(lambda: _reflink(inside), errno.ENOTTY, errno.ENOSYS),
         )
 
 
-@contextmanager
-def _scratch(directory: str) -> Iterator[str]:
-    import shutil  # these two load a dozen modules that most commands do without
-    import tempfile
+def xattr_kept(directory: StrPath, prefix: str) -> Answer:
+    """Whether a directory inside *directory* keeps an attribute of a namespace, tried like :func:`directory_features`.
 
-    path = tempfile.mkdtemp(prefix=".ovlctl-probe-", dir=directory)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
+    Args:
+        directory: Where to try.
+        prefix: What the attribute's name starts with: ``"trusted.overlay."``, ``"user.overlay."``. UNKNOWN for one
+            that this user may not set.
+
+    Raises:
+        OSError: As for :func:`directory_features`.
+    """
+    with scratch(directory) as inside:
+        return _kept(inside, prefix)
+
+
+def _kept(path: str, prefix: str) -> Answer:
+    return _try(lambda: xattr.set(path, f"{prefix}ovlctl-probe", b"y"))
 
 
 def _try(attempt: Callable[[], object], *also_no: int) -> Answer:
@@ -175,36 +185,34 @@ def _try(attempt: Callable[[], object], *also_no: int) -> Answer:
     return Answer.YES
 
 
-def _o_tmpfile(scratch: str) -> None:
-    os.close(os.open(scratch, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+def _o_tmpfile(inside: str) -> None:
+    os.close(os.open(inside, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
-def _rename_whiteout(scratch: str) -> None:
-    old, new = os.path.join(scratch, "old"), os.path.join(scratch, "new")
+def _rename_whiteout(inside: str) -> None:
+    old, new = os.path.join(inside, "old"), os.path.join(inside, "new")
     _make(old, b"")
     result = _renameat2(libc.AT_FDCWD, encode(old), libc.AT_FDCWD, encode(new), _RENAME_WHITEOUT)
     check(result, old, new)
 
 
-def _d_type(scratch: str) -> Answer:
+def _d_type(inside: str) -> Answer:
     # DirEntry asks lstat(2) when readdir(3) did not tell the type, and takes a missing file for no file. So of a file
     # that is gone by then it knows only what readdir told.
-    inner = os.path.join(scratch, "types")
     try:
-        os.mkdir(inner)
-        _make(os.path.join(inner, "file"), b"")
-        with os.scandir(inner) as entries:
-            (entry,) = entries
+        _make(os.path.join(inside, "types"), b"")
+        with os.scandir(inside) as entries:
+            (entry,) = (entry for entry in entries if entry.name == "types")
         os.unlink(entry.path)
         return Answer.YES if entry.is_file(follow_symlinks=False) else Answer.NO
     except OSError:
         return Answer.UNKNOWN
 
 
-def _reflink(scratch: str) -> None:
-    source = os.path.join(scratch, "source")
+def _reflink(inside: str) -> None:
+    source = os.path.join(inside, "source")
     _make(source, bytes(4096))
-    with open(source, "rb") as old, open(os.path.join(scratch, "clone"), "wb") as new:
+    with open(source, "rb") as old, open(os.path.join(inside, "clone"), "wb") as new:
         fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
 
 
