@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 from pathlib import Path
 
 from ovlctl.errors import NoUserNamespace, literal, strerror
+from ovlctl.kernel.capabilities import Capability, has
 from ovlctl.kernel.libc import check, function
 from ovlctl.kernel.mount import MS, mount
 
 _PROC_USER_INIT_INO = 0xEFFFFFFD
 """Inode number of the initial user namespace, fixed by the kernel's ABI (linux/nsfs.h, PROC_USER_INIT_INO)."""
+
+_NS_GET_USERNS = 0xB701
+"""ioctl_nsfs(2), linux/nsfs.h."""
 
 
 class CLONE(IntFlag):
@@ -112,6 +117,52 @@ def mount_namespace_id(pid: int | str = "self") -> int:
 def in_initial_user_namespace() -> bool:
     """Whether this process is in the user namespace the machine was booted with."""
     return os.stat("/proc/self/ns/user").st_ino == _PROC_USER_INIT_INO
+
+
+class MountRight(StrEnum):
+    """Whether the calling thread may mount in its present mount namespace, or what is in the way."""
+
+    YES = "yes"
+    NO_CAPABILITY = "no-capability"
+    FOREIGN_NAMESPACE = "foreign-namespace"
+
+    def __bool__(self) -> bool:
+        """Only YES is true."""
+        return self is MountRight.YES
+
+    @property
+    def reason(self) -> str:
+        """Why not, to stand after "cannot mount: "; empty for YES."""
+        return {
+            MountRight.YES: "",
+            MountRight.NO_CAPABILITY: "this process does not have CAP_SYS_ADMIN",
+            MountRight.FOREIGN_NAMESPACE: "this process has CAP_SYS_ADMIN in its own user namespace only, "
+            "and its mount namespace belongs to another one",
+        }[self]
+
+
+def may_mount() -> MountRight:
+    """Whether this thread may mount and unmount here.
+
+    The kernel decides it in fs/namespace.c, in a function of this name. It takes CAP_SYS_ADMIN in the user namespace that owns the mount namespace. Who made a user namespace without a
+    mount namespace (``unshare -Ur``) has the capability only over what belongs to the new one. Which file systems
+    may be mounted there is another question.
+    """
+    if not has(Capability.CAP_SYS_ADMIN):
+        return MountRight.NO_CAPABILITY
+    fd = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # It gives the owner if that is this user namespace or one below it, where its capabilities count, too.
+        os.close(fcntl.ioctl(fd, _NS_GET_USERNS))
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            return MountRight.FOREIGN_NAMESPACE
+        # ENOTTY: before 4.9. Then the capability is all that is known.
+        if error.errno != errno.ENOTTY:
+            raise
+    finally:
+        os.close(fd)
+    return MountRight.YES
 
 
 def _write(path: str, content: bytes) -> None:

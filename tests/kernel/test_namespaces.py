@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -134,6 +135,75 @@ assert namespaces.mount_namespace_id() == int(sys.argv[2])
         assert there != namespaces.mount_namespace_id()
         with child(joined, str(pid), str(there)):
             pass
+
+
+_MAY_MOUNT = (
+    _ENTER
+    + """
+def told_and_true(point):
+    told = namespaces.may_mount()
+    assert bool(told) == (told is namespaces.MountRight.YES) == (not told.reason)
+    try:
+        mount("mine", point, "tmpfs", MS(0), b"size=64k")
+    except PermissionError:
+        return told, False
+    return told, True
+"""
+)
+
+
+@needs_userns
+@pytest.mark.parametrize(
+    ("options", "told"), [(None, "no-capability"), ("-Ur", "foreign-namespace"), ("-Urm", "yes"), ("-Um", "yes")]
+)
+def test_who_may_mount(ordinary_user: OrdinaryUser, options: str | None, told: str) -> None:
+    """A user may not, nor one who is root in a user namespace alone; one who took a mount namespace along may.
+
+    Law: it says yes if and only if mounting a tmpfs works.
+    """
+    if options is not None and shutil.which("unshare") is None:
+        pytest.skip("unshare(1) is not installed")
+    inside = [] if options is None else ["unshare", options]
+    if options == "-Um":
+        # Capabilities of an unmapped uid do not survive execve(2), so this one enters by itself.
+        inside = []
+    code = _MAY_MOUNT + ("namespaces.unshare(namespaces.CLONE.NEWUSER | namespaces.CLONE.NEWNS)\n" * (options == "-Um"))
+    code += "print(*told_and_true(sys.argv[1]))"
+    done = ordinary_user.run([*inside, sys.executable, "-c", code, ordinary_user.home])
+    assert (done.stdout, done.stderr) == (f"{told} {told == 'yes'}\n", "")
+
+
+@needs_root
+def test_root_may_mount(scratch: str) -> None:
+    """Root may, also in a mount namespace of a user namespace below its own."""
+    with child(
+        _MAY_MOUNT + "namespaces.enter_private_mounts()\nassert told_and_true(sys.argv[1]) == ('yes', True)", scratch
+    ):
+        pass
+    below = "from ovlctl.kernel.namespaces import *\nenter_user_namespace()"
+    join = """
+fd = os.open(f"/proc/{sys.argv[1]}/ns/mnt", os.O_RDONLY)
+namespaces.setns(fd, namespaces.CLONE.NEWNS)
+assert told_and_true(sys.argv[2]) == ("yes", True)
+"""
+    with child(below) as pid, child(_MAY_MOUNT + join, str(pid), scratch):
+        pass
+
+
+@needs_root
+def test_root_without_the_capability_may_not(scratch: str) -> None:
+    """It is not the uid that counts."""
+    drop = """
+import ctypes
+from ovlctl.kernel.libc import check, function
+# capset(2), version 3: no capability at all
+header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+check(function("capset", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(header, none))
+assert os.geteuid() == 0
+assert told_and_true(sys.argv[1]) == ("no-capability", False)
+"""
+    with child(_MAY_MOUNT + drop, scratch):
+        pass
 
 
 def test_unshare_refuses_nonsense() -> None:
