@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 
+import jsonschema
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,8 @@ from ovlctl.errors import BadUsage, Note, WorkOnOtherMount, literal
 from ovlctl.show.envelope import dumps, envelope
 from ovlctl.show.errors import error_json, error_text, internal_json, internal_text
 from ovlctl.version import __version__
+
+_SCHEMA = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "schema", "error.json")
 
 
 def test_text() -> None:
@@ -46,16 +50,37 @@ def test_json() -> None:
             "errno": "EINVAL",
             "hint": None,
             "kernel": [],
+            "notes": [],
         }
     }
+
+
+def test_notes() -> None:
+    """What was noted on the way stands between the kernel's words and the hint, and in JSON; as the schema says."""
+    error = BadUsage("no", hint="yes", kernel=("said",))
+    error.add_note("this could not be undone: rmdir '/a\n\udcff': busy")
+    error.add_note("second\x1b")
+    shown = ["this could not be undone: rmdir '/a\\x0a\\xff': busy", "second\\x1b"]
+    lines = error_text(error).split("\n")
+    assert lines[1:] == ["kernel: said", *(f"note: {note}" for note in shown), "hint: yes"]
+    assert error_json(error)["error"]["notes"] == shown
+    strange = ValueError("odd")
+    strange.add_note("first\nline")
+    assert internal_text(strange).split("\n")[1] == "note: first\\x0aline"
+    assert internal_json(strange)["error"]["notes"] == ["first\\x0aline"]
+    with open(_SCHEMA, encoding="utf-8") as file:
+        schema = json.load(file)
+    for body in (error_json(error), internal_json(strange), error_json(BadUsage("plain"))):
+        jsonschema.validate(body, schema)
 
 
 @given(st.text(), st.binary().map(os.fsdecode))
 def test_every_line_is_printable(text: str, path: str) -> None:
     """Nothing in a message, a path or the kernel's words reaches the terminal raw; lines stay lines."""
     error = BadUsage(f"{literal(text)} {{}}", path, hint=literal(text), kernel=(text,))
+    error.add_note(text + path)
     lines = error_text(error).split("\n")
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(line.isprintable() for line in lines)
     assert dumps(error_json(error)).isascii()
 
