@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -29,7 +30,6 @@ def test_log_has_what_was_said_meanwhile(scratch: str) -> None:
         mount("o", scratch, "overlay", MS(0), os.fsencode(f"lowerdir={scratch}:{scratch}/before"))
     missing = f"{scratch}/mis\udcffsing \\ one"
     with kmsg.KernelLog() as log:
-        assert log.available
         with pytest.raises(FileNotFoundError):
             mount("o", scratch, "overlay", MS(0), os.fsencode(f"lowerdir={scratch}:" + missing.replace("\\", "\\\\")))
         within = log.lines()
@@ -39,26 +39,77 @@ def test_log_has_what_was_said_meanwhile(scratch: str) -> None:
 
 
 def test_log_without_permission(ordinary_user: OrdinaryUser) -> None:
-    """Where the log may not be read there are no lines, and that can be told."""
+    """Where the log may not be read there are no lines, and nothing is claimed about whose they are."""
     with open("/proc/sys/kernel/dmesg_restrict", encoding="ascii") as file:
         if file.read().strip() != "1":
             pytest.skip("kernel.dmesg_restrict is 0: everybody may read the log")
-    code = "from ovlctl.kernel.kmsg import KernelLog\nwith KernelLog() as log: print(log.available, log.lines())"
+    code = "from ovlctl.kernel.kmsg import KernelLog\nwith KernelLog() as log: print(log.attributed, log.lines())"
     done = ordinary_user.run([sys.executable, "-c", code])
     assert (done.stdout, done.stderr) == ("False ()\n", "")
 
 
+def refused_mount(scratch: str, missing: str) -> int:
+    """Have a mount refused for a lower that is *missing*; the thread in which that happened."""
+    with pytest.raises(FileNotFoundError):
+        mount("o", scratch, "overlay", MS(0), os.fsencode(f"lowerdir={scratch}:{scratch}/{missing}"))
+    return threading.get_native_id()
+
+
+@needs_root
+@needs_overlay
+def test_log_of_other_threads(scratch: str) -> None:
+    """Messages of other threads are among the lines if they were accepted, or if the kernel does not tell whose."""
+    with kmsg.KernelLog() as log, ThreadPoolExecutor(2) as pool:
+        refused_mount(scratch, "own")
+        other = pool.submit(refused_mount, scratch, "other").result()
+        lines = log.lines()
+        assert any("/own" in line for line in lines)
+        assert any("/other" in line for line in lines) != log.attributed
+        log.accept(other)
+        assert any("/other" in line for line in log.lines())
+
+
+@needs_root
+def test_attribution_is_what_the_kernel_tells() -> None:
+    """It is claimed if and only if the real log's records name their caller and thread numbers are the kernel's."""
+    fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        record = os.read(fd, 16384)
+    except BlockingIOError:
+        pytest.skip("the kernel log is empty")
+    finally:
+        os.close(fd)
+    initial = os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"
+    with kmsg.KernelLog() as log:
+        assert log.attributed == (b",caller=" in record.partition(b";")[0] and initial)
+
+
 @pytest.mark.parametrize(
-    ("record", "text"),
+    ("record", "text", "caller"),
     [
-        (b"6,339,5140900,-;overlayfs: text; more\n SUBSYSTEM=x\n", b"overlayfs: text; more"),
-        (b"4,1,2,c;overlay: a\\x5cb\\xff\n", b"overlay: a\\b\xff"),
-        (b"4,1,2,-;\n", b""),
+        (b"6,339,5140900,-;overlayfs: text; more\n SUBSYSTEM=x\n", b"overlayfs: text; more", None),
+        (b"4,1,2,c;overlay: a\\x5cb\\xff\n", b"overlay: a\\b\xff", None),
+        (b"4,1,2,-;\n", b"", None),
+        (b"4,1,2,-;overlayfs: ,caller=T1;\n", b"overlayfs: ,caller=T1;", None),
+        (b"4,8117,4318486108,-,caller=T22863;overlayfs: text\n", b"overlayfs: text", "T22863"),
+        (b"4,1,2,-,caller=C3;overlayfs: text\n", b"overlayfs: text", "C3"),
+        (b"4,1,2,-,new=1,caller=T5,more=2;overlayfs: text\n", b"overlayfs: text", "T5"),
     ],
 )
-def test_parse_record(record: bytes, text: bytes) -> None:
-    """The text ends at the line's end, and its escapes are undone."""
-    assert kmsg.parse_record(record) == text
+def test_parse_record(record: bytes, text: bytes, caller: str | None) -> None:
+    """The text ends at the line's end, and its escapes are undone; the caller is told where the kernel tells it."""
+    assert kmsg.parse_record(record) == kmsg.Record(text=text, caller=caller)
+
+
+def test_whose_a_record_is() -> None:
+    """A thread's number counts whole, interrupts are nobody's, and what does not tell is not taken for ours."""
+    records = [
+        kmsg.parse_record(b"4,1,2,-%s;overlayfs: x\n" % field) for field in (b",caller=T12", b",caller=C12", b"")
+    ]
+    assert [record.by_one_of({12, 7}) for record in records] == [True, False, False]
+    assert not any(record.by_one_of({1, 2, 123}) for record in records)
+    assert all(record.by_overlay() for record in records)
+    assert not kmsg.parse_record(b"4,1,2,-;usb: overlayfs: x\n").by_overlay()
 
 
 def image(directory: str, name: str = "image", size: int = 16 << 20) -> str:
@@ -140,15 +191,6 @@ def test_many_at_once(scratch: str) -> None:
         assert len(set(devices)) == len(paths)
         assert [backing_file(device) for device in devices] == paths
     assert all(wait_until_free(device, path) for device, path in zip(devices, paths, strict=True))
-
-
-@needs_loop
-def test_detach(scratch: str) -> None:
-    """Detaching an unused device frees it; detaching a free one says there was nothing."""
-    path = image(scratch)
-    with loop.attach(path) as device:
-        assert loop.detach(device)
-    assert wait_until_free(device, path)
 
 
 @needs_loop
