@@ -144,9 +144,9 @@ class MountRight(StrEnum):
 def may_mount() -> MountRight:
     """Whether this thread may mount and unmount here.
 
-    The kernel decides it in fs/namespace.c, in a function of this name. It takes CAP_SYS_ADMIN in the user namespace that owns the mount namespace. Who made a user namespace without a
-    mount namespace (``unshare -Ur``) has the capability only over what belongs to the new one. Which file systems
-    may be mounted there is another question.
+    It takes CAP_SYS_ADMIN in the user namespace that owns the mount namespace (the function of this name in
+    fs/namespace.c). Who made a user namespace without a mount namespace (``unshare -Ur``) has the capability only
+    over what belongs to the new one. Which file systems may be mounted there is another question.
     """
     if not has(Capability.CAP_SYS_ADMIN):
         return MountRight.NO_CAPABILITY
