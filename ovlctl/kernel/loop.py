@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from ovlctl.kernel.libc import StrPath
 
-LOOP_CLR_FD = 0x4C01
 LOOP_CONFIGURE = 0x4C0A
 LOOP_CTL_GET_FREE = 0x4C82
 
@@ -72,24 +71,6 @@ def attach(file: StrPath, *, read_only: bool = False) -> Iterator[str]:
         yield path
     finally:
         os.close(device)
-
-
-def detach(device: StrPath) -> bool:
-    """Ask for *device* to be cleared, at once or with its last user; whether there was anything to clear.
-
-    Raises:
-        OSError: No access to the device.
-    """
-    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(fd, LOOP_CLR_FD)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return False
-        raise
-    finally:
-        os.close(fd)
-    return True
 
 
 def _configure_free(backing: int, name: bytes, access: int) -> tuple[int, str]:

@@ -62,18 +62,6 @@ def format_size(size: int) -> str:
     raise AssertionError(size)  # pragma: no cover - power 0 takes whatever is left
 
 
-def short_size(size: int) -> str:
-    """*size* bytes as people write it in an option, exactly: ``64K``, ``1536``, ``1G``.
-
-    Law: ``parse_size(short_size(n)) == n`` for n >= 0.
-    """
-    power = 0
-    while size and size % 1024 == 0 and power < len(_UNITS) - 1:
-        size //= 1024
-        power += 1
-    return f"{size}{_UNITS[power][0] if power else ''}"
-
-
 def format_ns(nanoseconds: float) -> str:
     """A duration with three significant digits: ``337 us``, ``1.17 ms``, ``12.3 ms``, ``1.20 s``."""
     from fractions import Fraction

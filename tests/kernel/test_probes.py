@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.kernel import module, mounts, probes
-from ovlctl.kernel.filesystem import filesystem_of, free_bytes, free_inodes
 from ovlctl.kernel.mount import MS, mount
 from ovlctl.kernel.probes import Answer, BootCache
-from tests.capabilities import needs_fs, needs_mounting, needs_overlay, needs_root, root
+from tests.capabilities import needs_mounting, needs_overlay, needs_root, root
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFs, OrdinaryUser
@@ -208,29 +207,3 @@ def test_cache_without_a_place(scratch: str) -> None:
     """Where nothing can be written, answers are just not kept."""
     cache = BootCache(os.path.join(scratch, "missing", "probes.json"))
     assert cache.answer("x", lambda: Answer.YES) is Answer.YES
-
-
-def test_filesystem_of(scratch: str) -> None:
-    """Name, device and room agree with what stat, statvfs and the mount table say."""
-    found = filesystem_of(scratch)
-    assert found.dev == os.stat(scratch).st_dev
-    assert found.name == found.mount.fs_type
-    assert free_bytes(scratch) >= 0
-    assert filesystem_of("/proc").magic == 0x9FA0
-    assert filesystem_of("/proc").name == "proc"
-
-
-@needs_fs("btrfs")
-def test_free_inodes_of_btrfs_are_unknown(make_fs: MakeFs) -> None:
-    """Btrfs makes inodes as it needs them: None, not 0. Its superblock's device is not that of its files."""
-    point = make_fs("btrfs")
-    assert free_inodes(point) is None
-    assert filesystem_of(point).magic == 0x9123683E
-
-
-@needs_mounting
-def test_free_room_of_a_new_tmpfs(scratch: str) -> None:
-    """A tmpfs of 1 MiB and 100 inodes has that much."""
-    mount("t", scratch, "tmpfs", MS(0), b"size=1m,nr_inodes=100")
-    assert free_bytes(scratch) == 1 << 20
-    assert free_inodes(scratch) == 99

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovlctl.errors import BadUsage
-from ovlctl.show.sizes import format_ns, format_size, parse_size, parse_sizes, short_size
+from ovlctl.show.sizes import format_ns, format_size, parse_size, parse_sizes
 
 SIZES = st.integers(0, 2**63 - 1) | st.builds(lambda n, p: n << p, st.integers(0, 1024), st.integers(0, 52))
 
@@ -45,12 +45,6 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_lists_keep_their_order() -> None:
     """A list of sizes is read as it is written."""
     assert parse_sizes("64K,4K, 1M") == (65536, 4096, 1 << 20)
-
-
-@given(SIZES)
-def test_short_sizes_are_exact(size: int) -> None:
-    """What is written in an option's notation is read back as the same size."""
-    assert parse_size(short_size(size)) == size
 
 
 @given(SIZES)
