@@ -16,7 +16,10 @@ from ovlctl.overlay.stack import Stack
 
 
 def _in_memory(text: str) -> TmpfsUpper:
-    return TmpfsUpper(size(text) if text else None)
+    given = size(text) if text else None
+    if given == 0:
+        raise typer.BadParameter("a size of 0 would be no limit at all; leave it out for half the memory")
+    return TmpfsUpper(given)
 
 
 def mount(
@@ -85,7 +88,7 @@ def mount(
     # Here, so that `mount --help` and a completion do not pay for them.
     from ovlctl.ops import mounting
     from ovlctl.ops.state import locate
-    from ovlctl.show.names import show_name
+    from ovlctl.show.names import show_argument
     from ovlctl.show.stacks import mounted_text, overlay_json, plan_json
 
     options = Options(
@@ -114,7 +117,7 @@ def mount(
         if json:
             emit_json("mount", plan_json(plan), plan.cautions)
         else:
-            emit("\n".join(step.text(show_name) for step in plan.describe()))
+            emit("\n".join(step.text(show_argument) for step in plan.describe()))
         return
     mounted = mounting.mount(
         stack, target, allocate=allocate, name=name, api=api, allow_weaker=allow_weaker, state_dir=state

@@ -11,7 +11,7 @@ from ovlctl.cli.output import emit, emit_json
 from ovlctl.cli.parameters import DryRun, Json, StateDir, Yes
 from ovlctl.ops import unmounting
 from ovlctl.ops.state import locate
-from ovlctl.show.names import show_name
+from ovlctl.show.names import show_argument, show_name
 from ovlctl.show.stacks import umount_json, umounted_text
 
 
@@ -38,7 +38,7 @@ def umount(
         if json:
             emit_json("umount", umount_json(plan, done=False))
         else:
-            emit("\n".join(step.text(show_name) for step in plan.describe()))
+            emit("\n".join(step.text(show_argument) for step in plan.describe()))
         return
     done = unmounting.umount(stack, discard=discard, state_dir=state, agreed=lambda doomed: yes or _confirm(doomed))
     if json:

@@ -68,7 +68,8 @@ def describe(overlay: Overlay) -> Description:
     """Look at every layer of *overlay*; one that cannot be looked at says why."""
     layers = tuple(_layers(overlay))
     options = overlay.effective or overlay.stack.options
-    one_fs = len({layer.dev for layer in layers}) == 1
+    devices = {layer.dev for layer in layers}
+    one_fs = None if None in devices else len(devices) == 1
     implied = implications(options, read_only=overlay.stack.read_only, one_fs=one_fs, rootless=overlay.rootless)
     return Description(
         overlay=overlay, layers=layers, implications=tuple(implied) if overlay.effective is not None else ()
@@ -82,10 +83,10 @@ def _layers(overlay: Overlay) -> Iterator[LayerDescription]:
     kinds = ((Role.UPPER, upper), (Role.WORK, work), (Role.LOWER, stack.lowers), (Role.DATA_ONLY, stack.data_only))
     for role, paths in kinds:
         for number, path in enumerate(paths, start=1):
-            yield _layer(role, number, path)
+            yield _layer(overlay, role, number, path)
 
 
-def _layer(role: Role, number: int, path: str) -> LayerDescription:
+def _layer(overlay: Overlay, role: Role, number: int, path: str) -> LayerDescription:
     if not os.path.isabs(path):
         problem = "given relative to a directory that the mount table does not tell"
         return _unknown(role, number, path, problem)
@@ -93,6 +94,8 @@ def _layer(role: Role, number: int, path: str) -> LayerDescription:
         mount = mounts.mount_at(path)
     except OSError as error:
         return _unknown(role, number, path, strerror(error))
+    if overlay.mount is not None and mount.mount_id == overlay.mount.mount_id:
+        return _unknown(role, number, path, "covered by this mount itself")
     return LayerDescription(
         role=role,
         number=number,

@@ -107,6 +107,9 @@ def overlays(state: State | None = None) -> Found:
     matched = {overlay.name for overlay in found}
     found.extend(_unmounted(record) for record in known if record.name not in matched)
     matched = {overlay.name for overlay in found}
+    for path in state.discarded():
+        text = "{} is left of a discard that was interrupted; the next `ovlctl umount` removes it"
+        warnings.append(Note(text, (path,)))
     for name in state.kept_names():
         if name not in matched:
             try:
@@ -135,13 +138,19 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
         raise errors.BadUsage("a stack's name or path is empty", hint="`ovlctl ls` lists all stacks")
     every = overlays(state).overlays
     named = [overlay for overlay in every if overlay.name == word] if "/" not in word else []
-    path = os.path.realpath(word)
+    if named:
+        return named[-1]
+    try:
+        path = os.path.realpath(word)
+    except OSError as error:
+        # A working directory that was removed.
+        raise errors.PathMissing(f"{{}} leads nowhere: {strerror(error)}", word, errno=error.errno) from error
     there = [overlay for overlay in every if overlay.target == path]
     there.sort(key=lambda overlay: overlay.standing is Standing.MOUNTED)
-    if named or there:
-        return (named or there)[-1]
+    if there:
+        return there[-1]
     if not os.path.exists(path):
-        raise errors.StackNotFound(f"no stack is named `{literal(ascii(word)[1:-1])}`", hint="`ovlctl ls` lists all")
+        raise errors.StackNotFound("no stack is named {}", word, hint="`ovlctl ls` lists all")
     overlay = _containing(path, every)
     if not inside:
         raise errors.StackNotFound(

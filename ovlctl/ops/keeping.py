@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.errors import strerror
 from ovlctl.kernel import mounts
-from ovlctl.ops.records import source_of, stack_from_json, stack_to_json
+from ovlctl.ops.records import open_plain, source_of, stack_from_json, stack_to_json
+from ovlctl.overlay.options import Flag, RedirectDir, Switch
 
 if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.state import State
     from ovlctl.overlay.stack import Stack
+
+
+#: Options that leave marks in an upper which later mounts have to understand, and values of them that leave none.
+_LASTING = frozenset({"redirect_dir", "metacopy", "userxattr"})
+_NOTHING = frozenset({Switch.OFF, RedirectDir.FOLLOW, RedirectDir.NOFOLLOW, Flag.NO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +109,10 @@ def read(state: State, name: str) -> Stack | None:
     if found is None:
         return None
     try:
-        with open(found.note, encoding="ascii") as file:
+        with open_plain(found.note) as file:
             return stack_from_json(json.load(file))
     except OSError as error:
-        raise errors.StateUnusable(f"cannot read {{}}: {strerror(error)}", found.note, errno=error.errno) from error
+        raise errors.RecordDamaged(f"{{}} cannot be read: {strerror(error)}", found.note) from error
     except (ValueError, KeyError, TypeError, errors.BadUsage) as error:
         raise errors.RecordDamaged("{} cannot be understood; the upper beside it is untouched", found.note) from error
 
@@ -116,12 +122,25 @@ def text(stack: Stack) -> str:
     return json.dumps(stack_to_json(stack), indent=1) + "\n"
 
 
-def check_same_lowers(name: str, kept: Stack, wanted: Stack) -> None:
-    """Refuse to put a kept upper over other lowers than its own: its marks speak of those.
+def check_same(name: str, kept: Stack, wanted: Stack) -> None:
+    """Refuse to put a kept upper over other lowers than its own, or to read its marks otherwise than it was written.
 
     Raises:
         KeptUpperDiffers: when they differ.
     """
+    before, now = kept.options, wanted.options
+    lost = [
+        key.name
+        for key, value in before.asked()
+        if key.name in _LASTING and value not in _NOTHING and getattr(now, key.name) is not value
+    ]
+    if lost:
+        words = " ".join(f"--{key.replace('_', '-')} {getattr(before, key)}".removesuffix(" yes") for key in lost)
+        raise errors.KeptUpperDiffers(
+            f"the upper kept as {name} was written with {' and '.join(lost)}, without which it is read wrongly",
+            kept.upper or "",
+            hint=f"add `{words}`, or end the old one: `ovlctl umount {name} --discard`",
+        )
     if (kept.lowers, kept.data_only) == (wanted.lowers, wanted.data_only):
         return
     raise errors.KeptUpperDiffers(

@@ -23,11 +23,8 @@ from ovlctl.ops.steps import failing_as
 from ovlctl.overlay import encode
 from ovlctl.overlay.options import stated
 
-#: How often the kernel must call a layer in use before it is believed.
-_SUSPICIONS = 4
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.ladder import Rung, Taken
@@ -47,11 +44,11 @@ def steps(state: State, record: Record, rung: Rung, *, allow_weaker: bool) -> tu
     place = keeping.layout(state, record.name, in_memory=record.tmpfs is not None)
     planned: list[Step] = [WriteIntent(state, record)]
     for path in record.made:
-        if path == place.upper:
-            if place.in_memory:
-                planned.append(MountTmpfs(place.tmpfs, record))
-            planned.append(WriteNote(place.note, record.stack))
+        if path == place.upper and place.in_memory:
+            planned.append(MountTmpfs(place.tmpfs, record))
         planned.append(MakeDirectory(path, like=record.stack.lowers[0] if path == place.upper else None))
+    if record.stack.upper == place.upper:
+        planned.append(WriteNote(place.note, record.stack))
     overlay = MountOverlay(record, rung)
     planned += [overlay, ReadBack(overlay, allow_weaker=allow_weaker), WriteOutcome(state, overlay)]
     return tuple(planned)
@@ -91,22 +88,28 @@ class WriteIntent:
 
 @dataclass(eq=False, repr=False)
 class WriteNote:
-    """Write beside a new upper which lowers it belongs to."""
+    """Write beside an upper that ovlctl keeps which lowers and options it belongs to."""
 
     path: str
     stack: Stack
+    _before: str | None = None
 
     def describe(self) -> Note:
         """What will be written where."""
-        return Note("write which lowers the upper belongs to into {}", (self.path,))
+        return Note("write which lowers and options the upper belongs to into {}", (self.path,))
 
     def apply(self) -> None:
         """Write it."""
+        with suppress(FileNotFoundError), open(self.path, encoding="ascii") as file:
+            self._before = file.read()
         write_atomically(self.path, keeping.text(self.stack))
 
     def undo(self) -> None:
-        """Remove it."""
-        os.unlink(self.path)
+        """Put back what was there."""
+        if self._before is None:
+            os.unlink(self.path)
+        else:
+            write_atomically(self.path, self._before)
 
 
 @dataclass(eq=False, repr=False)
@@ -178,6 +181,7 @@ class MountOverlay:
     record: Record
     rung: Rung
     taken: Taken | None = None
+    one_fs: bool = False
     _before: frozenset[str] = frozenset()
 
     def describe(self) -> Note:
@@ -195,28 +199,13 @@ class MountOverlay:
     def apply(self) -> None:
         """Mount; when that fails, remove what the kernel made in the work directory."""
         self._before = self._made_by_kernel()
+        with failing_as(errors.PathMissing, "a layer of {} cannot be looked at", self.record.target):
+            self.one_fs = readback.on_one_fs(self.record.stack)
         try:
-            self.taken = self._mount()
+            self.taken = ladder.mount_by(self.rung, self.record.reason, self._request())
         except BaseException:
             self._take_back()
             raise
-
-    def _mount(self) -> Taken:
-        """Mount, and again when the kernel's log says that a layer is in use.
-
-        The log is shared by all who mount, and this line of it names no path: it may be about somebody else's mount
-        of the same millisecond, but hardly so each time.
-        """
-        suspicions = 0
-        while True:
-            taken = ladder.mount_by(self.rung, self.record.reason, self._request())
-            suspicion = readback.shared(taken)
-            if suspicion is None:
-                return taken
-            umount2(self.record.target, MNT.UMOUNT_NOFOLLOW)
-            suspicions += 1
-            if suspicions == _SUSPICIONS:
-                raise suspicion
 
     def _request(self) -> Request:
         told = stated(self.record.stack.options, trusted_xattrs=trusted_xattrs())
@@ -290,7 +279,7 @@ class ReadBack:
         taken = self.overlay.taken
         assert taken is not None, "the mount comes before"  # noqa: S101 -- for the type checker
         with failing_as(errors.KernelRefused, "cannot read the mount of {} back", self.overlay.record.target):
-            found = list(readback.weaknesses(self.overlay.record.stack, taken, self.overlay.mounted()))
+            found = list(self._found(taken))
         if found and not self.allow_weaker:
             raise errors.WeakerThanAsked(
                 found[0].template,
@@ -299,6 +288,10 @@ class ReadBack:
                 kernel=taken.kernel,
             )
         self.accepted = found
+
+    def _found(self, taken: Taken) -> Iterator[Note]:
+        overlay = self.overlay
+        return readback.weaknesses(overlay.record.stack, taken, overlay.mounted(), one_fs=overlay.one_fs)
 
     def undo(self) -> None:
         """Nothing was changed."""

@@ -142,7 +142,8 @@ def mount(
     if not state.exists:
         # A stack that is refused must not leave even a state directory behind.
         planned()
-    with state.locked(), _claimed(stack):
+    # In this order: whoever holds a layer of this stack must not stop the mounts of others.
+    with _claimed(stack), state.locked():
         agreed = planned()
         run(agreed.steps, watch)
         outcome = mount_steps.outcome(agreed.steps)
@@ -266,7 +267,7 @@ def _respect_kept(state: State, name: str, wanted: Stack, gone: frozenset[str]) 
             found.upper,
             hint=f"choose another `--name`, or end the old one: `ovlctl umount {name} --discard`",
         )
-    keeping.check_same_lowers(name, kept, wanted)
+    keeping.check_same(name, kept, wanted)
 
 
 def _to_make(wanted: Stack, point: str | None, place: Layout, gone: frozenset[str]) -> tuple[str, ...]:
@@ -307,12 +308,12 @@ def _claimed(stack: Stack) -> Iterator[None]:
     """Hold the given upper and work against other users' ovlctl between the check and the mount."""
     with ExitStack() as held:
         # In one order for everybody, so that two never wait for each other.
-        for path in sorted(os.path.realpath(path) for path in (stack.upper, stack.work) if path is not None):
+        for path in sorted({os.path.realpath(path) for path in (stack.upper, stack.work) if path is not None}):
             try:
                 directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:
                 # The checks that follow say what is wrong with it.
                 continue
             held.callback(os.close, directory)
-            wait_for_lock(directory, path)
+            wait_for_lock(directory, path, patience=5.0)
         yield

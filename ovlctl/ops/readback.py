@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from ovlctl import errors
-from ovlctl.errors import Note, literal
+from ovlctl.errors import Note
 from ovlctl.kernel import mounts
 from ovlctl.ops.api import Api
 from ovlctl.ops.defaults import module_defaults
@@ -21,19 +19,22 @@ if TYPE_CHECKING:
     from ovlctl.ops.ladder import Taken
     from ovlctl.overlay.stack import Stack
 
-#: A shared upper with index=off is only a line in the kernel log (ovl_report_in_use in fs/overlayfs/super.c).
-_IN_USE = re.compile(r"(upperdir|workdir|lowerdir) is in-use")
 
+def weaknesses(stack: Stack, taken: Taken, mount: Mount, *, one_fs: bool) -> Iterator[Note]:
+    """Every way in which *mount* is less than what was asked, each as a sentence.
 
-def weaknesses(stack: Stack, taken: Taken, mount: Mount) -> Iterator[Note]:
-    """Every way in which *mount* is less than what was asked, each as a sentence."""
+    Args:
+        stack: What was asked.
+        taken: How it was told.
+        mount: What the kernel shows.
+        one_fs: Whether all layers are on one file system, as seen before the mount: it may cover a layer.
+    """
     live = parse(mount.options, module_defaults())
     if not stack.read_only and (mount.read_only or mount.sb_read_only):
         yield Note("the kernel mounted it read-only: it could not make the directory `work` in {}", (stack.work or "",))
     shown = (live.lowers, live.data_only)
     if taken.api is not Api.RELATIVE and shown != (stack.lowers, stack.data_only):
         yield Note(f"the kernel shows {len(live.lowers) + len(live.data_only)} lowers that are not the ones given")
-    one_fs = len({mounts.mount_at(layer).dev for layer in stack.layers()}) == 1
     for key, told in taken.told.asked():
         effective = getattr(live.options, key.name)
         if key.name == "index" and stack.read_only and stack.options.index is None:
@@ -42,18 +43,6 @@ def weaknesses(stack: Stack, taken: Taken, mount: Mount) -> Iterator[Note]:
         if effective not in _satisfying(key.name, told, stack=stack, one_fs=one_fs) and key.name != "override_creds":
             value = "off" if effective is None else effective
             yield Note(f"the kernel made {key.name}={value} of {key.name}={told}")
-
-
-def shared(taken: Taken) -> errors.OvlError | None:
-    """The error when the kernel's log says that a layer is in use by a mount that no table shows."""
-    for line in taken.kernel:
-        if _IN_USE.search(line):
-            return errors.UpperInUse(
-                f"the kernel says: {literal(line)}",
-                hint="an overlay that was unmounted lazily may live on until its last user ends",
-                kernel=(line,),
-            )
-    return None
 
 
 def _satisfying(key: str, told: StrEnum, *, stack: Stack, one_fs: bool) -> set[StrEnum | None]:
@@ -82,3 +71,12 @@ def _satisfying(key: str, told: StrEnum, *, stack: Stack, one_fs: bool) -> set[S
     elif told is Fsync.AUTO:
         enough |= set(Fsync)
     return enough
+
+
+def on_one_fs(stack: Stack) -> bool:
+    """Whether all layers of *stack* are on one file system.
+
+    Raises:
+        OSError: when one cannot be looked at.
+    """
+    return len({mounts.mount_at(layer).dev for layer in stack.layers()}) == 1

@@ -6,11 +6,13 @@ never the truth about it: a record without its mount is stale, a mount without r
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, overload
 
 from ovlctl import errors
 from ovlctl.errors import literal, strerror
@@ -120,12 +122,12 @@ def read(state: State, name: str) -> Record | None:
     """
     path = path_of(state, name)
     try:
-        with open(path, encoding="ascii") as file:
+        with open_plain(path) as file:
             record = _from_json(json.load(file))
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise errors.StateUnusable(f"cannot read {{}}: {strerror(error)}", path, errno=error.errno) from error
+        raise errors.RecordDamaged(f"the record {{}} cannot be read: {strerror(error)}", path) from error
     except (ValueError, KeyError, TypeError, errors.BadUsage) as error:
         hint = "compare with `findmnt -t overlay`, then remove the file"
         raise errors.RecordDamaged("the record {} cannot be understood", path, hint=hint) from error
@@ -147,18 +149,31 @@ def names(state: State) -> Iterator[str]:
             yield name.removesuffix(".json")
 
 
+def open_plain(path: str) -> TextIO:
+    """Open a file that ovlctl wrote, and nothing that somebody put in its place.
+
+    Raises:
+        OSError: ELOOP for a link, EINVAL for a pipe, a device or a directory.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "not a plain file", path)
+    return open(file, encoding="ascii")
+
+
 def path_of(state: State, name: str) -> str:
     """Where the record *name* is kept."""
     return os.path.join(state.records, name + ".json")
 
 
 def stack_to_json(stack: Stack) -> dict[str, Any]:
-    """*stack* as JSON values; undecodable bytes stay surrogates, which json writes and reads as escapes."""
+    """*stack* as JSON values."""
     return {
-        "lowers": list(stack.lowers),
-        "data_only": list(stack.data_only),
-        "upper": stack.upper,
-        "work": stack.work,
+        "lowers": list(map(_portable, stack.lowers)),
+        "data_only": list(map(_portable, stack.data_only)),
+        "upper": _portable(stack.upper),
+        "work": _portable(stack.work),
         "options": {key.name: value.value for key, value in stack.options.asked()},
     }
 
@@ -173,12 +188,26 @@ def stack_from_json(data: dict[str, Any]) -> Stack:
     for key, value in _typed(data["options"], dict).items():
         options = options.with_value(key, _typed(value, str))
     return Stack(
-        [_typed(path, str) for path in _typed(data["lowers"], list)],
-        data_only=[_typed(path, str) for path in _typed(data["data_only"], list)],
-        upper=_typed(data["upper"], str, type(None)),
-        work=_typed(data["work"], str, type(None)),
+        [_path(path) for path in _typed(data["lowers"], list)],
+        data_only=[_path(path) for path in _typed(data["data_only"], list)],
+        upper=None if data["upper"] is None else _path(data["upper"]),
+        work=None if data["work"] is None else _path(data["work"]),
         options=options,
     )
+
+
+@overload
+def _portable(path: str) -> str: ...
+@overload
+def _portable(path: None) -> None: ...
+def _portable(path: str | None) -> str | None:
+    """*path* as UTF-8 whatever the locale is, its other bytes as surrogates, which json writes as escapes."""
+    return None if path is None else os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def _path(text: Any) -> str:
+    """The inverse of :func:`_portable`."""
+    return os.fsdecode(_typed(text, str).encode("utf-8", "surrogateescape"))
 
 
 def _typed(value: Any, *kinds: type) -> Any:
@@ -194,9 +223,9 @@ def _to_json(record: Record) -> dict[str, Any]:
         "name": record.name,
         "phase": record.phase.value,
         "stack": stack_to_json(record.stack),
-        "target": record.target,
-        "made": list(record.made),
-        "tmpfs": record.tmpfs,
+        "target": _portable(record.target),
+        "made": list(map(_portable, record.made)),
+        "tmpfs": _portable(record.tmpfs),
         "tmpfs_size": record.tmpfs_size,
         "namespace": record.namespace,
         "boot": record.boot,
@@ -215,9 +244,9 @@ def _from_json(data: Any) -> Record:
         name=_typed(data["name"], str),
         phase=Phase(data["phase"]),
         stack=stack_from_json(_typed(data["stack"], dict)),
-        target=_typed(data["target"], str),
-        made=tuple(_typed(path, str) for path in _typed(data["made"], list)),
-        tmpfs=_typed(data["tmpfs"], str, type(None)),
+        target=_path(data["target"]),
+        made=tuple(map(_path, _typed(data["made"], list))),
+        tmpfs=None if data["tmpfs"] is None else _path(data["tmpfs"]),
         tmpfs_size=_typed(data["tmpfs_size"], int, type(None)),
         namespace=_typed(data["namespace"], int),
         boot=_typed(data["boot"], str),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ovlctl.errors import Note
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops import keeping, records
+from ovlctl.ops.state import sweep
 
 if TYPE_CHECKING:
     from ovlctl.ops.keeping import Layout
@@ -55,6 +56,8 @@ class Recover:
         if doomed and not os.path.lexists(place.upper):
             with suppress(FileNotFoundError):
                 os.unlink(place.note)
+        if place.base in doomed and os.path.isdir(place.base):
+            sweep(place.base)
         for path in (place.tmpfs, place.merged, place.base):
             if path in doomed:
                 _remove_if_empty(path)

@@ -17,18 +17,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.errors import literal, strerror
+from ovlctl.errors import strerror
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: The uid that stands for all ids that a user namespace does not know; /proc/sys/kernel/overflowuid.
+_OVERFLOW_UID = 65534
 #: How a directory that is being removed is called; no stack can have such a name.
 DISCARDED = ".discarded-"
 
+#: How a file that is being written is called.
+_NEW = ".new-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Seconds to wait for another ovlctl; a mount takes milliseconds.
-_LOCK_PATIENCE = 30.0
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class State:
         Raises:
             StateUnsafe: when a directory belongs to somebody else or is open to others.
         """
+        _check_above(os.path.dirname(self.keep))
         for directory in self._directories():
             _check_private(directory)
 
@@ -136,9 +141,8 @@ def check_name(name: str) -> str:
         BadUsage: otherwise.
     """
     if not _NAME.fullmatch(name):
-        message = f"`{literal(ascii(name)[1:-1])}` cannot name a stack"
         hint = "a name has 1 to 64 letters, digits, dots, dashes and underscores and starts with a letter or digit"
-        raise errors.BadUsage(message, hint=hint)
+        raise errors.BadUsage("{} cannot name a stack", name, hint=hint)
     return name
 
 
@@ -151,6 +155,8 @@ def name_from(path: str) -> str:
 def write_atomically(path: str, text: str) -> None:
     """Replace the file *path* by *text*: whatever interrupts this, the old or the new text is there.
 
+    The caller holds the lock, so that nobody else writes in this directory.
+
     Raises:
         StateUnusable: when the file system says no.
     """
@@ -158,7 +164,8 @@ def write_atomically(path: str, text: str) -> None:
 
     directory = os.path.dirname(path)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=directory)
+        sweep(directory)
+        handle, temporary = tempfile.mkstemp(prefix=_NEW, dir=directory)
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:
                 file.write(text)
@@ -171,6 +178,13 @@ def write_atomically(path: str, text: str) -> None:
         sync_directory(directory)
     except OSError as error:
         raise errors.StateUnusable(f"cannot write {{}}: {strerror(error)}", path, errno=error.errno) from error
+
+
+def sweep(directory: str) -> None:
+    """Remove what a killed :func:`write_atomically` left in *directory*. The caller holds the lock."""
+    for name in _listing(directory):
+        if name.startswith(_NEW):
+            os.unlink(os.path.join(directory, name))
 
 
 def sync_directory(path: str) -> None:
@@ -204,6 +218,25 @@ def _make_private(directory: str) -> None:
     _check_private(directory)
 
 
+def _check_above(directory: str) -> None:
+    """Refuse a place where somebody else could put another directory in the state's place."""
+    try:
+        found = os.stat(directory)
+    except OSError:
+        return
+    if found.st_uid not in {0, os.geteuid()} and not _foreign_root(found.st_uid):
+        message = f"{{}}, which holds the state directory, belongs to uid {found.st_uid}"
+        hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
+        raise errors.StateUnsafe(message, directory, hint=hint)
+    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        raise errors.StateUnsafe("{}, which holds the state directory, may be written by anybody", directory)
+
+
+def _foreign_root(uid: int) -> bool:
+    """Whether *uid* is nobody in particular: what a user namespace shows for ids outside it, root's among them."""
+    return uid == _OVERFLOW_UID and not in_initial_user_namespace()
+
+
 def _check_private(directory: str) -> None:
     try:
         found = os.lstat(directory)
@@ -222,20 +255,25 @@ def _check_private(directory: str) -> None:
         raise errors.StateUnsafe(message, directory, hint="`chmod 700 {}`, after a look at what is in it")
 
 
-def wait_for_lock(lock: int, path: str) -> None:
+def wait_for_lock(lock: int, path: str, patience: float = PATIENCE) -> None:
     """Take the lock of the open file *lock* for oneself.
 
+    Args:
+        lock: A descriptor of *path*.
+        path: For the message.
+        patience: Seconds to wait.
+
     Raises:
-        StateLocked: when somebody held it for half a minute.
+        StateLocked: when somebody held it for longer.
     """
-    deadline = time.monotonic() + _LOCK_PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > deadline:
-                message = f"another ovlctl has held {{}} for {_LOCK_PATIENCE:.0f} seconds"
-                raise errors.StateLocked(message, path, hint="`fuser {}` names it") from error
+                message = f"another process has held a lock on {{}} for {patience:.0f} seconds"
+                raise errors.StateLocked(message, path, hint="`lslocks` names it") from error
             time.sleep(0.005)
         except OSError as error:
             message = f"cannot lock {{}}: {strerror(error)}"

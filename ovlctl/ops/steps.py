@@ -32,6 +32,10 @@ class Step(Protocol):
         """Take it back after a successful :meth:`apply`."""
 
 
+class PointOfNoReturn:
+    """Base of steps whose :meth:`Step.apply` may fail halfway: what was done before one stays done."""
+
+
 def run(steps: Sequence[Step], watch: Callable[[Step], None] | None = None) -> None:
     """Apply *steps* in order; when one raises, undo those before it in reverse and let the error pass.
 
@@ -46,6 +50,8 @@ def run(steps: Sequence[Step], watch: Callable[[Step], None] | None = None) -> N
     try:
         for step in steps:
             with _undisturbed():
+                if isinstance(step, PointOfNoReturn):
+                    done.clear()
                 step.apply()
                 done.append(step)
             if watch is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,17 @@ from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops import busy, discover, keeping, records
-from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.discover import Overlay, Standing
-from ovlctl.ops.preflight import sharing
-from ovlctl.ops.preflight.places import place
+from ovlctl.ops.preflight.in_use import in_use
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
 from ovlctl.ops.removal import check_unmounted, remove_tree
 from ovlctl.ops.state import DISCARDED, State, locate
-from ovlctl.ops.steps import failing_as, run
+from ovlctl.ops.steps import PointOfNoReturn, failing_as, run
+from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.keeping import Layout
@@ -90,7 +89,7 @@ def umount(
             raise errors.NotConfirmed(
                 "nothing was changed: {} and what it holds would have been removed", doomed[0], hint="give `--yes`"
             )
-    with state.locked() if state.exists else nullcontext():
+    with _locked(state):
         final = plan(word, discard=discard, state_dir=state)
         if not set(final.doomed) <= set(doomed):
             raise errors.NotConfirmed("nothing was changed: {} appeared meanwhile", final.doomed[-1], hint="try again")
@@ -98,10 +97,29 @@ def umount(
     return final
 
 
+@contextmanager
+def _locked(state: State) -> Iterator[None]:
+    """Hold the state, as far as there is one: what is mounted must be endable on a read-only disk too."""
+    with ExitStack() as held:
+        if state.exists:
+            try:
+                held.enter_context(state.locked())
+            except errors.StateUnusable as error:
+                if error.errno != errno.EROFS:
+                    raise
+        yield
+
+
 def plan(word: str | os.PathLike[str], *, discard: bool = False, state_dir: str | State | None = None) -> UmountPlan:
     """Work out how to end a mount, changing nothing. Arguments and errors as for :func:`umount`."""
     state = state_dir if isinstance(state_dir, State) else locate(state_dir)
-    overlay = discover.find(state, os.fspath(word), inside=False)
+    try:
+        overlay = discover.find(state, os.fspath(word), inside=False)
+    except errors.StackNotFound:
+        left = [path for path in state.discarded() if os.path.basename(path) == DISCARDED + os.fspath(word)]
+        if not left:
+            raise
+        return _rest_of_discard(os.fspath(word), left)
     if overlay.standing is Standing.ELSEWHERE:
         raise errors.StackNotFound(
             f"{overlay.name} is mounted in another mount namespace, that of pid {overlay.elsewhere}",
@@ -116,11 +134,23 @@ def plan(word: str | os.PathLike[str], *, discard: bool = False, state_dir: str 
         )
     if discard and place_of is not None:
         check_unmounted(place_of.base, except_for={overlay.target or "", place_of.tmpfs})
-    steps = (*_steps(state, overlay, place_of, discard=discard), *map(RemoveTree, state.discarded()))
+    ending = _steps(state, overlay, place_of, discard=discard)
+    # The tree goes last: whatever comes between, the record is gone by then, and the next unmount finishes it.
+    aside = [step.aside for step in ending if isinstance(step, MoveAside)]
+    steps = (*ending, *map(RemoveTree, dict.fromkeys([*aside, *state.discarded()])))
     doomed = (place_of.upper,) if discard and place_of is not None and _holds_something(place_of.upper) else ()
     removed = (place_of.base,) if discard and place_of is not None else ()
-    kept = None if discard else overlay.stack.upper
+    upper = overlay.stack.upper
+    kept = upper if not discard and upper is not None and os.path.isdir(upper) else None
     return UmountPlan(overlay=overlay, steps=steps, doomed=doomed, removed=removed, kept=kept)
+
+
+def _rest_of_discard(name: str, left: list[str]) -> UmountPlan:
+    """What remains to be done for a discard that was interrupted; it was agreed to once."""
+    overlay = Overlay(
+        standing=Standing.KEPT, name=name, target=None, stack=Stack(()), effective=None, mount=None, record=None
+    )
+    return UmountPlan(overlay=overlay, steps=tuple(map(RemoveTree, left)), doomed=(), removed=tuple(left), kept=None)
 
 
 def finish(state: State, record: Record, *, discard: bool = False) -> tuple[Step, ...]:
@@ -149,9 +179,7 @@ def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: 
     record, mount = overlay.record, overlay.mount
     if record is None:
         ending: tuple[Step, ...] = () if mount is None else (Unmount(mount),)
-        if discard and place_of is not None:
-            ending += _discard(place_of)
-        return ending
+        return (*ending, *_discard(place_of)) if discard and place_of is not None else ending
     # An interrupted discard was ordered once; it is finished, not forgotten.
     discard = discard or record.discard
     intent = WriteEnding(state, record, discard=discard)
@@ -179,7 +207,7 @@ def _discard(place_of: Layout) -> tuple[Step, ...]:
     if place_of.in_memory:
         steps.append(UnmountTmpfs(place_of))
     aside = os.path.join(os.path.dirname(place_of.base), DISCARDED + os.path.basename(place_of.base))
-    return (*steps, MoveAside(place_of, aside), RemoveTree(aside))
+    return (*steps, MoveAside(place_of, aside))
 
 
 def _holds_something(directory: str) -> bool:
@@ -305,14 +333,18 @@ class MoveAside:
 
 def _refuse_if_used(place_of: Layout) -> None:
     check_unmounted(place_of.base)
-    if os.path.isdir(place_of.upper):
-        upper = place(place_of.upper)
-        for error in sharing.conflicts([], upper, None, module_defaults()):
-            raise errors.DiscardRefused(error.template, *error.paths, errno=error.errno) from error
+    if os.path.isdir(place_of.upper) and in_use(place_of.upper):
+        raise errors.DiscardRefused(
+            "the mount has ended here, but a live overlay still uses the upper {}: one in another mount namespace, "
+            "one on top of this one, or this one, unmounted lazily; nothing was removed",
+            place_of.upper,
+            errno=errno.EBUSY,
+            hint="end that one, then `ovlctl umount --discard` again",
+        )
 
 
 @dataclass(eq=False, repr=False)
-class RemoveTree:
+class RemoveTree(PointOfNoReturn):
     """Remove what was moved aside."""
 
     path: str
@@ -326,7 +358,7 @@ class RemoveTree:
         remove_tree(self.path)
 
     def undo(self) -> None:
-        """Gone is gone; no step after this one can fail halfway."""
+        """Gone is gone."""
 
 
 @dataclass(eq=False, repr=False)
@@ -365,8 +397,12 @@ class Forget:
         return Note("remove {}", (records.path_of(self.state, self.record.name),))
 
     def apply(self) -> None:
-        """Remove it."""
-        records.remove(self.state, self.record.name)
+        """Remove it; on a read-only disk it stays, and is stale."""
+        try:
+            records.remove(self.state, self.record.name)
+        except errors.StateUnusable as error:
+            if error.errno != errno.EROFS:
+                raise
 
     def undo(self) -> None:
         """Write it again."""

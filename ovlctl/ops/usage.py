@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ovlctl.ops.discover import Overlay
 
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def upper_bytes(overlay: Overlay) -> int | None:
-    """Bytes on disk of the upper, each hard-linked file counted once; None without an upper.
+    """Bytes on disk of an overlay's upper, each hard-linked file counted once.
 
-    Unreadable directories count as far as they can be read.
+    None without an upper, or when it cannot be read; what vanishes meanwhile, or cannot be read further down, is
+    left out. Nothing is followed out of the upper.
     """
-    if overlay.stack.upper is None or not os.path.isabs(overlay.stack.upper):
+    upper = overlay.stack.upper
+    if upper is None or not os.path.isabs(upper):
         return None
-    seen: set[int] = set()
-    total = 0
-    for _path, _names, files, directory in os.fwalk(overlay.stack.upper, follow_symlinks=False):
-        total += os.fstat(directory).st_blocks * 512
-        for name in files:
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if status.st_nlink == 1 or status.st_ino not in seen:
-                seen.add(status.st_ino)
-                total += status.st_blocks * 512
+    try:
+        os.close(os.open(upper, _OPEN))
+    except OSError:
+        return None
+    total, seen = 0, set[tuple[int, int]]()
+    device = os.lstat(upper).st_dev
+    waiting = [upper]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    identity = (status.st_dev, status.st_ino)
+                    if status.st_nlink == 1 or identity not in seen:
+                        total += status.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        if status.st_dev == device:
+                            waiting.append(entry.path)
+                    elif status.st_nlink > 1:
+                        seen.add(identity)
     return total

@@ -27,13 +27,15 @@ class Topic(StrEnum):
     MARKS = "marks"
 
 
-def implications(options: Options, *, read_only: bool, one_fs: bool, rootless: bool) -> Iterator[tuple[Topic, str]]:
+def implications(
+    options: Options, *, read_only: bool, one_fs: bool | None, rootless: bool
+) -> Iterator[tuple[Topic, str]]:
     """What *options*, as effective, imply.
 
     Args:
         options: Effective options of a mount.
         read_only: Whether there is no upper.
-        one_fs: Whether all layers are on one file system.
+        one_fs: Whether all layers are on one file system; None when that is not known.
         rootless: Whether it is mounted in a user namespace, where the kernel opens no file by its handle.
     """
     yield Topic.INODE_NUMBERS, _inode_numbers(options.xino, one_fs=one_fs)
@@ -66,7 +68,9 @@ def implications(options: Options, *, read_only: bool, one_fs: bool, rootless: b
         yield Topic.MARKS, "kept in user.overlay.*; marks that root made in trusted.overlay.* are ignored"
 
 
-def _inode_numbers(xino: Xino | None, *, one_fs: bool) -> str:
+def _inode_numbers(xino: Xino | None, *, one_fs: bool | None) -> str:
+    if one_fs is None:
+        return "unknown, as not all layers can be looked at"
     if one_fs:
         return "those of the layers, the same after copy-up; st_dev is the overlay's own"
     if xino in {Xino.ON, Xino.AUTO}:

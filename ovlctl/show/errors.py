@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.errors import OvlError
-from ovlctl.show.names import json_path, json_paths, show_name, show_text
+from ovlctl.show.names import json_path, json_paths, show_argument, show_name, show_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def error_text(error: OvlError) -> str:
 
 def error_json(error: OvlError) -> dict[str, Any]:
     """*error* as the JSON object of ``--json``: code, name, message, path, errno (symbolic), hint, kernel, notes."""
-    hint = error.hint(show_name)
+    hint = error.hint(show_argument)
     body: dict[str, Any] = {
         "code": error.code,
         "name": error.name(),
@@ -59,7 +59,7 @@ def _lines(error: OvlError) -> Iterator[str]:
         yield f"kernel: {show_name(line)}"
     for note in _notes(error):
         yield f"note: {note}"
-    hint = error.hint(show_name)
+    hint = error.hint(show_argument)
     if hint is not None:
         yield f"hint: {show_text(hint)}"
 

@@ -10,11 +10,14 @@ In Python a name is a ``str`` as ``os.fsdecode`` makes it: bytes that the locale
 from __future__ import annotations
 
 import os
+import re
 from binascii import b2a_base64
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+_HARMLESS = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 # Code points that str.isprintable() calls printable although nothing is seen where they stand: what Unicode calls
 # Default_Ignorable_Code_Point beyond the control and format characters, and the blank Braille pattern.
@@ -48,6 +51,16 @@ def show_name(name: str) -> str:
     if name.isascii() and name.isprintable() and "\\" not in name:
         return name
     return "".join("\\\\" if char == "\\" else _visible(char) for char in name)
+
+
+def show_argument(name: str) -> str:
+    r"""*name* as one word of a shell command: bare where it is harmless, else ``$'...'`` with escapes.
+
+    Law: a POSIX shell with dollar-quotes (bash, zsh, POSIX.1-2024) reads the result as *name*; it is printable.
+    """
+    if _HARMLESS.fullmatch(name):
+        return name
+    return "$'" + show_name(name).replace("'", "\\'") + "'"
 
 
 def show_text(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ovlctl.ops.discover import Standing
 from ovlctl.overlay.options import Flag
 from ovlctl.show.columns import aligned
-from ovlctl.show.names import json_path, json_paths, show_name
+from ovlctl.show.names import json_path, json_paths, show_argument, show_name
 from ovlctl.show.sizes import format_size
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def plan_json(plan: MountPlan) -> dict[str, Any]:
         "read_only": record.stack.read_only,
         "requested": {key.name: _option(value) for key, value in record.stack.options.asked()},
         "api": {"rung": record.api, "reason": record.reason},
-        "steps": [step.text(show_name) for step in plan.describe()],
+        "steps": [step.text(show_argument) for step in plan.describe()],
     }
 
 
@@ -127,7 +127,7 @@ def umount_json(plan: UmountPlan, *, done: bool) -> dict[str, Any]:
         **json_path("target", plan.overlay.target),
         **json_path("kept_upper", plan.kept),
         **json_paths("removed", plan.removed),
-        "steps": [step.text(show_name) for step in plan.describe()],
+        "steps": [step.text(show_argument) for step in plan.describe()],
     }
 
 

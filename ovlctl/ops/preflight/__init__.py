@@ -107,7 +107,9 @@ def problems(
             yield from upper.poverty(over, work, told)
     if not allow_weaker:
         yield from kernel_limits.missing_handles([*writable, *lowers], told)
-    if target not in to_make:
+    if target == "/":
+        yield errors.BadUsage("nothing can be mounted over the root directory", hint="choose another target")
+    elif target not in to_make:
         yield from _target(place(target))
 
 

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import capabilities, handles, mounts, probes
-from ovlctl.kernel.capabilities import Capability
+from ovlctl.kernel import handles, mounts, namespaces, probes
+from ovlctl.kernel.namespaces import MountRight
 from ovlctl.kernel.probes import Answer
 from ovlctl.overlay.live import LiveStack, parse
 from ovlctl.overlay.options import Flag
@@ -38,7 +38,14 @@ def ability() -> Iterator[errors.OvlError]:
             errno=errno.ENODEV,
             hint="`modprobe overlay` as root",
         )
-    if not capabilities.has(Capability.CAP_SYS_ADMIN):
+    right = namespaces.may_mount()
+    if right is MountRight.FOREIGN_NAMESPACE:
+        yield errors.MissingCapability(
+            "this mount namespace belongs to another user namespace, in which CAP_SYS_ADMIN is missing",
+            errno=errno.EPERM,
+            hint="make a mount namespace too: `unshare -Urm` instead of `unshare -Ur`",
+        )
+    elif right is not MountRight.YES:
         yield errors.MissingCapability(
             "mounting needs CAP_SYS_ADMIN, which this process does not have",
             errno=errno.EPERM,
@@ -70,6 +77,7 @@ def refused_file_systems(layers: Sequence[Place]) -> Iterator[errors.OvlError]:
                 f"{{}} lies on {errors.literal(layer.mount.fs_type)}, which overlayfs does not take as a layer",
                 layer.path,
                 errno=errno.EINVAL,
+                hint="use a directory on another file system",
             )
 
 

@@ -21,7 +21,7 @@ def overlaps(lowers: Sequence[Place], upper: Place | None, work: Place | None) -
         yield from _upper_and_work(upper, work)
     seen: dict[tuple[int, int], Place] = {}
     for lower in lowers:
-        key = (lower.status.st_dev, lower.status.st_ino)
+        key = lower.identity
         if key in seen:
             yield errors.LayerTwice(
                 "the lower {} is in the stack already as {}",
@@ -78,11 +78,19 @@ def _lower_and_upper(lower: Place, upper: Place | None, work: Place | None) -> I
             continue
         if lower.is_same(place):
             yield errors.LowerIsUpper(
-                f"{{}} is a lower and the {kind} at once", lower.path, place.path, errno=errno.ELOOP
+                f"{{}} is a lower and the {kind} at once",
+                lower.path,
+                place.path,
+                errno=errno.ELOOP,
+                hint="use a directory of its own for each",
             )
         elif lower.is_inside(place):
             yield errors.OverlappingLayers(
-                f"the lower {{}} lies inside the {kind} {{}}", lower.path, place.path, errno=errno.ELOOP
+                f"the lower {{}} lies inside the {kind} {{}}",
+                lower.path,
+                place.path,
+                errno=errno.ELOOP,
+                hint="use directories side by side",
             )
 
 
@@ -95,6 +103,10 @@ def _nested(lowers: list[Place]) -> Iterator[errors.OvlError]:
             ancestors.pop()
         if ancestors:
             yield errors.OverlappingLayers(
-                "the lower {} lies inside the lower {}", lower.path, ancestors[-1].path, errno=errno.ELOOP
+                "the lower {} lies inside the lower {}",
+                lower.path,
+                ancestors[-1].path,
+                errno=errno.ELOOP,
+                hint="drop one of them, or use directories side by side",
             )
         ancestors.append(lower)

@@ -14,7 +14,12 @@ from ovlctl.kernel import mounts
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ovlctl.kernel.mounts import Mount
+
+#: st_dev and st_ino.
+Identity = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,24 @@ class Place:
         whole = os.path.normpath(os.path.join(self.mount.root, inside))
         return tuple(part for part in whole.split("/") if part)
 
+    @property
+    def identity(self) -> Identity:
+        """Which directory it is, whatever its name."""
+        return (self.status.st_dev, self.status.st_ino)
+
+    def ancestry(self) -> Iterator[tuple[str, Identity]]:
+        """The directory itself and all above it on the same mount, each with its path."""
+        path, status = self.path, self.status
+        while True:
+            yield path, (status.st_dev, status.st_ino)
+            if path in {self.mount.mount_point, "/"}:
+                return
+            path = os.path.dirname(path)
+            status = os.stat(path)
+
     def is_same(self, other: Place) -> bool:
         """Whether both are one directory."""
-        return (self.status.st_dev, self.status.st_ino) == (other.status.st_dev, other.status.st_ino)
+        return self.identity == other.identity
 
     def is_inside(self, other: Place) -> bool:
         """Whether this directory lies below *other* in the same file system."""
@@ -97,7 +117,7 @@ def real(path: str) -> str:
         PathMissing, NotADirectory, AccessDenied: when it leads nowhere.
     """
     if not path or "\0" in path:
-        raise errors.BadUsage("{} is not a path", path)
+        raise errors.BadUsage("a path is empty or holds a NUL byte")
     try:
         return os.path.realpath(path, strict=True)
     except OSError as error:

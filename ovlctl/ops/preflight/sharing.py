@@ -1,8 +1,8 @@
-"""Whether a layer is in use by an overlay that is mounted now, anywhere.
+"""Whether a layer is in use by a live overlay, and whose.
 
 The kernel refuses a shared upper only with index=on and otherwise just warns in a log; the result is undefined, so
-ovlctl refuses always. Mounts of every namespace that /proc shows are looked at. What no table shows (an overlay
-detached lazily that somebody still uses) the kernel still knows; its warning is taken for an error after the mount.
+ovlctl refuses always. :mod:`ovlctl.ops.preflight.in_use` decides; the mount tables of all namespaces only say where to
+look and what to call it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.kernel import mounts, namespaces
+from ovlctl.ops.preflight.in_use import in_use
 from ovlctl.overlay.live import LiveStack, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ovlctl.kernel.mounts import Mount
-    from ovlctl.ops.preflight.places import Place
+    from ovlctl.ops.preflight.places import Identity, Place
     from ovlctl.overlay.live import Defaults
 
 
@@ -27,52 +28,79 @@ def conflicts(
     lowers: Sequence[Place], upper: Place | None, work: Place | None, defaults: Defaults
 ) -> Iterator[errors.OvlError]:
     """Every layer that a live overlay writes to, or works in."""
-    users = _users(defaults)
-    if not users:
-        return
     for kind, place in (("upper", upper), ("work directory", work)):
-        if place is not None and (found := users.get(_identity(place.status))) is not None:
-            yield errors.UpperInUse(
-                f"the {kind} {{}} belongs to the overlay mounted at {{}}; sharing it is undefined behaviour",
-                place.path,
-                found,
-                errno=errno.EBUSY,
-                hint="`ovlctl umount {1}` first, or use a directory of its own",
-            )
+        if place is not None and in_use(place.path):
+            yield _upper_in_use(kind, place, _here(defaults).get(place.identity))
+    claims = _everywhere(defaults) if lowers else {}
+    # Most claims are about other directories; a false one costs a question, and no more.
+    answers: dict[Identity, bool] = {}
     for lower in lowers:
-        found = next((users[key] for key in _ancestry(lower) if key in users), None)
-        if found is not None:
-            yield errors.LowerInUse(
-                "the lower {} is written to by the overlay mounted at {}; the merged view would be undefined",
-                lower.path,
-                found,
-                errno=errno.EBUSY,
-                hint="use the merged view {1} as the lower, or `ovlctl umount {1}` first",
-            )
+        for path, identity in lower.ancestry():
+            if identity in claims:
+                if identity not in answers:
+                    answers[identity] = in_use(path)
+                if answers[identity]:
+                    yield _lower_in_use(lower, claims[identity])
+                    break
 
 
-def _users(defaults: Defaults) -> dict[tuple[int, int], str]:
-    """The uppers and work directories of all live overlays, each with a mount point that uses it."""
-    found: dict[tuple[int, int], str] = {}
-    here = namespaces.mount_namespace_id()
+def _upper_in_use(kind: str, place: Place, mount_point: str | None) -> errors.UpperInUse:
+    if mount_point is None:
+        return errors.UpperInUse(
+            f"the {kind} {{}} belongs to a live overlay that is not in this mount namespace's table",
+            place.path,
+            errno=errno.EBUSY,
+            hint="it is mounted in another namespace, or was unmounted lazily and lives until its last user ends",
+        )
+    return errors.UpperInUse(
+        f"the {kind} {{}} belongs to the overlay mounted at {{}}; sharing it is undefined behaviour",
+        place.path,
+        mount_point,
+        errno=errno.EBUSY,
+        hint="`ovlctl umount {1}` first, or use a directory of its own",
+    )
+
+
+def _lower_in_use(lower: Place, mount_point: str | None) -> errors.LowerInUse:
+    if mount_point is None:
+        return errors.LowerInUse(
+            "the lower {} is written to by a live overlay in another mount namespace; the merged view would be "
+            "undefined",
+            lower.path,
+            errno=errno.EBUSY,
+            hint="wait until it has ended, or use a copy",
+        )
+    return errors.LowerInUse(
+        "the lower {} is written to by the overlay mounted at {}; the merged view would be undefined",
+        lower.path,
+        mount_point,
+        errno=errno.EBUSY,
+        hint="use the merged view {1} as the lower, or `ovlctl umount {1}` first",
+    )
+
+
+def _here(defaults: Defaults) -> dict[Identity, str]:
+    """What the overlays of this namespace claim to write to, with their mount points."""
+    found: dict[Identity, str] = {}
     for mount in mounts.mounts("overlay"):
         for path in _written(mount, defaults):
-            _note(found, path, mount.mount_point)
-    for namespaced in mounts.mounts_of_all_namespaces("overlay").mounts:
-        if namespaced.namespace != here:
-            root = f"/proc/{namespaced.pid}/root"
-            for path in _written(namespaced.mount, defaults):
-                _note(found, root + path, namespaced.mount.mount_point)
+            identity = _identity(path)
+            if identity is not None:
+                found.setdefault(identity, mount.mount_point)
     return found
 
 
-def _note(found: dict[tuple[int, int], str], path: str, mount_point: str) -> None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        # A path of another root or working directory, or of a detached mount: not ours by that name.
-        return
-    found.setdefault(_identity(status), mount_point)
+def _everywhere(defaults: Defaults) -> dict[Identity, str | None]:
+    """The same for all namespaces; no mount point where it is another one's."""
+    found: dict[Identity, str | None] = dict(_here(defaults))
+    here = namespaces.mount_namespace_id()
+    for namespaced in mounts.mounts_of_all_namespaces("overlay"):
+        if namespaced.namespace != here:
+            for path in _written(namespaced.mount, defaults):
+                identity = _identity(f"/proc/{namespaced.pid}/root{path}")
+                if identity is not None:
+                    found.setdefault(identity, None)
+    return found
 
 
 def _written(mount: Mount, defaults: Defaults) -> Iterator[str]:
@@ -82,14 +110,10 @@ def _written(mount: Mount, defaults: Defaults) -> Iterator[str]:
             yield from (path for path in LiveStack.readings(shown) if path.startswith("/"))
 
 
-def _ancestry(place: Place) -> Iterator[tuple[int, int]]:
-    """The directory itself and all above it in the same mount."""
-    yield _identity(place.status)
-    path = place.path
-    while path not in {place.mount.mount_point, "/"}:
-        path = os.path.dirname(path)
-        yield _identity(os.stat(path))
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _identity(path: str) -> Identity | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        # A path of another root or working directory, or of a detached mount.
+        return None
     return (status.st_dev, status.st_ino)

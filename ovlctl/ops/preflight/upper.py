@@ -74,7 +74,7 @@ def poverty(upper: Place, work: Place, told: Options) -> Iterator[errors.OvlErro
     """What the upper's file system lacks, found by trying it inside the work directory."""
     fs_type = errors.literal(upper.mount.fs_type)
     try:
-        features = probes.directory_features(work.path)
+        answer = probes.xattr_kept(work.path, _prefix(told))
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EPERM} and work.mount.fs_type not in _PSEUDO:
             yield translated(error, work.path)
@@ -86,11 +86,9 @@ def poverty(upper: Place, work: Place, told: Options) -> Iterator[errors.OvlErro
             hint="use a directory on ext4, xfs, btrfs or tmpfs",
         )
         return
-    userxattr = told.userxattr is Flag.YES
-    kind, answer = ("user", features.user_xattr) if userxattr else ("trusted", features.trusted_xattr)
     if answer is Answer.NO:
         yield errors.UpperFileSystemPoor(
-            f"{fs_type} at {{}} keeps no {kind} xattrs, so opaque directories and redirects would be lost",
+            f"{fs_type} at {{}} keeps no {_prefix(told)}* xattrs, so opaque directories and redirects would be lost",
             upper.path,
             errno=errno.EOPNOTSUPP,
             hint="use a directory on ext4, xfs, btrfs or tmpfs, or accept it with `--allow-weaker`",
@@ -175,7 +173,7 @@ def strangers(upper: Place, work: Place, top: Place, told: Options) -> Iterator[
     """With index=on: whether the upper remembers another topmost lower, or the index another upper (ESTALE)."""
     if told.index is not Switch.ON:
         return
-    prefix = Prefix.USER if told.userxattr is Flag.YES else Prefix.TRUSTED
+    prefix = _prefix(told)
     if _differs(upper.path, prefix + Mark.ORIGIN, top.path):
         yield errors.UpperOfOtherLower(
             "with index=on the upper {} belongs to another topmost lower than {}",
@@ -193,6 +191,10 @@ def strangers(upper: Place, work: Place, top: Place, told: Options) -> Iterator[
             errno=errno.ESTALE,
             hint="use a fresh work directory, or `--index off`",
         )
+
+
+def _prefix(told: Options) -> Prefix:
+    return Prefix.USER if told.userxattr is Flag.YES else Prefix.TRUSTED
 
 
 def _differs(holder: str, mark: str, expected: str) -> bool:

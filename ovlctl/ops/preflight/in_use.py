@@ -1,0 +1,53 @@
+"""Whether a directory is the upper or the work directory of an overlay that is alive, asked of the kernel itself.
+
+Mount tables cannot tell: an overlay may live in another mount namespace, may be detached lazily and still be used, may
+be held by an overlay on top of it; and what a table shows is a string, which whoever owns the directory can make lead
+anywhere. The kernel keeps a flag on the directory for as long as the superblock lives.
+
+The question is a mount that cannot succeed: the directory as upper and as its own work directory, with index=on. The
+kernel looks at the flag first and answers EBUSY when it is set (ovl_get_upper in fs/overlayfs/super.c), then refuses
+work inside upper with EINVAL, before anything is written. Seen to leave no trace on 6.18.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from ovlctl.kernel.mount import MS, mount
+from ovlctl.kernel.namespaces import in_initial_user_namespace
+
+#: Another ovlctl that asks at the same instant holds the flag for a moment; a real user keeps it.
+_PAUSES = (0.002, 0.01, 0.03)
+
+
+def in_use(directory: str) -> bool:
+    """Whether a live overlay writes to *directory* or works in it.
+
+    False also where the kernel does not get as far as looking, because no upper can be there at all.
+    """
+    for pause in _PAUSES:
+        if not _asked(directory):
+            return False
+        time.sleep(pause)
+    return True
+
+
+def _asked(directory: str) -> bool:
+    try:
+        place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    own = f"/proc/self/fd/{place}"
+    words = f"lowerdir=/,upperdir={own},workdir={own},index=on"
+    if not in_initial_user_namespace():
+        words += ",userxattr"
+    try:
+        mount("ovlctl:probe", directory, "overlay", MS(0), words.encode())
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    finally:
+        os.close(place)
+    message = f"the kernel took {directory!r} as upper and as its own work directory"
+    raise AssertionError(message)
