@@ -6,6 +6,7 @@ Only what ``ovlctl --version`` needs is imported here; the rest is :mod:`ovlctl.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,22 @@ def entry() -> int:
     """
     gc.set_threshold(100_000)
     try:
+        _open_streams()
         return main()
+    except KeyboardInterrupt:
+        # While modules were still being imported; from then on main() sees to it.
+        return 130
     finally:
         gc.freeze()
+
+
+def _open_streams() -> None:
+    """Let whoever closed a standard stream get what was meant: nothing is said there, and no file takes its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # Python leaves None for a stream that was closed.
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 -- for as long as the process lives
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 -- as above

@@ -291,3 +291,15 @@ def test_color(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not use_color(terminal)
         assert use_color(terminal, ColorChoice.ALWAYS)
     os.close(leader)
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "ls", "ls --json", "show nothing", "bogus"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(words: str, closed: str) -> None:
+    """Whoever closes a stream hears nothing there; the exit status is the same, and there is no traceback."""
+    line = f"{sys.executable} -m ovlctl {words}"
+    usual = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    quiet = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True, check=False)
+    assert quiet.returncode == usual.returncode
+    assert quiet.stdout in {usual.stdout, ""}
+    assert quiet.stderr in {usual.stderr, ""}
