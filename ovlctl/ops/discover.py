@@ -197,8 +197,11 @@ def _records(state: State) -> tuple[list[Record], list[Note]]:
 
 
 def _mounted(known: list[Record]) -> Iterator[Overlay]:
+    table = mounts.mounts("overlay")
+    if not table:
+        return
     defaults = module_defaults()
-    for mount in mounts.mounts("overlay"):
+    for mount in table:
         record = next((record for record in known if _is_of(mount, record)), None)
         yield of_mount(mount, record, defaults)
 

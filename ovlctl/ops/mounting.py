@@ -19,7 +19,6 @@ from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
 from ovlctl.ops.state import State, check_name, locate, name_from, wait_for_lock
 from ovlctl.ops.steps import run
-from ovlctl.overlay.options import stated
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
@@ -187,16 +186,16 @@ def plan(
     to_make = _to_make(wanted, point, place, gone)
     base = None if isinstance(allocate, TmpfsUpper) else _nearest_directory(place.base)
     final = point or place.merged
-    cautions = preflight.check(
-        wanted,
-        final,
+    case = preflight.Case(
+        stack=wanted,
+        target=final,
         allow_weaker=allow_weaker,
         to_make=to_make,
         base=base if wanted.upper in to_make else None,
         ask=ask,
     )
-    told = stated(wanted.options, trusted_xattrs=preflight.trusted_xattrs())
-    request = ladder.Request(stack=wanted, told=told, target=final, source=records.source_of(chosen))
+    cautions = preflight.check(case)
+    request = ladder.Request(stack=wanted, told=case.told, target=final, source=records.source_of(chosen))
     rung, reason = ladder.choose(request, api)
     in_memory = isinstance(allocate, TmpfsUpper) and wanted.upper is not None
     record = Record(

@@ -7,10 +7,12 @@ every cause for real and compares with what the kernel says.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import namespaces
+from ovlctl.kernel import mounts, namespaces
 from ovlctl.kernel.bootcache import directly
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.preflight import kernel_limits, overlap, sharing, upper
@@ -23,24 +25,19 @@ if TYPE_CHECKING:
 
     from ovlctl.errors import Note
     from ovlctl.kernel.bootcache import Ask
+    from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.preflight.places import Place
+    from ovlctl.overlay.options import Options
     from ovlctl.overlay.stack import Stack
 
-__all__ = ["check", "problems", "real", "resolved", "trusted_xattrs"]
+__all__ = ["Case", "check", "problems", "real", "resolved", "trusted_xattrs"]
 
 
-def check(
-    stack: Stack,
-    target: str,
-    *,
-    allow_weaker: bool = False,
-    to_make: Collection[str] = (),
-    base: str | None = None,
-    ask: Ask = directly,
-) -> tuple[Note, ...]:
-    """Look for everything that would go wrong with mounting *stack* at *target*.
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One mount to be looked at before it is made; each thing is looked at once, when the first check asks.
 
-    Args:
+    Attributes:
         stack: Paths resolved (see :func:`resolved`).
         target: An absolute path without symbolic links.
         allow_weaker: Accept what the kernel would silently leave out.
@@ -48,6 +45,51 @@ def check(
         base: An existing directory on the file system on which a missing upper will be made; None for a fresh
             tmpfs.
         ask: How questions about the kernel are put, for answers kept from earlier in this boot.
+    """
+
+    stack: Stack
+    target: str
+    allow_weaker: bool = False
+    to_make: Collection[str] = ()
+    base: str | None = None
+    ask: Ask = directly
+
+    @cached_property
+    def told(self) -> Options:
+        """What will be stated to the kernel."""
+        return stated(self.stack.options, trusted_xattrs=trusted_xattrs())
+
+    @cached_property
+    def table(self) -> list[Mount]:
+        """The mounts of this namespace."""
+        return mounts.mounts()
+
+    @cached_property
+    def lowers(self) -> list[Place]:
+        """Lowers and data-only lowers."""
+        return [place(path) for path in (*self.stack.lowers, *self.stack.data_only)]
+
+    @cached_property
+    def upper(self) -> Place | None:
+        """The upper, if it exists."""
+        return self._existing(self.stack.upper)
+
+    @cached_property
+    def work(self) -> Place | None:
+        """The work directory, if it exists."""
+        return self._existing(self.stack.work)
+
+    @cached_property
+    def point(self) -> Place | None:
+        """The target, if it exists."""
+        return self._existing(self.target)
+
+    def _existing(self, path: str | None) -> Place | None:
+        return None if path is None or path in self.to_make else place(path)
+
+
+def check(case: Case) -> tuple[Note, ...]:
+    """Look for everything that would go wrong.
 
     Returns:
         What is worth saying about the stack all the same.
@@ -55,71 +97,63 @@ def check(
     Raises:
         OvlError: The first problem found; see :func:`problems` for all of them.
     """
-    for problem in problems(stack, target, allow_weaker=allow_weaker, to_make=to_make, base=base, ask=ask):
+    for problem in problems(case):
         raise problem
-    lowers = [place(path) for path in (*stack.lowers, *stack.data_only)]
-    over, work, point = (_existing(path, to_make) for path in (stack.upper, stack.work, target))
-    return tuple(overlap.cautions(lowers, over, work, point))
+    return tuple(overlap.cautions(case.lowers, case.upper, case.work, case.point, case.table))
 
 
-def problems(
-    stack: Stack,
-    target: str,
-    *,
-    allow_weaker: bool = False,
-    to_make: Collection[str] = (),
-    base: str | None = None,
-    ask: Ask = directly,
-) -> Iterator[errors.OvlError]:
-    """Every problem of mounting *stack* at *target*, what is wrong in itself first. Arguments as for :func:`check`.
+def problems(case: Case) -> Iterator[errors.OvlError]:
+    """Every problem of a mount, what is wrong in itself first.
 
     Raises:
         PathMissing, NotADirectory, AccessDenied: when a path cannot even be looked at.
     """
-    trusted = trusted_xattrs()
-    told = stated(stack.options, trusted_xattrs=trusted)
+    stack, options, trusted = case.stack, case.stack.options, trusted_xattrs()
     yield from rules.misshapen(stack)
-    yield from rules.conflicts(stack.options, has_upper=not stack.read_only, trusted_xattrs=trusted)
-    if not allow_weaker:
-        yield from rules.weaknesses(stack.options, has_upper=not stack.read_only, trusted_xattrs=trusted)
+    yield from rules.conflicts(options, has_upper=not stack.read_only, trusted_xattrs=trusted)
+    if not case.allow_weaker:
+        yield from rules.weaknesses(options, has_upper=not stack.read_only, trusted_xattrs=trusted)
     yield from kernel_limits.ability()
-    yield from kernel_limits.unknown_options(stack.options, ask)
+    yield from kernel_limits.unknown_options(options, case.ask)
 
+    layers = case.lowers if case.upper is None else [case.upper, *case.lowers]
+    yield from kernel_limits.refused_file_systems(layers)
+    yield from _upper(case)
+    yield from overlap.overlaps(case.lowers, case.upper, case.work)
     defaults = module_defaults()
-    lowers = [place(path) for path in (*stack.lowers, *stack.data_only)]
-    over, work = _existing(stack.upper, to_make), _existing(stack.work, to_make)
-    writable = [] if over is None else [over]
-    yield from kernel_limits.refused_file_systems([*lowers, *writable])
-    if over is not None and work is not None:
-        yield from upper.obstacles(over, work)
-    elif base is not None:
-        made = place(base)
-        yield from upper.obstacles(made, made)
-        if not allow_weaker:
-            yield from upper.poverty(made, made, told)
-    yield from overlap.overlaps(lowers, over, work)
-    yield from kernel_limits.nesting(lowers, defaults)
-    yield from sharing.conflicts(lowers, over, work, defaults)
-    if over is not None and work is not None:
-        yield from upper.hazards(work, told)
-        yield from upper.strangers(over, work, lowers[0], told)
-        if not allow_weaker:
-            yield from upper.poverty(over, work, told)
-    if not allow_weaker:
-        yield from kernel_limits.missing_handles([*writable, *lowers], told)
-    if target == "/":
+    yield from kernel_limits.nesting(case.lowers, defaults)
+    yield from sharing.conflicts(case.lowers, case.upper, case.work, case.table, defaults)
+    if case.upper is not None and case.work is not None:
+        yield from upper.hazards(case.work, case.told)
+        yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
+    if not case.allow_weaker:
+        yield from kernel_limits.missing_handles(layers, case.told)
+        yield from _poverty(case)
+    if case.target == "/":
         yield errors.BadUsage("nothing can be mounted over the root directory", hint="choose another target")
-    elif target not in to_make:
-        yield from _target(place(target))
+    elif case.point is not None:
+        yield from _target(case.point)
+
+
+def _upper(case: Case) -> Iterator[errors.OvlError]:
+    """Whether the file system of the upper, or of the place where one will be made, can carry it."""
+    if case.upper is not None and case.work is not None:
+        yield from upper.obstacles(case.upper, case.work)
+    elif case.base is not None:
+        base = place(case.base)
+        yield from upper.obstacles(base, base)
+
+
+def _poverty(case: Case) -> Iterator[errors.OvlError]:
+    if case.work is not None:
+        yield from upper.poverty(case.work, case.told)
+    elif case.base is not None:
+        yield from upper.poverty(place(case.base), case.told)
 
 
 def trusted_xattrs() -> bool:
     """Whether this process can use trusted xattrs: never inside a user namespace."""
     return namespaces.in_initial_user_namespace()
-
-
-def _existing(path: str | None, to_make: Collection[str]) -> Place | None:
-    return None if path is None or path in to_make else place(path)
 
 
 def _target(target: Place) -> Iterator[errors.OvlError]:

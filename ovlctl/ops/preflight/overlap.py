@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note
-from ovlctl.kernel import mounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.preflight.places import Place
 
 
@@ -36,9 +36,15 @@ def overlaps(lowers: Sequence[Place], upper: Place | None, work: Place | None) -
     yield from _nested(list(seen.values()))
 
 
-def cautions(lowers: Sequence[Place], upper: Place | None, work: Place | None, target: Place | None) -> Iterator[Note]:
+def cautions(
+    lowers: Sequence[Place],
+    upper: Place | None,
+    work: Place | None,
+    target: Place | None,
+    table: Sequence[Mount],
+) -> Iterator[Note]:
     """What works but will surprise."""
-    yield from _submounts(lowers)
+    yield from _submounts(lowers, table)
     for kind, place in (("upper", upper), ("work directory", work)):
         if place is None:
             continue
@@ -50,8 +56,8 @@ def cautions(lowers: Sequence[Place], upper: Place | None, work: Place | None, t
             yield Note(f"the target {{}} is the {kind} itself: the merged view will hide it", (target.path,))
 
 
-def _submounts(lowers: Sequence[Place]) -> Iterator[Note]:
-    points = [mount.mount_point for mount in mounts.mounts()]
+def _submounts(lowers: Sequence[Place], table: Sequence[Mount]) -> Iterator[Note]:
+    points = [mount.mount_point for mount in table]
     for lower in lowers:
         inside = next((point for point in points if point.startswith(lower.path.rstrip("/") + "/")), None)
         if inside is not None:

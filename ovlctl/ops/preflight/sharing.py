@@ -25,13 +25,26 @@ if TYPE_CHECKING:
 
 
 def conflicts(
-    lowers: Sequence[Place], upper: Place | None, work: Place | None, defaults: Defaults
+    lowers: Sequence[Place],
+    upper: Place | None,
+    work: Place | None,
+    table: Sequence[Mount],
+    defaults: Defaults,
 ) -> Iterator[errors.OvlError]:
-    """Every layer that a live overlay writes to, or works in."""
-    for kind, place in (("upper", upper), ("work directory", work)):
-        if place is not None and in_use(place.path):
-            yield _upper_in_use(kind, place, _here(defaults).get(place.identity))
-    claims = _everywhere(defaults) if lowers else {}
+    """Every layer that a live overlay writes to, or works in.
+
+    Args:
+        lowers: The lowers.
+        upper: The upper, if it exists.
+        work: The work directory, if it exists.
+        table: The mounts of this namespace.
+        defaults: Of the overlay module.
+    """
+    claims = _claims(table, defaults)
+    if upper is not None and in_use(upper.path):
+        yield _upper_in_use("upper", upper, claims.get(upper.identity))
+    if work is not None and work.identity in claims and in_use(work.path):
+        yield _upper_in_use("work directory", work, claims[work.identity])
     # Most claims are about other directories; a false one costs a question, and no more.
     answers: dict[Identity, bool] = {}
     for lower in lowers:
@@ -79,26 +92,19 @@ def _lower_in_use(lower: Place, mount_point: str | None) -> errors.LowerInUse:
     )
 
 
-def _here(defaults: Defaults) -> dict[Identity, str]:
-    """What the overlays of this namespace claim to write to, with their mount points."""
-    found: dict[Identity, str] = {}
-    for mount in mounts.mounts("overlay"):
-        for path in _written(mount, defaults):
-            identity = _identity(path)
-            if identity is not None:
-                found.setdefault(identity, mount.mount_point)
-    return found
-
-
-def _everywhere(defaults: Defaults) -> dict[Identity, str | None]:
-    """The same for all namespaces; no mount point where it is another one's."""
-    found: dict[Identity, str | None] = dict(_here(defaults))
+def _claims(table: Sequence[Mount], defaults: Defaults) -> dict[Identity, str | None]:
+    """What live overlays say they write to: with their mount points here, without one in other namespaces."""
+    found: dict[Identity, str | None] = {}
+    for mount in table:
+        if mount.fs_type == "overlay":
+            for path in _written(mount, defaults):
+                if (identity := _identity(path)) is not None:
+                    found.setdefault(identity, mount.mount_point)
     here = namespaces.mount_namespace_id()
     for namespaced in mounts.mounts_of_all_namespaces("overlay"):
         if namespaced.namespace != here:
             for path in _written(namespaced.mount, defaults):
-                identity = _identity(f"/proc/{namespaced.pid}/root{path}")
-                if identity is not None:
+                if (identity := _identity(f"/proc/{namespaced.pid}/root{path}")) is not None:
                     found.setdefault(identity, None)
     return found
 

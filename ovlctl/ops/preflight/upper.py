@@ -70,9 +70,9 @@ def obstacles(upper: Place, work: Place) -> Iterator[errors.OvlError]:
         )
 
 
-def poverty(upper: Place, work: Place, told: Options) -> Iterator[errors.OvlError]:
+def poverty(work: Place, told: Options) -> Iterator[errors.OvlError]:
     """What the upper's file system lacks, found by trying it inside the work directory."""
-    fs_type = errors.literal(upper.mount.fs_type)
+    fs_type = errors.literal(work.mount.fs_type)
     try:
         answer = probes.xattr_kept(work.path, _prefix(told))
     except OSError as error:
@@ -89,7 +89,7 @@ def poverty(upper: Place, work: Place, told: Options) -> Iterator[errors.OvlErro
     if answer is Answer.NO:
         yield errors.UpperFileSystemPoor(
             f"{fs_type} at {{}} keeps no {_prefix(told)}* xattrs, so opaque directories and redirects would be lost",
-            upper.path,
+            work.path,
             errno=errno.EOPNOTSUPP,
             hint="use a directory on ext4, xfs, btrfs or tmpfs, or accept it with `--allow-weaker`",
         )
