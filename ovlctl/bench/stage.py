@@ -13,7 +13,7 @@ from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.mounts import mount_at
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.ladder import mount_stack
-from ovlctl.ops.readback import weaknesses
+from ovlctl.ops.readback import on_one_fs, weaknesses
 from ovlctl.overlay.live import parse
 from ovlctl.overlay.options import Flag, Fsync, Options, Switch
 from ovlctl.overlay.stack import Stack
@@ -80,11 +80,12 @@ def mounted(lowers: Sequence[str], base: str, options: Options) -> Iterator[Stag
     """Mount *lowers* with the upper, work and merged that *base* holds; unmounted afterwards."""
     upper, work, merged = (os.path.join(base, name) for name in ("upper", "work", "merged"))
     stack = Stack(lowers, upper=upper, work=work, options=options)
+    one_fs = on_one_fs(stack)
     taken = mount_stack(stack, merged)
     try:
         found = mount_at(merged)
         effective = parse(found.options, module_defaults()).options
-        weaker = tuple(note.text() for note in weaknesses(stack, taken, found))
+        weaker = tuple(note.text() for note in weaknesses(stack, taken, found, one_fs=one_fs))
         yield Stage(merged=merged, upper=upper, effective=effective, weaker=weaker)
     finally:
         # Detached, because nobody else can see into this namespace, and an exception may hold a file open.
