@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ovlctl.bench import ranks, statistics
+from ovlctl.bench import noise, ranks, statistics
 from ovlctl.errors import BadUsage, UnlikeRuns, literal
 
 if TYPE_CHECKING:
@@ -115,14 +115,14 @@ def compare(base: Result, other: Result, *, threshold: float = THRESHOLD, force:
     common = [key for key in ours if key in theirs]
     if not common:
         raise BadUsage("these runs have no cell in common")
-    noisy = base.noise.noisy or other.noise.noisy
-    least = max(threshold, NOISY_MARGIN) if noisy else threshold
+    disturbed = base.noise.noisy or other.noise.noisy
+    least = max(threshold, NOISY_MARGIN) if disturbed else threshold
     adjusted = ranks.holm([ranks.mann_whitney(ours[key].samples_ns, theirs[key].samples_ns) for key in common])
     return Comparison(
         threshold=threshold,
         unlike=unlike,
         missing=len(set(ours) ^ set(theirs)),
-        noisy=noisy,
+        noisy=disturbed,
         cells=tuple(_compare_cell(ours[key], theirs[key], p, least) for key, p in zip(common, adjusted, strict=True)),
     )
 
@@ -162,7 +162,7 @@ def _plain(value: object) -> str:
 def _compare_cell(base: Cell, other: Cell, p: float, least: float) -> ComparedCell:
     interval = statistics.ratio_interval(base.samples_ns, other.samples_ns)
     ratio = statistics.median(other.samples_ns) / statistics.median(base.samples_ns)
-    margin = max([least, *(abs(cell.aa_ratio - 1) for cell in (base, other) if cell.aa_ratio is not None)])
+    margin = max([least, *(noise.difference(cell.aa_ratio) for cell in (base, other) if cell.aa_ratio is not None)])
     return ComparedCell(
         cell=base.key,
         base_ns=base.first_ns.p50,

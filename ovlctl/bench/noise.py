@@ -1,7 +1,8 @@
 """How quiet the machine is: read before and after, never during, and turned into warnings.
 
 The run itself writes and waits, so the pressure of I/O *during* the run says nothing about others; only what was
-there before it started does. The pressure on CPUs is taken over the run as well: the run is one task at a time.
+there before it made its first file does. The pressure on CPUs is taken over the run as well: the run is one task at
+a time.
 """
 
 from __future__ import annotations
@@ -43,22 +44,31 @@ class Reading:
     steal_ticks: int
 
 
-def read() -> Reading:
-    """Look at the machine now."""
+def read(pressure: Pressure | None = None) -> Reading:
+    """Look at the machine now.
+
+    Args:
+        pressure: What to take for the pressure instead: that of an earlier moment, before the run itself did I/O.
+    """
     cpu = _psi("cpu")
     ticks = [int(word) for word in _first_line("/proc/stat").split()[1:9]]
     return Reading(
-        pressure=Pressure(
-            cpu_avg10=cpu.get("avg10"),
-            io_avg10=_psi("io").get("avg10"),
-            memory_avg10=_psi("memory").get("avg10"),
-            load1=os.getloadavg()[0],
-            available_bytes=available_bytes(),
-        ),
+        pressure=pressure or read_pressure(),
         clock_ns=perf_counter_ns(),
         cpu_stall_us=int(cpu["total"]) if "total" in cpu else None,
         cpu_ticks=sum(ticks),
         steal_ticks=ticks[7] if len(ticks) > 7 else 0,  # noqa: PLR2004 - the eighth column, proc_stat(5)
+    )
+
+
+def read_pressure() -> Pressure:
+    """How busy the machine is now, and has been for the last ten seconds."""
+    return Pressure(
+        cpu_avg10=_psi("cpu").get("avg10"),
+        io_avg10=_psi("io").get("avg10"),
+        memory_avg10=_psi("memory").get("avg10"),
+        load1=os.getloadavg()[0],
+        available_bytes=available_bytes(),
     )
 
 
@@ -108,7 +118,7 @@ def judge(
     steal = 100 * (after.steal_ticks - before.steal_ticks) / ticks if ticks else None
     switched = [sample.involuntary > 0 for cell in cells for sample in cell.samples_raw]
     share = sum(switched) / len(switched) if switched else 0.0
-    apart = [abs(cell.aa_ratio - 1) for cell in cells if cell.aa_ratio is not None]
+    apart = [difference(cell.aa_ratio) for cell in cells if cell.aa_ratio is not None]
     floor = statistics.median(apart) if apart else None
     warnings = (
         *_machine_warnings(before.pressure, stalled, steal, cpu, working_set),
@@ -139,6 +149,11 @@ def halves_ratio(samples_ns: Sequence[int]) -> float | None:
     return round(statistics.median(samples_ns[middle:]) / statistics.median(samples_ns[:middle]), 4)
 
 
+def difference(ratio: float) -> float:
+    """How far *ratio* is from 1, the same for a ratio and its reciprocal: 0.5 for 1.5 and for 1 / 1.5."""
+    return max(ratio, 1 / ratio) - 1
+
+
 def spread(cell_ns: Sequence[int]) -> float | None:
     """Interquartile range over median; None for a few samples."""
     if len(cell_ns) < _FEW:
@@ -150,7 +165,7 @@ def spread(cell_ns: Sequence[int]) -> float | None:
 def is_noisy(samples_ns: Sequence[int]) -> bool:
     """Whether one cell's own samples scatter too much, or its halves differ too much."""
     width, ratio = spread(samples_ns), halves_ratio(samples_ns)
-    return (width is not None and width > SPREAD) or (ratio is not None and abs(ratio - 1) > SPREAD)
+    return (width is not None and width > SPREAD) or (ratio is not None and difference(ratio) > SPREAD)
 
 
 def _machine_warnings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 Samples = Sequence[float]
@@ -65,7 +66,7 @@ def normal_p(ranks: list[float], taken: int) -> float:
     """The approximation: two-sided p-value of the first *taken* of pooled *ranks*, corrected for ties."""
     count, rest = len(ranks), len(ranks) - taken
     u = sum(ranks[:taken]) - taken * (taken + 1) / 2
-    tied = sum(ranks.count(rank) ** 3 - ranks.count(rank) for rank in set(ranks))
+    tied = sum(times**3 - times for times in Counter(ranks).values())
     variance = taken * rest / 12 * (count + 1 - tied / (count * (count - 1)))
     if variance <= 0:
         return 1.0

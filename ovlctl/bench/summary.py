@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ovlctl.bench.values import CellKey
 
 
+FIT_POINTS = 41
+
+
 def summarize(times_ns: Sequence[int]) -> Summary:
     """Describe one distribution of times.
 
@@ -87,13 +90,16 @@ def cell(key: CellKey, options: Settings, source: str, samples: Sequence[Sample]
 
 
 def fits(cells: Sequence[Cell]) -> tuple[Fit, ...]:
-    """A line over the sizes for every operation, file system, set of options and cache with at least two sizes."""
+    """A line over the sizes for every operation, file system, set of options and cache with at least two sizes.
+
+    All pairs of points are looked at, so a cell with more samples than FIT_POINTS goes in by that many percentiles.
+    """
     groups: dict[tuple[object, ...], list[Cell]] = {}
     for each in cells:
         groups.setdefault((each.op, each.fs, each.sweep, each.cache), []).append(each)
     found = []
     for members in groups.values():
-        points = [(each.size / MIB, float(time)) for each in members for time in each.samples_ns]
+        points = [(each.size / MIB, time) for each in members for time in _thinned(each.samples_ns)]
         line = statistics.weighted_theil_sen(points)
         if line is not None:
             one = members[0]
@@ -108,6 +114,12 @@ def fits(cells: Sequence[Cell]) -> tuple[Fit, ...]:
                 )
             )
     return tuple(found)
+
+
+def _thinned(times_ns: Sequence[int]) -> Sequence[float]:
+    if len(times_ns) <= FIT_POINTS:
+        return times_ns
+    return [statistics.percentile(times_ns, 100 * (index + 0.5) / FIT_POINTS) for index in range(FIT_POINTS)]
 
 
 def _of(times_ns: Iterable[int | None]) -> Summary | None:

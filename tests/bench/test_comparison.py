@@ -51,6 +51,16 @@ def test_swapping_runs_turns_the_verdict_round(result: Result) -> None:
         assert there.p == pytest.approx(back.p)
 
 
+@pytest.mark.parametrize("factor", [1.02, 1.04, 1.05, 1.06, 1.1])
+def test_verdicts_near_the_threshold_do_not_depend_on_the_order(result: Result, factor: float) -> None:
+    """Swapped runs get the mirrored verdict, and the reciprocal ratio and interval, wherever the border lies."""
+    mirror = {Outcome.SLOWER: Outcome.FASTER, Outcome.FASTER: Outcome.SLOWER}
+    one, other = scaled(result, 1), scaled(result, factor)
+    for there, back in zip(compare(one, other).cells, compare(other, one).cells, strict=True):
+        assert back.outcome is mirror.get(there.outcome, there.outcome)
+        assert (1 / back.ratio_ci[1], 1 / back.ratio_ci[0]) == pytest.approx(there.ratio_ci, rel=1e-3)
+
+
 def test_few_samples_say_nothing(result: Result) -> None:
     """Two samples a cell are no ground for a verdict, however far apart."""
     short = scaled(result, 1)

@@ -69,6 +69,12 @@ def test_halves_tell_of_drift() -> None:
     assert not noise.is_noisy([100, 101, 99, 100] * 5)
 
 
+def test_differences_have_no_direction() -> None:
+    """Half as long is as far from the same as twice as long."""
+    assert noise.difference(2.0) == noise.difference(0.5) == 1.0
+    assert noise.difference(1.0) == 0.0
+
+
 def test_a_reading_is_of_this_machine(result: Result) -> None:
     """The judgement of a real run has every figure in its range."""
     found = result.noise
