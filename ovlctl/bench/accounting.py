@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,7 +20,10 @@ class Usage:
 
 
 class Meter:
-    """Takes a snapshot of the calling thread's counters right before and right after a timed part.
+    """Takes a snapshot of the calling thread's counters before and right after a timed part.
+
+    CPU time counts from :meth:`begin`, one cheap system call right before the timed part, so that what lies between
+    it and :meth:`start` is not charged to the sample.
 
     Both sources know the same CPU time and bytes; only taskstats knows waiting for block I/O to the nanosecond, and
     only while the kernel counts it (kernel.task_delayacct). Talking netlink around a sample pushes the kernel's code
@@ -37,6 +41,7 @@ class Meter:
             accounting = Accounting()
         self._accounting = accounting
         self._before = self._after = self._accounting.snapshot()
+        self._cpu_ns = 0
 
     def __enter__(self) -> Self:
         return self
@@ -49,14 +54,13 @@ class Meter:
         """Where the figures come from, for people."""
         return "taskstats" if self._accounting.source is Source.TASKSTATS else "/proc/thread-self"
 
-    @property
-    def tells_waiting(self) -> bool:
-        """Whether waiting for block I/O is counted (kernel.task_delayacct)."""
-        return self._before.blkio_delay_ns is not None
-
     def start(self) -> None:
         """Take the first snapshot."""
         self._before = self._accounting.snapshot()
+
+    def begin(self) -> None:
+        """The timed part comes now."""
+        self._cpu_ns = time.thread_time_ns()
 
     def stop(self) -> None:
         """Take the second one."""
@@ -70,9 +74,10 @@ class Meter:
                 the clock and calling the snapshot take a microsecond of CPU themselves.
         """
         used = self._after - self._before
-        waited = used.blkio_delay_ns
+        # /proc counts waiting in ticks of 10 ms, which says nothing of one copy-up.
+        waited = used.blkio_delay_ns if self._accounting.source is Source.TASKSTATS else None
         return Usage(
-            cpu_ns=max(0, min(used.cpu_ns, elapsed_ns)),
+            cpu_ns=max(0, min(self._after.cpu_ns - self._cpu_ns, elapsed_ns)),
             blkio_ns=None if waited is None else min(waited, elapsed_ns),
             read_bytes=used.read_bytes,
             write_bytes=used.write_bytes,

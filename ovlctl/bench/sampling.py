@@ -119,6 +119,7 @@ class Sampler:
         switches = getrusage(RUSAGE_THREAD).ru_nivcsw
         meter.start()
         _rehearse(merged)
+        meter.begin()
         timing = perform(key.op, merged, data, meter.stop)
         usage = meter.result(timing.first_ns)
         switches = getrusage(RUSAGE_THREAD).ru_nivcsw - switches

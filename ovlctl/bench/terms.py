@@ -53,7 +53,8 @@ class DataPath(StrEnum):
     """What the kernel did with the file's data, found out after the clock stopped.
 
     COPIED: blocks of its own. CLONED: extents shared with the lower (reflink). METADATA: a metacopy file without
-    data. NONE: no data to move (truncated, or only a whiteout).
+    data. NONE: no data to move (truncated, a file that is one hole, or
+    only a whiteout).
     """
 
     COPIED = "copied"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ def check(op: Operation, *, upper: str, lower: str, prefix: str, metacopy: bool,
         _expect(there.st_size == os.stat(lower).st_size, "{} has not the size of its data", upper)
         return DataPath.METADATA
     _check_content(op, upper, lower)
-    return DataPath.NONE if op is Operation.TRUNCATE else _data_path(op, upper)
+    return DataPath.NONE if op is Operation.TRUNCATE or _is_hole(lower) else _data_path(op, upper)
 
 
 def opened_only(upper: str) -> DataPath | None:
@@ -81,6 +82,21 @@ def _data_path(op: Operation | None, upper: str) -> DataPath | None:
     if shared is None or op is None or not op.opens or size > 2 * len(payload(size)):
         return DataPath.COPIED
     return None
+
+
+def _is_hole(path: str) -> bool:
+    # A copy-up skips holes: of a file that is nothing else, there is no data to move.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.lseek(fd, 0, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _check_content(op: Operation, upper: str, lower: str) -> None:
