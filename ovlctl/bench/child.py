@@ -142,11 +142,11 @@ def _serve(order: protocol.Order, parent: Parent) -> bool:
             parent.check()
             parent.tell(_facts(found, sampler, meter, schedule.plan.directory))
             _measure(schedule, sampler, parent)
-        if schedule.plan.identity:
-            with closing(identity.measure(order.scratch)) as cases:
-                for case in cases:
-                    parent.tell(protocol.Identity(case=case))
-                    parent.check()
+            if schedule.plan.identity:
+                with closing(identity.measure(found[0].root)) as cases:
+                    for case in cases:
+                        parent.tell(protocol.Identity(case=case))
+                        parent.check()
     except Stopped:
         return True
     return False

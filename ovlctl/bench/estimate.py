@@ -63,12 +63,12 @@ class Needs:
 
 
 def measure_speed(directory: str) -> Speed:
-    """Write and sync a few MiB in *directory* and see how fast that goes; the file has no name and vanishes.
+    """Write and sync a few MiB in *directory*, the run's own, and see how fast that goes; the file vanishes.
 
     Raises:
         NotEnoughSpace: Not even that fits.
     """
-    _check_free(directory, _PROBE_BYTES + _RESERVE // 2)
+    _check_free(os.path.dirname(directory), _PROBE_BYTES + _RESERVE // 2)
     block = os.urandom(MIB)
     path = os.path.join(directory, "speed")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -158,7 +158,7 @@ def check(made: Schedule, needed: Needs, directory: str) -> None:
     if needed.seconds > made.plan.max_time_s:
         raise RunTooLong(
             f"the run would take about {needed.seconds:.0f} s, and {made.plan.max_time_s} s are allowed",
-            hint=f"allow it with `--max-time {int(needed.seconds * 1.5)}`, or ask for fewer samples, sizes or options",
+            hint=f"allow it with `--max-time {int(needed.seconds * 1.5) + 1}`, or ask for less",
         )
 
 

@@ -57,8 +57,8 @@ CASES: tuple[Case, ...] = (
 )
 
 
-def measure(scratch: str) -> Generator[IdentityCase, None, None]:
-    """Try every case of :data:`CASES` below *scratch*, whose file system has the uppers.
+def measure(root: str) -> Generator[IdentityCase, None, None]:
+    """Try every case of :data:`CASES` below *root*, whose file system has the uppers.
 
     The lower of "two file systems" is a tmpfs, made for it.
 
@@ -66,7 +66,7 @@ def measure(scratch: str) -> Generator[IdentityCase, None, None]:
         KernelRefused: A mount failed.
         OSError: A file could not be made.
     """
-    base = os.path.join(scratch, "identity")
+    base = os.path.join(root, "identity")
     os.mkdir(base, 0o700)
     try:
         with small_tmpfs(os.path.join(base, "tmpfs")) as other:
@@ -120,7 +120,7 @@ def _dropped(case: Case, effective: Options) -> str | None:
     if not case.two_file_systems:
         del found["xino"]
     lost = [f"{name}={got}" for name, (asked, got) in found.items() if asked != got]
-    return f"the kernel made it {' and '.join(lost)} here" if lost else None
+    return f"the kernel made this {' and '.join(lost)}" if lost else None
 
 
 def _is_same_file(path: str, link: str) -> bool:

@@ -86,6 +86,7 @@ class Plan:
         samples: How many samples in each cell; None lets the time of a sample decide.
         seed: Of the shuffling and the content.
         max_time_s: A run that is estimated to take longer is refused.
+        own_type: Type of the file system of *directory*.
         identity: Whether to follow inode numbers and hard links too.
         baseline: Whether to copy and touch each file without an overlay too.
     """
@@ -95,6 +96,7 @@ class Plan:
     operations: tuple[Operation, ...] = (Operation.WRITE,)
     caches: tuple[Cache, ...] = (Cache.WARM,)
     file_systems: tuple[str, ...] = (OWN,)
+    own_type: str = ""
     options: Options = field(default_factory=Options)
     sweep: tuple[Sweep, ...] = ()
     layers: int = 1
@@ -115,16 +117,23 @@ class Plan:
             ("depth", self.depth, 0, 64),
             ("links", self.links, 1, 2),
             ("samples", 1 if self.samples is None else self.samples, 1, 100_000),
-            *(("size", size, 1, LARGEST_SIZE) for size in self.sizes),
         ):
             if not low <= value <= high:
                 raise BadUsage(f"{name} must be from {low} to {high}, not {value}")
+        if not all(1 <= size <= LARGEST_SIZE for size in self.sizes):
+            raise BadUsage(f"a size must be from 1 byte to {LARGEST_SIZE // GIB} GiB")
         for name, values in (("size", self.sizes), ("op", self.operations), ("cache", self.caches)):
             if not values:
                 raise BadUsage(f"no {name} was given")
         for fs in self.file_systems:
             if fs not in {OWN, *MADE}:
                 raise BadUsage(f"no way to make a `{literal(fs)}` to measure on", hint=f"choose from {', '.join(MADE)}")
+        if Cache.WARM not in self.caches and not all(map(self.can_be_cold, self.file_systems)):
+            raise BadUsage("a tmpfs has no cold cache: its files live nowhere else", hint="leave out `--cache cold`")
+
+    def can_be_cold(self, fs: str) -> bool:
+        """Whether files on *fs*, one of ``file_systems``, live anywhere else than in the page cache."""
+        return (self.own_type if fs == OWN else fs) != "tmpfs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +190,7 @@ def variants(plan: Plan) -> tuple[Variant, ...]:
 
 
 def cell_keys(plan: Plan, ways: Sequence[Variant]) -> tuple[tuple[int, CellKey], ...]:
-    """Every cell with the index of its variant. tmpfs has no cold cache: its files live nowhere else."""
+    """Every cell with the index of its variant. tmpfs has no cold cache."""
     return tuple(
         (
             index,
@@ -191,7 +200,7 @@ def cell_keys(plan: Plan, ways: Sequence[Variant]) -> tuple[tuple[int, CellKey],
         for op in plan.operations
         for size in plan.sizes
         for cache in plan.caches
-        if not (cache is Cache.COLD and way.fs == "tmpfs")
+        if cache is Cache.WARM or plan.can_be_cold(way.fs)
     )
 
 

@@ -18,18 +18,21 @@ from ovlctl.bench.actions import WRITE_BYTES
 from ovlctl.bench.conditions import Method
 from ovlctl.bench.environment import environment
 from ovlctl.bench.grounds import check_tools
+from ovlctl.bench.plan import OWN
 from ovlctl.bench.terms import Privilege
 from ovlctl.bench.values import BareSample, Cell, Result, Sample
 from ovlctl.bench.verdicts import verdicts
 from ovlctl.bench.workspace import scratch
-from ovlctl.errors import KernelRefused, literal
+from ovlctl.errors import KernelRefused, UpperOnOverlay, literal
 from ovlctl.kernel import capabilities, namespaces
+from ovlctl.kernel.mounts import mount_at
 from ovlctl.overlay.rules import conflicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from ovlctl.bench.conditions import Pressure
     from ovlctl.bench.estimate import Needs
     from ovlctl.bench.plan import Plan, Schedule
     from ovlctl.bench.values import IdentityCase
@@ -70,11 +73,12 @@ def run(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Resul
         NoCopyUp: A sample did not copy up.
         KeyboardInterrupt: The signal came before anything was measured.
     """
-    started, clock = datetime.now(UTC), perf_counter_ns()
+    started, clock, pressure = datetime.now(UTC), perf_counter_ns(), noise.read_pressure()
     privilege = _privilege()
     check_tools(plan.file_systems, root=privilege is Privilege.ROOT)
     plan = replace(plan, directory=os.path.realpath(plan.directory))
     with scratch(plan.directory) as place:
+        plan = _on_its_ground(plan, place.path)
         speed = estimate.measure_speed(place.path)
         schedule = estimate.schedule(plan, speed)
         _check_options(schedule, privilege)
@@ -88,7 +92,7 @@ def run(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Resul
             privilege=privilege,
             cpu=cpu,
         )
-        gathered, interrupted = _drive(order, place.lock, progress)
+        gathered, interrupted = _drive(order, place.lock, pressure, progress)
     if gathered.error is not None:
         raise gathered.error
     if gathered.facts is None or gathered.before is None or not gathered.samples:
@@ -108,6 +112,18 @@ def run(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Resul
     )
 
 
+def _on_its_ground(plan: Plan, place: str) -> Plan:
+    """*plan*, knowing what its directory is on."""
+    fs = mount_at(place).fs_type
+    if fs == "overlay" and OWN in plan.file_systems:
+        raise UpperOnOverlay(
+            "{} is on an overlay itself, which cannot hold the upper of another one",
+            plan.directory,
+            hint="give a directory on another file system with `--dir`, or measure in memory with `--fs tmpfs`",
+        )
+    return replace(plan, own_type=fs)
+
+
 def _privilege() -> Privilege:
     if capabilities.has(capabilities.Capability.CAP_SYS_ADMIN) and namespaces.in_initial_user_namespace():
         return Privilege.ROOT
@@ -121,7 +137,7 @@ def _check_options(schedule: Schedule, privilege: Privilege) -> None:
 
 
 def _drive(
-    order: protocol.Order, lock: int, progress: Callable[[int, int], None] | None
+    order: protocol.Order, lock: int, pressure: Pressure, progress: Callable[[int, int], None] | None
 ) -> tuple[_Gathered, str | None]:
     """Run the measuring process to its end; what it told, and the signal that cut it short."""
     gathered = _Gathered()
@@ -137,7 +153,7 @@ def _drive(
             with suppress(BrokenPipeError):
                 protocol.send(control, order)
             while (event := protocol.receive(events)) is not None:
-                _take(event, gathered)
+                _take(event, gathered, pressure)
                 if isinstance(event, protocol.Report):
                     if progress is not None:
                         progress(event.done, event.total)
@@ -184,11 +200,11 @@ def _stopping(process: subprocess.Popen[bytes], control: int) -> Iterator[list[s
             signal.signal(number, previous[number])
 
 
-def _take(event: protocol.Event, gathered: _Gathered) -> None:
+def _take(event: protocol.Event, gathered: _Gathered, pressure: Pressure) -> None:
     match event:
         case protocol.Facts():
             gathered.facts = event
-            gathered.before = noise.read()
+            gathered.before = noise.read(pressure)
         case protocol.Report():
             for index, sample in event.samples:
                 if isinstance(sample, Sample):

@@ -52,16 +52,20 @@ def check_writable(path: str) -> None:
     Raises:
         BadUsage: *path* is something else than a file.
         PathMissing: Its directory is not there.
-        AccessDenied: Its directory may not be written.
+        AccessDenied: No file can be made in its directory.
     """
-    directory = os.path.dirname(path) or "."
+    if not path:
+        raise BadUsage("an empty name names no file")
+    directory = os.path.dirname(os.path.realpath(path))
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise BadUsage("{} is not a file", path, hint="give the name of a file; an old result is replaced")
     if not os.path.isdir(directory):
         raise PathMissing("there is no directory {}", directory, errno=errno.ENOENT)
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise AccessDenied("no files may be made in {}", directory, errno=errno.EACCES)
+    try:
+        tempfile.TemporaryFile(prefix=".ovlctl-", dir=directory).close()
+    except OSError as error:
+        raise AccessDenied(f"no file can be made in {{}}: {strerror(error)}", directory, errno=error.errno) from error
 
 
 def write(path: str, text: str) -> None:

@@ -6,6 +6,7 @@ both processes are gone, and a directory whose lock is free belongs to nobody.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX = "ovlctl-bench-"
+_HINT = "give another directory with `--dir`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +51,17 @@ def scratch(parent: str) -> Iterator[Scratch]:
         sweep(parent)
         made = _make(parent)
     except FileNotFoundError as error:
+        if os.path.isdir(parent):  # /proc says ENOENT to whoever makes a file in it
+            raise AccessDenied("no files can be made in {}", parent, errno=error.errno, hint=_HINT) from error
         raise PathMissing("there is no directory {}", parent, errno=error.errno) from error
     except NotADirectoryError as error:
         raise NotADirectory("{} is not a directory", parent, errno=error.errno) from error
     except PermissionError as error:
-        raise AccessDenied(
-            "no files may be made in {}", parent, errno=error.errno, hint="give another directory with `--dir`"
-        ) from error
+        raise AccessDenied("no files may be made in {}", parent, errno=error.errno, hint=_HINT) from error
     except OSError as error:
-        if error.errno != 30:  # noqa: PLR2004 - EROFS
+        if error.errno != errno.EROFS:
             raise
-        raise UpperReadOnly("{} is on a read-only file system", parent, errno=error.errno) from error
+        raise UpperReadOnly("{} is on a read-only file system", parent, errno=error.errno, hint=_HINT) from error
     try:
         yield made
     finally:

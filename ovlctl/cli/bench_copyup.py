@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from ovlctl.bench.terms import Cache, Content
 from ovlctl.bench.values import Result
 from ovlctl.bench.workspace import default_directory
 from ovlctl.cli.output import emit, emit_json
-from ovlctl.errors import ExitStatus
+from ovlctl.errors import BadUsage, ExitStatus, OvlError
 from ovlctl.show.bench import result_csv, result_json, result_text
 from ovlctl.show.bench_picture import result_svg
 from ovlctl.show.bench_progress import Progress
@@ -85,9 +86,7 @@ def bench_copyup(
 
     Example: ovlctl bench-copyup --size 4K,1M --op write,chmod --sweep metacopy=off,on --svg cost.svg
     """
-    for path in (json, csv, svg):
-        if path is not None and path != _STDOUT:
-            storage.check_writable(path)
+    _check_outputs(json, csv, svg)
     if cache not in _CACHES:
         raise typer.BadParameter(f"`{cache}` is not one of {', '.join(_CACHES)}", param_hint="--cache")
     plan = Plan(
@@ -117,15 +116,36 @@ def bench_copyup(
     return ExitStatus.PARTIAL if result.partial else ExitStatus.FINE
 
 
+def _check_outputs(json: str | None, csv: str | None, svg: str | None) -> None:
+    if _STDOUT in {csv, svg}:
+        raise BadUsage("only `--json` prints to standard output", hint="give the name of a file")
+    files = [path for path in (json, csv, svg) if path is not None and path != _STDOUT]
+    for path in files:
+        storage.check_writable(path)
+        if len([other for other in files if os.path.realpath(other) == os.path.realpath(path)]) > 1:
+            raise BadUsage("{} is to hold two different outputs", path)
+
+
 def _write(result: Result, *, json: str | None, csv: str | None, svg: str | None) -> None:
     warnings = (*result.warnings, *result.noise.warnings)
+    # Files first: whoever reads the text may close the pipe early. One that fails must not cost the others.
+    failed: list[OvlError] = []
+    if csv is not None:
+        _write_file(csv, result_csv(result), failed)
+    if svg is not None:
+        _write_file(svg, result_svg(result), failed)
+    if json is not None and json != _STDOUT:
+        _write_file(json, dumps(envelope("bench-copyup", result_json(result), warnings)) + "\n", failed)
     if json == _STDOUT:
         emit_json("bench-copyup", result_json(result), warnings)
     else:
         emit(result_text(result))
-    if json is not None and json != _STDOUT:
-        storage.write(json, dumps(envelope("bench-copyup", result_json(result), warnings)) + "\n")
-    if csv is not None:
-        storage.write(csv, result_csv(result))
-    if svg is not None:
-        storage.write(svg, result_svg(result))
+    if failed:
+        raise failed[0]
+
+
+def _write_file(path: str, text: str, failed: list[OvlError]) -> None:
+    try:
+        storage.write(path, text)
+    except OvlError as error:
+        failed.append(error)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from ovlctl.errors import BadUsage, NotEnoughSpace, OvlError, PathMissing, ResultUnreadable, RunTooLong
+from ovlctl.errors import AccessDenied, BadUsage, NotEnoughSpace, OvlError, PathMissing, ResultUnreadable, RunTooLong
 from tests.bench import schema
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ def test_json_on_standard_output_is_the_envelope(cli: Cli, scratch: str) -> None
         (("--cache", "tepid"), BadUsage),
         (("--samples", "0"), BadUsage),
         (("--json", "/"), BadUsage),
+        (("--json", ""), BadUsage),
+        (("--csv", "-"), BadUsage),
+        (("--json", "/tmp/ovlctl-x", "--svg", "/tmp/../tmp/ovlctl-x"), BadUsage),
+        (("--csv", "/proc/x.csv"), AccessDenied),
+        (("--dir", "/proc"), AccessDenied),
+        (("--fs", "tmpfs", "--cache", "cold"), BadUsage),
         (("--svg", "/nowhere/at/all.svg"), PathMissing),
         (("--dir", "/nowhere/at/all"), PathMissing),
         (("--size", "60G,61G,62G,63G,64G", "--samples", "1"), NotEnoughSpace),

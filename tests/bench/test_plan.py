@@ -105,6 +105,8 @@ def test_operations_are_parsed() -> None:
         {"sizes": ()},
         {"links": 3},
         {"file_systems": ("vfat",)},
+        {"file_systems": ("tmpfs",), "caches": (Cache.COLD,)},
+        {"own_type": "tmpfs", "caches": (Cache.COLD,)},
     ],
     ids=str,
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.bench import stage
 from ovlctl.bench.plan import KIB, MIB, Plan, Sweep
 from ovlctl.bench.runner import run
 from ovlctl.bench.terms import Cache, Content, DataPath, Operation, Privilege
 from ovlctl.bench.workspace import PREFIX
-from ovlctl.errors import MissingCapability, OvlError
+from ovlctl.errors import MissingCapability, OvlError, UpperOnOverlay
 from ovlctl.kernel.mounts import mounts
+from ovlctl.overlay.options import Options
 from tests import capabilities
 
 if TYPE_CHECKING:
@@ -104,6 +107,8 @@ def test_layers_depth_links_and_content(scratch: str) -> None:
         identity=False,
     )
     found = run(plan)
+    # A file that is one hole has no data to move, and so no speed of moving it.
+    assert {(each.data_path, each.mib_per_s) for each in found.cells} == {((DataPath.NONE,), None)}
     assert {(each.layers, each.depth) for each in found.cells} == {(3, 2)}
     assert all(sample.before.st_nlink == 2 for each in found.cells for sample in each.samples_raw)
 
@@ -122,6 +127,19 @@ def test_cold_and_warm_caches_are_what_they_say(make_fs: MakeFs, kind: str) -> N
     shares = {each.cache: {sample.cache_checked for sample in each.samples_raw} for each in found.cells}
     assert shares == {Cache.WARM: {1.0}, Cache.COLD: {0.0}}
     assert found.warnings == ()
+
+
+@needs_root
+def test_an_overlay_is_no_place_for_an_upper(scratch: str) -> None:
+    """It is said at once, with what works: a tmpfs made for the run, identity included."""
+    lower = os.path.join(scratch, "lower")
+    os.mkdir(lower)
+    with stage.fresh((lower,), os.path.join(scratch, "base"), Options()) as mounted:
+        plan = Plan(directory=mounted.merged, sizes=(4 * KIB,), samples=2)
+        with pytest.raises(UpperOnOverlay, match="--fs tmpfs"):
+            run(plan)
+        assert run(replace(plan, file_systems=("tmpfs",))).identity
+        assert os.listdir(mounted.merged) == []
 
 
 def test_xfs_clones_where_ext4_copies(make_fs: MakeFs) -> None:
