@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.bench.codec import encode
-from ovlctl.bench.terms import Operation
+from ovlctl.bench.terms import Cache, Operation
 from ovlctl.bench.values import BareSample, Cell, Sample
 from ovlctl.show.names import json_path, show_name
 from ovlctl.show.sizes import format_ns, format_size
@@ -24,9 +24,9 @@ _NOTHING = 0.2
 """A slope that adds less than this share of the fixed cost at the largest size is told as none."""
 
 _TITLES = {
-    Operation.WRITE: "write: open for writing, then write 4 KiB over its start",
-    Operation.TRUNCATE: "truncate: open with O_TRUNC, then write 4 KiB",
-    Operation.APPEND: "append: open with O_APPEND, then write 4 KiB behind its end",
+    Operation.WRITE: "write: open for writing, then write over the first 4 KiB",
+    Operation.TRUNCATE: "truncate: open with O_TRUNC, then write up to 4 KiB",
+    Operation.APPEND: "append: open with O_APPEND, then write up to 4 KiB behind its end",
     Operation.MMAP: "mmap: open for writing, map shared, store one byte",
     Operation.CHMOD: "chmod",
     Operation.CHOWN: "chown, to the owner it has",
@@ -38,9 +38,14 @@ _TITLES = {
 }
 
 
-LEGEND = (
-    "first: median of the first touch, open and write together; later: the same again; bare: the same without an "
-    "overlay; ratio: first over bare; I/O: waiting for block I/O; stat: the first stat; copy: like `cp`"
+_LEGEND = (
+    ("first", "the first change to a file that only a lower has, which the kernel copies up; median of n files"),
+    ("later", "the same change again, on the copy in the upper"),
+    ("bare", "the same change to a file without an overlay; ratio = first / bare"),
+    ("MiB/s", "size / first, where data was copied"),
+    ("open", "share of first spent within open(2); CPU: computing; {waits}"),
+    ("stat", "looking the file up, before; fsync: fsync(2), after"),
+    ("copy", "copying the file like `cp`; +fsync: and writing it out, as a copy-up does"),
 )
 
 
@@ -48,6 +53,7 @@ def result_text(result: Result) -> str:
     """The whole report: one block per operation and way of mounting, the fit, identity, noise, warnings."""
     blocks = [_heading(result)]
     blocks += ["\n".join(_group_lines(result, cells)) for cells in groups(result.cells)]
+    blocks.append("\n".join(_legend_lines(result)))
     if result.identity:
         blocks.append("\n".join(_identity_lines(result)))
     blocks.append("\n".join(_noise_lines(result)))
@@ -93,7 +99,7 @@ def group_title(cell: Cell) -> str:
     """What a group is, such as ``write on ext4, metacopy=on, cold cache``."""
     parts = [f"{cell.op} on {show_name(cell.fs)}"]
     if cell.sweep.pairs:
-        parts.append(str(cell.sweep))
+        parts += [f"{key}={value}" for key, value in cell.sweep.pairs]
     parts.append(f"{cell.cache} cache")
     if cell.layers > 1 or cell.depth:
         parts.append(f"{cell.layers} lowers")
@@ -104,12 +110,22 @@ def group_title(cell: Cell) -> str:
 def environment_line(result: Result) -> str:
     """The machine in one line."""
     environment = result.environment
-    where = "; ".join(
-        f"{show_name(stored.fs)} {'image' if stored.image else show_name(stored.device)}"
-        for stored in environment.storage
+    where = [
+        f"{show_name(stored.fs)} on {show_name(stored.device)}" for stored in environment.storage if not stored.image
+    ]
+    made = [show_name(stored.fs) for stored in environment.storage if stored.image]
+    if made:
+        where.append(f"{', '.join(made)} made for the run")
+    how = "as root" if environment.privilege == "root" else "in a user namespace with userxattr"
+    return ", ".join(
+        (
+            f"Linux {show_name(environment.kernel)}",
+            f"{environment.cpus} CPUs",
+            *where,
+            how,
+            f"seed {result.method.seed}",
+        )
     )
-    how = "root" if environment.privilege == "root" else "user namespace with userxattr"
-    return f"Linux {show_name(environment.kernel)}, {environment.cpus} CPUs, {where}, {how}, seed {result.method.seed}"
 
 
 def table(rows: Sequence[Sequence[str]], *, left: int = 1, gap: str = " ") -> list[str]:
@@ -124,6 +140,14 @@ def table(rows: Sequence[Sequence[str]], *, left: int = 1, gap: str = " ") -> li
     ]
 
 
+def narrow_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A :func:`table` of at most 79 columns: units stand close to their numbers where there is no room."""
+    lines = table(rows)
+    if max(map(len, lines)) <= WIDTH:
+        return lines
+    return table([[row[0], *(text.replace(" ", "") for text in row[1:])] for row in rows])
+
+
 def wrap(text: str, indent: str = "  ") -> list[str]:
     """*text* in lines of at most 79 columns, all but the first indented."""
     # A figure and its percent sign stay together.
@@ -135,8 +159,7 @@ def wrap(text: str, indent: str = "  ") -> list[str]:
 def _heading(result: Result) -> str:
     lines = wrap(f"copy-up: {environment_line(result)}")
     places = [show_name(stored.path) for stored in result.environment.storage if not stored.image]
-    lines += [f"  on {path}" for path in dict.fromkeys(places)]
-    lines += wrap(LEGEND)
+    lines += [line for path in dict.fromkeys(places) for line in wrap(f"  in {path}", "    ")]
     if result.partial:
         why = f" by {result.interrupted}" if result.interrupted else ""
         lines.append(f"PARTIAL: ended{why} before everything was measured")
@@ -147,7 +170,7 @@ def _group_lines(result: Result, cells: Sequence[Cell]) -> Iterator[str]:
     first = cells[0]
     noisy = " [noisy]" if result.noise.noisy else ""
     yield from wrap(f"{_TITLES[first.op]}{noisy}")
-    yield f"  {group_title(first)}"
+    yield from textwrap.wrap(group_title(first), WIDTH, initial_indent="  ", subsequent_indent="    ")
     rows = [("size", "n", "first", "95 % CI", "p95", "max", "later", "bare", "ratio", "MiB/s")]
     rows += [
         (
@@ -164,40 +187,47 @@ def _group_lines(result: Result, cells: Sequence[Cell]) -> Iterator[str]:
         )
         for cell in cells
     ]
-    yield from table(rows)
+    yield from narrow_table(rows)
     yield ""
-    yield from table(_parts(cells))
+    yield from narrow_table(_parts(cells))
     for fit in result.fit:
         if (fit.op, fit.fs, fit.sweep, fit.cache) == (first.op, first.fs, first.sweep, first.cache):
             yield _fit_line(fit, cells[-1].size)
     if any(cell.noisy for cell in cells):
-        yield "~ the samples of this size scatter by more than 25 %"
+        yield "~ the samples of this size scatter or drift by more than 25 %"
 
 
 def _fit_line(fit: Fit, largest: int) -> str:
     grown = fit.ns_per_mib * largest / (1 << 20)
-    if abs(grown) < _NOTHING * fit.fixed_ns:
+    # Nor does a larger file cost less: a slope below zero is noise.
+    if grown < _NOTHING * fit.fixed_ns:
         return f"fit: {format_ns(fit.fixed_ns)}, whatever the size"
-    return f"fit: {format_ns(fit.fixed_ns)} and {format_ns(fit.ns_per_mib)} per MiB"
+    return f"fit: {format_ns(fit.fixed_ns)} for any file, and {format_ns(fit.ns_per_mib)} for each MiB"
+
+
+def _legend_lines(result: Result) -> Iterator[str]:
+    apart = any(cell.accounting.blkio_ns is not None for cell in result.cells)
+    waits = "I/O: waiting for a disk; rest: for anything else" if apart else "waits: not computing"
+    for name, text in _LEGEND:
+        yield from wrap(f"{name:<5}  {text.format(waits=waits)}", " " * 7)
+    if any(cell.cache is Cache.COLD for cell in result.cells):
+        host = "; the host may hold it all the same" if result.environment.hypervisor else ""
+        yield from wrap(f"cold   the lower's data is not in the page cache{host}", " " * 7)
 
 
 def _parts(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
     """Where the time of the first touch goes, and what stands beside it."""
-    rows: list[tuple[str, ...]] = [("size", "open", "CPU", "I/O", "rest", "stat", "fsync", "copy", "+fsync", "data")]
+    apart = all(cell.accounting.blkio_ns is not None for cell in cells)
+    waits = ("I/O", "rest") if apart else ("waits",)
+    rows: list[tuple[str, ...]] = [("size", "open", "CPU", *waits, "stat", "fsync", "copy", "+fsync", "data")]
     for cell in cells:
         used, whole = cell.accounting, cell.first_ns.p50
-        if used.blkio_ns is None:
-            # Not told apart: everything off the CPU stands under "rest".
-            blkio, rest = "?", _share(used.off_cpu_ns, whole)
-        else:
-            blkio, rest = _share(used.blkio_ns, whole), _share(used.rest_ns, whole)
         rows.append(
             (
                 format_size(cell.size),
-                _share(cell.open_ns.p50 if cell.open_ns else None, whole),
+                _share(cell.open_ns.p50, whole) if cell.open_ns else "-",
                 _share(used.cpu_ns, whole),
-                blkio,
-                rest,
+                *(_share(part, whole) for part in ((used.blkio_ns, used.rest_ns) if apart else (used.off_cpu_ns,))),
                 format_ns(cell.lookup_ns.p50),
                 _p50(cell.fsync_ns),
                 _p50(cell.copy_ns),
@@ -209,14 +239,16 @@ def _parts(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
 
 
 def _identity_lines(result: Result) -> Iterator[str]:
-    yield "identity: what a first write does to a file"
+    yield "identity: is a file still the same one after its first write?"
+    notes = list(dict.fromkeys(case.note for case in result.identity if case.note))
     rows = [
         ("", "st_ino", "kept by", "kept by", "st_dev", "links"),
-        ("", "as lower", "write", "remount", "as lower", "kept"),
+        ("case", "as lower", "write", "remount", "as lower", "kept"),
     ]
     rows += [
         (
-            case.case + (" *" if case.note else ""),
+            case.case.replace("hard link, index", "link, index")
+            + (f" {'*' * (notes.index(case.note) + 1)}" if case.note else ""),
             _yes(case.number_same_as_lower),
             _yes(case.after.st_ino == case.before.st_ino),
             _yes(case.remounted.st_ino == case.after.st_ino),
@@ -226,8 +258,8 @@ def _identity_lines(result: Result) -> Iterator[str]:
         for case in result.identity
     ]
     yield from table(rows, left=6, gap=" ")
-    for note in dict.fromkeys(case.note for case in result.identity if case.note):
-        yield f"* {note}"
+    for number, note in enumerate(notes, 1):
+        yield from wrap(f"{'*' * number} {note}")
     for verdict in result.verdicts:
         yield from wrap(f'"{verdict.claim}": {verdict.verdict}: {verdict.reason}.')
 
@@ -246,10 +278,11 @@ def _noise_lines(result: Result) -> Iterator[str]:
     )
     for warning in noise.warnings:
         yield from wrap(f"noisy: {warning}")
+    for warning in result.warnings:
+        yield from wrap(f"warning: {warning}")
     if any(cell.accounting.blkio_ns is None for cell in result.cells):
         yield from wrap(
-            "waiting for block I/O is not told apart from other waiting: `sysctl kernel.task_delayacct=1` "
-            "before the run, as root, does"
+            "to see waiting for a disk apart from other waiting, run as root after `sysctl kernel.task_delayacct=1`"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.bench.codec import encode
-from ovlctl.show.bench import table, wrap
+from ovlctl.show.bench import narrow_table, wrap
 from ovlctl.show.names import show_text
 from ovlctl.show.sizes import format_ns, format_size
 
@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """One line a cell, the verdict last."""
-    rows = [("cell", "size", "first", "second", "ratio", "95 % CI", "p", "A12", "")]
+    """One line a cell under the name of its group, the verdict last."""
+    rows = [("size", "first", "second", "ratio", "95 % CI", "p", "A12", "second is")]
     rows += [
         (
-            _name(cell.cell),
             format_size(cell.cell.size),
             format_ns(cell.base_ns),
             format_ns(cell.other_ns),
@@ -33,10 +32,21 @@ def comparison_text(comparison: Comparison) -> str:
     ]
     widest = max(cell.margin for cell in comparison.cells)
     noisy = "; at least one of the runs was noisy" if comparison.noisy else ""
-    lines = table(rows)
+    header, *body = narrow_table(rows)
+    lines, name = [], ""
+    for cell, line in zip(comparison.cells, body, strict=True):
+        if name != _name(cell.cell):
+            name = _name(cell.cell)
+            lines += [*wrap(name), header]
+        lines.append(line)
     lines += wrap(
-        f"ratio: second run over first, by medians; differences below {100 * comparison.threshold:.0f} %, or below "
-        f"the noise of the cell (at most {100 * widest:.0f} %), do not count{noisy}"
+        "ratio: median of the second run over that of the first; p: how likely chance alone does this, with all cells "
+        "counted; A12: how often a sample of the second run is the longer one"
+    )
+    least, most = 100 * comparison.threshold, 100 * widest
+    lines += wrap(
+        f"differences below {least:.0f} %, or below the noise of the cell (at most {most:.0f} %), do not count; "
+        f"unclear: neither the same nor different by more than that{noisy}"
     )
     if comparison.missing:
         lines.append(f"{comparison.missing} cells are in one of the runs only")
@@ -58,7 +68,7 @@ def warnings(comparison: Comparison) -> tuple[str, ...]:
 def _name(key: CellKey) -> str:
     parts = [str(key.op), key.fs]
     if key.sweep.pairs:
-        parts.append(str(key.sweep))
+        parts += [f"{name}={value}" for name, value in key.sweep.pairs]
     if key.cache != "warm":
         parts.append(str(key.cache))
-    return show_text(" ".join(parts))
+    return show_text(", ".join(parts))
