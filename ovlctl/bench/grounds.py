@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -134,6 +135,9 @@ def _mkfs(fs: str) -> tuple[str, ...]:
 
 
 def refused(error: OSError) -> KernelRefused:
-    """An OSError of setting up, in words."""
+    """An OSError of building the layers or of a sample, in words."""
     where = error.filename if isinstance(error.filename, str) else ""
-    return KernelRefused(f"cannot prepare the benchmark at {{}}: {strerror(error)}", where, errno=error.errno)
+    hint = (
+        "the file system has no blocks or no inodes left: see `df` and `df -i`" if error.errno == errno.ENOSPC else None
+    )
+    return KernelRefused(f"the benchmark cannot go on at {{}}: {strerror(error)}", where, errno=error.errno, hint=hint)

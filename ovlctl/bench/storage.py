@@ -29,6 +29,8 @@ def load(path: str) -> Result:
             found = json.loads(file.read())
     except FileNotFoundError as error:
         raise PathMissing("there is no file {}", path, errno=error.errno) from error
+    except IsADirectoryError as error:
+        raise ResultUnreadable("{} is a directory", path, errno=error.errno) from error
     except OSError as error:
         raise AccessDenied(f"cannot read {{}}: {strerror(error)}", path, errno=error.errno) from error
     except (ValueError, RecursionError) as error:
@@ -41,9 +43,12 @@ def load(path: str) -> Result:
             hint="give a file that `bench-copyup --json` wrote",
         )
     try:
-        return decode(Result, found.get("data"))
+        result = decode(Result, found.get("data"))
     except ValueError as error:
         raise ResultUnreadable(f"{{}} is damaged: {literal(str(error))}", path) from error
+    if not all(cell.samples_ns and min(cell.samples_ns) > 0 and cell.aa_ratio != 0 for cell in result.cells):
+        raise ResultUnreadable("{} is damaged: a cell has no times, or a time of zero", path)
+    return result
 
 
 def check_writable(path: str) -> None:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 # Of the palette of Okabe and Ito, which survives colour blindness; with dashes it survives grey too.
 _LINES = (
-    ("first touch", "first_ns", "#d55e00", ""),
+    ("first change", "first_ns", "#d55e00", ""),
     ("plain copy", "copy_ns", "#009e73", "6 3"),
-    ("second touch", "second_ns", "#0072b2", ""),
-    ("bare file", "bare_ns", "#59636e", "2 3"),
+    ("later change", "second_ns", "#0072b2", ""),
+    ("no overlay", "bare_ns", "#59636e", "2 3"),
 )
 _FEWEST = 2
 _COLUMNS = 96

@@ -53,6 +53,19 @@ def test_newer_keys_are_ignored(result: Result) -> None:
     assert decode(Result, data) == result
 
 
+@pytest.mark.parametrize("times", [[], [0, 1]])
+def test_times_that_cannot_be_are_refused(result: Result, scratch: str, times: list[int]) -> None:
+    """A cell without samples, or with one that took no time, is damage and no crash."""
+    path = os.path.join(scratch, "result.json")
+    data = result_json(result)
+    data["cells"][0]["samples_ns"] = times
+    storage.write(path, dumps(envelope("bench-copyup", data)))
+    with pytest.raises(ResultUnreadable, match="damaged"):
+        storage.load(path)
+    with pytest.raises(ResultUnreadable, match="directory"):
+        storage.load(scratch)
+
+
 @pytest.mark.parametrize(
     ("content", "error"),
     [
