@@ -136,6 +136,9 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
     """
     if not word or "\0" in word:
         raise errors.BadUsage("a stack's name or path is empty", hint="`ovlctl ls` lists all stacks")
+    state.check()
+    if (live := _mounted_as(state, word)) is not None:
+        return live
     every = overlays(state).overlays
     named = [overlay for overlay in every if overlay.name == word] if "/" not in word else []
     if named:
@@ -160,6 +163,18 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
             hint="name that one: `ovlctl umount {1}`",
         )
     return overlay
+
+
+def _mounted_as(state: State, name: str) -> Overlay | None:
+    """The mounted overlay that has this name, without a look at all the others; None says nothing."""
+    try:
+        record = records.read(state, name) if "/" not in name else None
+        mount = None if record is None else mounts.mount_at(record.target)
+    except (OSError, errors.RecordDamaged):
+        return None
+    if record is None or mount is None or not _is_of(mount, record):
+        return None
+    return of_mount(mount, record, module_defaults())
 
 
 def _containing(path: str, every: tuple[Overlay, ...]) -> Overlay:

@@ -16,7 +16,9 @@ from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.ops import busy, keeping, ladder, readback, records
 from ovlctl.ops.api import Api
 from ovlctl.ops.ladder import Request
-from ovlctl.ops.preflight import trusted_xattrs
+from ovlctl.ops.preflight import sharing, trusted_xattrs
+from ovlctl.ops.preflight.in_use import in_use
+from ovlctl.ops.preflight.places import place
 from ovlctl.ops.records import Phase, Record, source_of
 from ovlctl.ops.state import State, write_atomically
 from ovlctl.ops.steps import failing_as
@@ -41,14 +43,14 @@ def steps(state: State, record: Record, rung: Rung, *, allow_weaker: bool) -> tu
         rung: How to tell the kernel.
         allow_weaker: Accept a mount that is weaker than asked.
     """
-    place = keeping.layout(state, record.name, in_memory=record.tmpfs is not None)
+    own = keeping.layout(state, record.name, in_memory=record.tmpfs is not None)
     planned: list[Step] = [WriteIntent(state, record)]
     for path in record.made:
-        if path == place.upper and place.in_memory:
-            planned.append(MountTmpfs(place.tmpfs, record))
-        planned.append(MakeDirectory(path, like=record.stack.lowers[0] if path == place.upper else None))
-    if record.stack.upper == place.upper:
-        planned.append(WriteNote(place.note, record.stack))
+        if path == own.upper and own.in_memory:
+            planned.append(MountTmpfs(own.tmpfs, record))
+        planned.append(MakeDirectory(path, like=record.stack.lowers[0] if path == own.upper else None))
+    if record.stack.upper == own.upper:
+        planned.append(WriteNote(own.note, record.stack))
     overlay = MountOverlay(record, rung)
     planned += [overlay, ReadBack(overlay, allow_weaker=allow_weaker), WriteOutcome(state, overlay)]
     return tuple(planned)
@@ -238,6 +240,11 @@ class MountOverlay:
         self._take_back()
 
     def _take_back(self) -> None:
+        self.end()
+        self._clean_work()
+
+    def end(self) -> None:
+        """Unmount, when it is mounted."""
         mounted = self._seen()
         if mounted is not None:
             try:
@@ -246,7 +253,6 @@ class MountOverlay:
                 if error.errno != errno.EBUSY:
                     raise
                 raise busy.explained(mounted) from error
-        self._clean_work()
 
     def _made_by_kernel(self) -> frozenset[str]:
         work = self.record.stack.work
@@ -279,6 +285,8 @@ class ReadBack:
         taken = self.overlay.taken
         assert taken is not None, "the mount comes before"  # noqa: S101 -- for the type checker
         with failing_as(errors.KernelRefused, "cannot read the mount of {} back", self.overlay.record.target):
+            if readback.suspects_sharing(taken) and (shared := self._shared()) is not None:
+                raise shared
             found = list(self._found(taken))
         if found and not self.allow_weaker:
             raise errors.WeakerThanAsked(
@@ -288,6 +296,20 @@ class ReadBack:
                 kernel=taken.kernel,
             )
         self.accepted = found
+
+    def _shared(self) -> errors.OvlError | None:
+        """What the kernel meant, found out by asking about each layer: its log is shared by all who mount.
+
+        The mount is ended for it, as it has the work directory now if nobody else has.
+        """
+        stack = self.overlay.record.stack
+        self.overlay.end()
+        if stack.work is not None and in_use(stack.work):
+            return sharing.upper_in_use("work directory", place(stack.work), None)
+        shared = sharing.written_lower([place(path) for path in (*stack.lowers, *stack.data_only)])
+        if shared is None:
+            self.overlay.apply()
+        return shared
 
     def _found(self, taken: Taken) -> Iterator[Note]:
         overlay = self.overlay

@@ -45,6 +45,11 @@ def weaknesses(stack: Stack, taken: Taken, mount: Mount, *, one_fs: bool) -> Ite
             yield Note(f"the kernel made {key.name}={value} of {key.name}={told}")
 
 
+def suspects_sharing(taken: Taken) -> bool:
+    """Whether the kernel said during the mount that some layer belongs to a live overlay too (ovl_report_in_use)."""
+    return any("is in-use as upperdir/workdir" in line for line in taken.kernel)
+
+
 def _satisfying(key: str, told: StrEnum, *, stack: Stack, one_fs: bool) -> set[StrEnum | None]:
     """The effective values of the option *key* that give at least what *told* asks for.
 

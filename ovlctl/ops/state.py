@@ -88,6 +88,7 @@ class State:
             raise errors.StateUnusable(f"cannot open the lock {{}}: {strerror(error)}", path) from error
         try:
             wait_for_lock(lock, path)
+            sweep(self.records)
             yield
         finally:
             os.close(lock)
@@ -160,12 +161,11 @@ def write_atomically(path: str, text: str) -> None:
     Raises:
         StateUnusable: when the file system says no.
     """
-    import tempfile
-
     directory = os.path.dirname(path)
+    temporary = os.path.join(directory, _NEW + os.path.basename(path))
     try:
         sweep(directory)
-        handle, temporary = tempfile.mkstemp(prefix=_NEW, dir=directory)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:
                 file.write(text)

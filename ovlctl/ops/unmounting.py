@@ -182,12 +182,13 @@ def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: 
         return (*ending, *_discard(place_of)) if discard and place_of is not None else ending
     # An interrupted discard was ordered once; it is finished, not forgotten.
     discard = discard or record.discard
-    intent = WriteEnding(state, record, discard=discard)
+    # Without a discard the record as it is tells all: once its mount is gone, it is stale.
+    intent = (WriteEnding(state, record),) if discard else ()
     if mount is not None:
-        return (intent, Unmount(mount), *_after(state, record, place_of, discard=discard))
+        return (*intent, Unmount(mount), *_after(state, record, place_of, discard=discard))
     rest = finish(state, record, discard=discard)
     # Clearing away a mount that never came to be needs the record of its intent until the end.
-    return rest if isinstance(rest[0], Recover) else (intent, *rest)
+    return rest if isinstance(rest[0], Recover) else (*intent, *rest)
 
 
 def _after(state: State, record: Record, place_of: Layout | None, *, discard: bool) -> tuple[Step, ...]:
@@ -219,23 +220,18 @@ def _holds_something(directory: str) -> bool:
 
 @dataclass(eq=False, repr=False)
 class WriteEnding:
-    """Remember that the mount is being ended."""
+    """Remember that the mount is being ended, and what was made for it removed."""
 
     state: State
     record: Record
-    discard: bool
 
     def describe(self) -> Note:
         """What will be written where."""
         return Note("write the intent into {}", (records.path_of(self.state, self.record.name),))
 
     def apply(self) -> None:
-        """Write it; where the disk is full and nothing is to be discarded, a stale record later is no harm."""
-        try:
-            records.write(self.state, replace(self.record, phase=Phase.UNMOUNTING, discard=self.discard))
-        except errors.StateUnusable as error:
-            if self.discard or error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
-                raise
+        """Write it."""
+        records.write(self.state, replace(self.record, phase=Phase.UNMOUNTING, discard=True))
 
     def undo(self) -> None:
         """Back to what it was."""

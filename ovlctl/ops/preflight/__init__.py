@@ -16,6 +16,7 @@ from ovlctl.kernel import mounts, namespaces
 from ovlctl.kernel.bootcache import directly
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.preflight import kernel_limits, overlap, sharing, upper
+from ovlctl.ops.preflight.in_use import Question
 from ovlctl.ops.preflight.places import place, real, resolved
 from ovlctl.overlay import rules
 from ovlctl.overlay.options import stated
@@ -61,8 +62,8 @@ class Case:
 
     @cached_property
     def table(self) -> list[Mount]:
-        """The mounts of this namespace."""
-        return mounts.mounts()
+        """The mounts of this namespace, read in the cheaper way: nobody here needs their unique ids."""
+        return mounts.from_mountinfo()
 
     @cached_property
     def lowers(self) -> list[Place]:
@@ -119,13 +120,19 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
     layers = case.lowers if case.upper is None else [case.upper, *case.lowers]
     yield from kernel_limits.refused_file_systems(layers)
     yield from _upper(case)
-    yield from overlap.overlaps(case.lowers, case.upper, case.work)
-    defaults = module_defaults()
-    yield from kernel_limits.nesting(case.lowers, defaults)
-    yield from sharing.conflicts(case.lowers, case.upper, case.work, case.table, defaults)
-    if case.upper is not None and case.work is not None:
-        yield from upper.hazards(case.work, case.told)
-        yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
+    if case.upper is None or case.work is None:
+        yield from _layers(case)
+    else:
+        question = Question(case.upper.path)
+        try:
+            yield from _layers(case)
+            yield from upper.hazards(case.work, case.told)
+            yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
+            yield from sharing.work_conflict(case.work, case.table, module_defaults())
+            yield from sharing.upper_conflict(case.upper, question, case.table, module_defaults())
+        finally:
+            # Whatever was found meanwhile: a question under way holds the directory.
+            question.answer()
     if not case.allow_weaker:
         yield from kernel_limits.missing_handles(layers, case.told)
         yield from _poverty(case)
@@ -133,6 +140,14 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
         yield errors.BadUsage("nothing can be mounted over the root directory", hint="choose another target")
     elif case.point is not None:
         yield from _target(case.point)
+
+
+def _layers(case: Case) -> Iterator[errors.OvlError]:
+    """What is wrong between the layers."""
+    defaults = module_defaults()
+    yield from overlap.overlaps(case.lowers, case.upper, case.work)
+    yield from kernel_limits.nesting(case.lowers, defaults)
+    yield from sharing.lower_conflicts(case.lowers, case.table, defaults)
 
 
 def _upper(case: Case) -> Iterator[errors.OvlError]:

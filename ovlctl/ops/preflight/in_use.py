@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 
 from ovlctl.kernel.mount import MS, mount
@@ -32,6 +33,24 @@ def in_use(directory: str) -> bool:
             return False
         time.sleep(pause)
     return True
+
+
+class Question:
+    """:func:`in_use`, asked in a thread of its own: the kernel spends its millisecond waiting, not working."""
+
+    def __init__(self, directory: str) -> None:
+        self._answer = False
+        self._directory = directory
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        self._answer = in_use(self._directory)
+
+    def answer(self) -> bool:
+        """Whether the directory is in use; waits for the kernel."""
+        self._thread.join()
+        return self._answer
 
 
 def _asked(directory: str) -> bool:

@@ -1,8 +1,8 @@
 """Whether a layer is in use by a live overlay, and whose.
 
 The kernel refuses a shared upper only with index=on and otherwise just warns in a log; the result is undefined, so
-ovlctl refuses always. :mod:`ovlctl.ops.preflight.in_use` decides; the mount tables of all namespaces only say where to
-look and what to call it.
+ovlctl refuses always. :mod:`ovlctl.ops.preflight.in_use` decides; the mount table only says what to call it, and which
+of many lowers are worth asking about.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import mounts, namespaces
-from ovlctl.ops.preflight.in_use import in_use
+from ovlctl.ops.preflight.in_use import Question, in_use
 from ovlctl.overlay.live import LiveStack, parse
 
 if TYPE_CHECKING:
@@ -24,40 +23,54 @@ if TYPE_CHECKING:
     from ovlctl.overlay.live import Defaults
 
 
-def conflicts(
-    lowers: Sequence[Place],
-    upper: Place | None,
-    work: Place | None,
-    table: Sequence[Mount],
-    defaults: Defaults,
+def upper_conflict(
+    upper: Place, question: Question, table: Sequence[Mount], defaults: Defaults
 ) -> Iterator[errors.OvlError]:
-    """Every layer that a live overlay writes to, or works in.
+    """Whether a live overlay, anywhere, has this upper.
 
     Args:
-        lowers: The lowers.
-        upper: The upper, if it exists.
-        work: The work directory, if it exists.
-        table: The mounts of this namespace.
+        upper: The upper.
+        question: About it, asked before.
+        table: The mounts of this namespace, to say which overlay it is.
         defaults: Of the overlay module.
     """
+    if question.answer():
+        yield upper_in_use("upper", upper, _claims(table, defaults).get(upper.identity))
+
+
+def work_conflict(work: Place, table: Sequence[Mount], defaults: Defaults) -> Iterator[errors.OvlError]:
+    """Whether an overlay in *table* works in this directory; of other namespaces the kernel tells when it mounts."""
+    claimed = _claims(table, defaults).get(work.identity)
+    if claimed is not None and in_use(work.path):
+        yield upper_in_use("work directory", work, claimed)
+
+
+def lower_conflicts(lowers: Sequence[Place], table: Sequence[Mount], defaults: Defaults) -> Iterator[errors.OvlError]:
+    """Every lower that an overlay in *table* writes to; what other namespaces do, the kernel says when it mounts."""
     claims = _claims(table, defaults)
-    if upper is not None and in_use(upper.path):
-        yield _upper_in_use("upper", upper, claims.get(upper.identity))
-    if work is not None and work.identity in claims and in_use(work.path):
-        yield _upper_in_use("work directory", work, claims[work.identity])
-    # Most claims are about other directories; a false one costs a question, and no more.
     answers: dict[Identity, bool] = {}
     for lower in lowers:
         for path, identity in lower.ancestry():
-            if identity in claims:
-                if identity not in answers:
-                    answers[identity] = in_use(path)
-                if answers[identity]:
-                    yield _lower_in_use(lower, claims[identity])
-                    break
+            # A table holds claims; a false one costs a question, and no more.
+            if identity in claims and answers.setdefault(identity, in_use(path)):
+                yield _lower_in_use(lower, claims[identity])
+                break
 
 
-def _upper_in_use(kind: str, place: Place, mount_point: str | None) -> errors.UpperInUse:
+def written_lower(lowers: Sequence[Place]) -> errors.LowerInUse | None:
+    """The error for the first of *lowers* that any live overlay writes to; asks about every directory above them."""
+    answers: dict[Identity, bool] = {}
+    for lower in lowers:
+        for path, identity in lower.ancestry():
+            if identity not in answers:
+                answers[identity] = in_use(path)
+            if answers[identity]:
+                return _lower_in_use(lower, None)
+    return None
+
+
+def upper_in_use(kind: str, place: Place, mount_point: str | None) -> errors.UpperInUse:
+    """The error for an upper or a work directory that a live overlay has; *mount_point* as far as it is known."""
     if mount_point is None:
         return errors.UpperInUse(
             f"the {kind} {{}} belongs to a live overlay that is not in this mount namespace's table",
@@ -77,11 +90,11 @@ def _upper_in_use(kind: str, place: Place, mount_point: str | None) -> errors.Up
 def _lower_in_use(lower: Place, mount_point: str | None) -> errors.LowerInUse:
     if mount_point is None:
         return errors.LowerInUse(
-            "the lower {} is written to by a live overlay in another mount namespace; the merged view would be "
-            "undefined",
+            "the lower {} is written to by a live overlay that is not in this mount namespace's table; the merged "
+            "view would be undefined",
             lower.path,
             errno=errno.EBUSY,
-            hint="wait until it has ended, or use a copy",
+            hint="wait until that one has ended, or use a copy",
         )
     return errors.LowerInUse(
         "the lower {} is written to by the overlay mounted at {}; the merged view would be undefined",
@@ -92,28 +105,18 @@ def _lower_in_use(lower: Place, mount_point: str | None) -> errors.LowerInUse:
     )
 
 
-def _claims(table: Sequence[Mount], defaults: Defaults) -> dict[Identity, str | None]:
-    """What live overlays say they write to: with their mount points here, without one in other namespaces."""
-    found: dict[Identity, str | None] = {}
+def _claims(table: Sequence[Mount], defaults: Defaults) -> dict[Identity, str]:
+    """What the overlays of this namespace say they write to, with their mount points."""
+    found: dict[Identity, str] = {}
     for mount in table:
         if mount.fs_type == "overlay":
-            for path in _written(mount, defaults):
-                if (identity := _identity(path)) is not None:
-                    found.setdefault(identity, mount.mount_point)
-    here = namespaces.mount_namespace_id()
-    for namespaced in mounts.mounts_of_all_namespaces("overlay"):
-        if namespaced.namespace != here:
-            for path in _written(namespaced.mount, defaults):
-                if (identity := _identity(f"/proc/{namespaced.pid}/root{path}")) is not None:
-                    found.setdefault(identity, None)
+            live = parse(mount.options, defaults)
+            for shown in filter(None, (live.upper, live.work)):
+                for path in LiveStack.readings(shown):
+                    identity = _identity(path) if path.startswith("/") else None
+                    if identity is not None:
+                        found.setdefault(identity, mount.mount_point)
     return found
-
-
-def _written(mount: Mount, defaults: Defaults) -> Iterator[str]:
-    live = parse(mount.options, defaults)
-    for shown in (live.upper, live.work):
-        if shown is not None:
-            yield from (path for path in LiveStack.readings(shown) if path.startswith("/"))
 
 
 def _identity(path: str) -> Identity | None:
