@@ -109,36 +109,47 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
     Raises:
         PathMissing, NotADirectory, AccessDenied: when a path cannot even be looked at.
     """
-    stack, options, trusted = case.stack, case.stack.options, trusted_xattrs()
-    yield from rules.misshapen(stack)
-    yield from rules.conflicts(options, has_upper=not stack.read_only, trusted_xattrs=trusted)
-    if not case.allow_weaker:
-        yield from rules.weaknesses(options, has_upper=not stack.read_only, trusted_xattrs=trusted)
-    yield from kernel_limits.ability()
-    yield from kernel_limits.unknown_options(options, case.ask)
+    path = case.stack.upper
+    # Asked first and answered last: the kernel takes longer over this question than all other checks together.
+    question = None if path is None or path in case.to_make else Question(path)
+    try:
+        yield from _in_itself(case)
+        yield from _on_this_machine(case)
+        if case.upper is not None and question is not None:
+            yield from sharing.upper_conflict(case.upper, question, case.table, module_defaults())
+    finally:
+        if question is not None:
+            # Whatever was found meanwhile: a question under way holds the directory.
+            question.answer()
 
+
+def _in_itself(case: Case) -> Iterator[errors.OvlError]:
+    """What is wrong wherever it is mounted."""
+    options, has_upper, trusted = case.stack.options, not case.stack.read_only, trusted_xattrs()
+    yield from rules.misshapen(case.stack)
+    yield from rules.conflicts(options, has_upper=has_upper, trusted_xattrs=trusted)
+    if not case.allow_weaker:
+        yield from rules.weaknesses(options, has_upper=has_upper, trusted_xattrs=trusted)
+    if case.target == "/":
+        yield errors.BadUsage("nothing can be mounted over the root directory", hint="choose another target")
+
+
+def _on_this_machine(case: Case) -> Iterator[errors.OvlError]:
+    """What is wrong here and now."""
+    yield from kernel_limits.ability()
+    yield from kernel_limits.unknown_options(case.stack.options, case.ask)
     layers = case.lowers if case.upper is None else [case.upper, *case.lowers]
     yield from kernel_limits.refused_file_systems(layers)
     yield from _upper(case)
-    if case.upper is None or case.work is None:
-        yield from _layers(case)
-    else:
-        question = Question(case.upper.path)
-        try:
-            yield from _layers(case)
-            yield from upper.hazards(case.work, case.told)
-            yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
-            yield from sharing.work_conflict(case.work, case.table, module_defaults())
-            yield from sharing.upper_conflict(case.upper, question, case.table, module_defaults())
-        finally:
-            # Whatever was found meanwhile: a question under way holds the directory.
-            question.answer()
+    yield from _layers(case)
+    if case.upper is not None and case.work is not None:
+        yield from upper.hazards(case.work, case.told)
+        yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
+        yield from sharing.work_conflict(case.work, case.table, module_defaults())
     if not case.allow_weaker:
         yield from kernel_limits.missing_handles(layers, case.told)
         yield from _poverty(case)
-    if case.target == "/":
-        yield errors.BadUsage("nothing can be mounted over the root directory", hint="choose another target")
-    elif case.point is not None:
+    if case.point is not None:
         yield from _target(case.point)
 
 
