@@ -30,7 +30,7 @@ class Noise:
         after: Just after the last one.
         steal_percent: Share of CPU time the hypervisor took away during the run.
         cpu_pressure_percent: Share of the run in which some task waited for a CPU.
-        involuntary_share: Share of samples with an involuntary context switch.
+        involuntary_share: Share of the samples of less than 5 ms that had an involuntary context switch.
         aa_floor: Median over cells of how far two halves of the same samples lie apart, as a fraction.
         aa_worst: The largest of them.
         clock_overhead_ns: Cost of reading the clock once, contained in every time.

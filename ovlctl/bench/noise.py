@@ -25,6 +25,9 @@ CPU_PRESSURE_PERCENT = 5.0
 IO_PRESSURE_PERCENT = 5.0
 STEAL_PERCENT = 1.0
 INVOLUNTARY_SHARE = 0.10
+SHORT_NS = 5_000_000
+"""A sample that takes longer is interrupted on any machine: by the kernel's threads that write out its own data."""
+
 SPREAD = 0.25
 AA_FLOOR = 0.05
 FIRST_SAMPLE_DEVIATIONS = 14.8
@@ -116,7 +119,8 @@ def judge(
         stalled = 100 * (after.cpu_stall_us - before.cpu_stall_us) / elapsed_us
     ticks = after.cpu_ticks - before.cpu_ticks
     steal = 100 * (after.steal_ticks - before.steal_ticks) / ticks if ticks else None
-    switched = [sample.involuntary > 0 for cell in cells for sample in cell.samples_raw]
+    short = [sample for cell in cells for sample in cell.samples_raw if sample.first_ns < SHORT_NS]
+    switched = [sample.involuntary > 0 for sample in short]
     share = sum(switched) / len(switched) if switched else 0.0
     apart = [difference(cell.aa_ratio) for cell in cells if cell.aa_ratio is not None]
     floor = statistics.median(apart) if apart else None
@@ -193,7 +197,7 @@ def _machine_warnings(
 
 def _sample_warnings(share: float, floor: float | None, cells: Sequence[Cell]) -> Iterator[str]:
     if share > INVOLUNTARY_SHARE:
-        yield f"{100 * share:.0f} % of the samples were interrupted by other tasks"
+        yield f"{100 * share:.0f} % of the short samples were interrupted by other tasks"
     if floor is not None and floor > AA_FLOOR:
         yield f"two halves of the same samples differ by {100 * floor:.0f} %: smaller differences mean nothing here"
     wide = [width for cell in cells if (width := spread(cell.samples_ns)) is not None and width > SPREAD]

@@ -274,7 +274,7 @@ def _noise_lines(result: Result) -> Iterator[str]:
     yield from wrap(
         f"noise floor: {floor}; CPU pressure "
         f"{_percent(noise.cpu_pressure_percent)}, steal {_percent(noise.steal_percent)}, "
-        f"{100 * noise.involuntary_share:.0f} % of samples interrupted; clock {noise.clock_overhead_ns} ns"
+        f"{100 * noise.involuntary_share:.0f} % of short samples interrupted; clock {noise.clock_overhead_ns} ns"
     )
     for warning in noise.warnings:
         yield from wrap(f"noisy: {warning}")
