@@ -42,3 +42,11 @@ def test_importing_costs_next_to_nothing() -> None:
 
 
 _PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def test_the_library_loads_no_command_line() -> None:
+    """Every public name can be used without Typer, rich, or a module of ovlctl.cli or ovlctl.show being imported."""
+    code = "import sys, ovlctl; [getattr(ovlctl, name) for name in ovlctl.__all__]; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "ovlctl.ops.mounting" in loaded
+    assert not {"typer", "rich", "ovlctl.cli", "ovlctl.show"} & set(loaded)
