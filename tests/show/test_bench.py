@@ -109,7 +109,7 @@ def test_picture_is_well_formed_and_needs_nothing_else(result: Result) -> None:
         document = result_svg(one)
         root = ET.fromstring(document)  # noqa: S314 - our own
         texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
-        assert {"first touch", "second touch", "bare file", "plain copy", "4 KiB"} <= texts
+        assert {"first change", "later change", "no overlay", "plain copy", "4 KiB"} <= texts
         assert "href" not in document
         assert "url(" not in document
 
@@ -153,4 +153,5 @@ def test_comparison_fits_80_columns(result: Result) -> None:
     """One line a cell with its verdict, none longer than 80 columns."""
     text = comparison_text(compare(result, result))
     assert all(len(line) <= 80 for line in text.splitlines())
-    assert text.count("write") >= len(result.cells)
+    assert text.count("ms ") + text.count("us ") >= len(result.cells)
+    assert text.startswith("write, ")
