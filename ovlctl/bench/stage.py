@@ -14,7 +14,7 @@ from ovlctl.kernel.mounts import mount_at
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.ladder import mount_stack
 from ovlctl.ops.readback import on_one_fs, weaknesses
-from ovlctl.overlay.live import parse
+from ovlctl.overlay import live
 from ovlctl.overlay.options import Flag, Fsync, Options, Switch
 from ovlctl.overlay.stack import Stack
 
@@ -84,7 +84,7 @@ def mounted(lowers: Sequence[str], base: str, options: Options) -> Iterator[Stag
     taken = mount_stack(stack, merged)
     try:
         found = mount_at(merged)
-        effective = parse(found.options, module_defaults()).options
+        effective = live.effective(found.options, module_defaults())
         weaker = tuple(note.text() for note in weaknesses(stack, taken, found, one_fs=one_fs))
         yield Stage(merged=merged, upper=upper, effective=effective, weaker=weaker)
     finally:

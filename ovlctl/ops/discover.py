@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
@@ -17,7 +18,8 @@ from ovlctl.kernel import mounts, namespaces
 from ovlctl.ops import keeping, records
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.state import locate
-from ovlctl.overlay.live import LiveStack, parse
+from ovlctl.overlay import live
+from ovlctl.overlay.live import LiveStack
 from ovlctl.overlay.options import Options
 from ovlctl.overlay.stack import Stack
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.records import Record
     from ovlctl.ops.state import State
-    from ovlctl.overlay.live import Defaults
 
 
 class Standing(StrEnum):
@@ -43,7 +44,7 @@ class Standing(StrEnum):
     KEPT = "kept"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Overlay:
     """One overlay, mounted or remembered.
 
@@ -52,7 +53,6 @@ class Overlay:
         name: ovlctl's name for it; None for other people's mounts.
         target: Its mount point; None for a kept upper.
         stack: Its layers; the options are those asked for, as far as ovlctl knows them.
-        effective: The options in force; None when it is not mounted.
         mount: Its entry in the mount table.
         record: ovlctl's record of it.
         elsewhere: A process in the mount namespace where it is, for one that is mounted elsewhere.
@@ -62,10 +62,14 @@ class Overlay:
     name: str | None
     target: str | None
     stack: Stack
-    effective: Options | None
     mount: Mount | None
     record: Record | None
     elsewhere: int | None = None
+
+    @cached_property
+    def effective(self) -> Options | None:
+        """The options in force; None when it is not mounted."""
+        return None if self.mount is None else live.effective(self.mount.options, module_defaults())
 
     @property
     def managed(self) -> bool:
@@ -174,7 +178,7 @@ def _mounted_as(state: State, name: str) -> Overlay | None:
         return None
     if record is None or mount is None or not _is_of(mount, record):
         return None
-    return of_mount(mount, record, module_defaults())
+    return of_mount(mount, record)
 
 
 def _containing(path: str, every: tuple[Overlay, ...]) -> Overlay:
@@ -212,39 +216,34 @@ def _records(state: State) -> tuple[list[Record], list[Note]]:
 
 
 def _mounted(known: list[Record]) -> Iterator[Overlay]:
-    table = mounts.mounts("overlay")
-    if not table:
-        return
-    defaults = module_defaults()
-    for mount in table:
+    for mount in mounts.mounts("overlay"):
         record = next((record for record in known if _is_of(mount, record)), None)
-        yield of_mount(mount, record, defaults)
+        yield of_mount(mount, record)
 
 
-def of_mount(mount: Mount, record: Record | None, defaults: Defaults) -> Overlay:
+def of_mount(mount: Mount, record: Record | None) -> Overlay:
     """The overlay that *mount* is."""
-    live = parse(mount.options, defaults)
+    shown = live.layers(mount.options)
     asked = Options() if record is None else record.stack.options
     return Overlay(
         standing=Standing.MOUNTED,
         name=None if record is None else record.name,
         target=mount.mount_point,
-        stack=_stack(live, record, asked),
-        effective=live.options,
+        stack=_stack(shown, record, asked),
         mount=mount,
         record=record,
     )
 
 
-def _stack(live: LiveStack, record: Record | None, asked: Options) -> Stack:
+def _stack(shown: LiveStack, record: Record | None, asked: Options) -> Stack:
     # Paths that were given relative to a directory are shown so; only the record knows which directory it was.
-    if record is not None and not all(map(os.path.isabs, (*live.lowers, *live.data_only))):
+    if record is not None and not all(map(os.path.isabs, (*shown.lowers, *shown.data_only))):
         return record.stack
     return Stack(
-        live.lowers,
-        data_only=live.data_only,
-        upper=_reading(live.upper, None if record is None else record.stack.upper),
-        work=_reading(live.work, None if record is None else record.stack.work),
+        shown.lowers,
+        data_only=shown.data_only,
+        upper=_reading(shown.upper, None if record is None else record.stack.upper),
+        work=_reading(shown.work, None if record is None else record.stack.work),
         options=asked,
     )
 
@@ -269,7 +268,6 @@ def _unmounted(record: Record) -> Overlay:
         name=record.name,
         target=record.target,
         stack=record.stack,
-        effective=None,
         mount=None,
         record=record,
         elsewhere=elsewhere,
@@ -279,6 +277,4 @@ def _unmounted(record: Record) -> Overlay:
 def _kept(state: State, name: str) -> Iterator[Overlay]:
     stack = keeping.read(state, name)
     if stack is not None:
-        yield Overlay(
-            standing=Standing.KEPT, name=name, target=None, stack=stack, effective=None, mount=None, record=None
-        )
+        yield Overlay(standing=Standing.KEPT, name=name, target=None, stack=stack, mount=None, record=None)

@@ -185,6 +185,7 @@ class MountOverlay:
     taken: Taken | None = None
     one_fs: bool = False
     _before: frozenset[str] = frozenset()
+    _found: Mount | None = None
 
     def describe(self) -> Note:
         """The equivalent mount(8) line."""
@@ -200,7 +201,7 @@ class MountOverlay:
 
     def apply(self) -> None:
         """Mount; when that fails, remove what the kernel made in the work directory."""
-        self._before = self._made_by_kernel()
+        self._before, self._found = self._made_by_kernel(), None
         with failing_as(errors.PathMissing, "a layer of {} cannot be looked at", self.record.target):
             self.one_fs = readback.on_one_fs(self.record.stack)
         try:
@@ -214,12 +215,12 @@ class MountOverlay:
         return Request(stack=self.record.stack, told=told, target=self.record.target, source=self.record.source)
 
     def mounted(self) -> Mount:
-        """The mount that :meth:`apply` made.
+        """The mount that :meth:`apply` made, as it was seen first.
 
         Raises:
             KernelRefused: when it cannot be seen at the target.
         """
-        found = self._seen()
+        found = self._found = self._found or self._seen()
         if found is None:
             raise errors.KernelRefused("the overlay mounted at {} is not seen there", self.record.target)
         return found
@@ -325,7 +326,6 @@ class WriteOutcome:
 
     state: State
     overlay: MountOverlay
-    _mount: Mount | None = None
 
     def describe(self) -> Note:
         """What will be written."""
@@ -334,7 +334,7 @@ class WriteOutcome:
     @property
     def mount(self) -> Mount:
         """The mount that stands."""
-        return self._mount or self.overlay.mounted()
+        return self.overlay.mounted()
 
     @property
     def record(self) -> Record:
@@ -343,7 +343,6 @@ class WriteOutcome:
 
     def apply(self) -> None:
         """Write it."""
-        self._mount = self.overlay.mounted()
         records.write(self.state, self.record)
 
     def undo(self) -> None:

@@ -13,7 +13,6 @@ from ovlctl.kernel import namespaces
 from ovlctl.kernel.bootcache import BootCache, directly
 from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records
 from ovlctl.ops.api import Api
-from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.keeping import KeptUpper, Layout, TmpfsUpper
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
@@ -146,7 +145,7 @@ def mount(
         agreed = planned()
         run(agreed.steps, watch)
         outcome = mount_steps.outcome(agreed.steps)
-        overlay = discover.of_mount(outcome.mount, outcome.record, module_defaults())
+        overlay = discover.of_mount(outcome.mount, outcome.record)
     return Mounted(
         name=agreed.record.name,
         target=agreed.record.target,

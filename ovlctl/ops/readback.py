@@ -8,7 +8,7 @@ from ovlctl.errors import Note
 from ovlctl.kernel import mounts
 from ovlctl.ops.api import Api
 from ovlctl.ops.defaults import module_defaults
-from ovlctl.overlay.live import parse
+from ovlctl.overlay.live import effective, layers
 from ovlctl.overlay.options import Flag, Fsync, RedirectDir, Uuid, Xino
 
 if TYPE_CHECKING:
@@ -29,19 +29,19 @@ def weaknesses(stack: Stack, taken: Taken, mount: Mount, *, one_fs: bool) -> Ite
         mount: What the kernel shows.
         one_fs: Whether all layers are on one file system, as seen before the mount: it may cover a layer.
     """
-    live = parse(mount.options, module_defaults())
+    live, options = layers(mount.options), effective(mount.options, module_defaults())
     if not stack.read_only and (mount.read_only or mount.sb_read_only):
         yield Note("the kernel mounted it read-only: it could not make the directory `work` in {}", (stack.work or "",))
     shown = (live.lowers, live.data_only)
     if taken.api is not Api.RELATIVE and shown != (stack.lowers, stack.data_only):
         yield Note(f"the kernel shows {len(live.lowers) + len(live.data_only)} lowers that are not the ones given")
     for key, told in taken.told.asked():
-        effective = getattr(live.options, key.name)
+        granted = getattr(options, key.name)
         if key.name == "index" and stack.read_only and stack.options.index is None:
             # Stated because nfs_export implies it, and dropped because without an upper there is nothing to index.
             continue
-        if effective not in _satisfying(key.name, told, stack=stack, one_fs=one_fs) and key.name != "override_creds":
-            value = "off" if effective is None else effective
+        if granted not in _satisfying(key.name, told, stack=stack, one_fs=one_fs) and key.name != "override_creds":
+            value = "off" if granted is None else granted
             yield Note(f"the kernel made {key.name}={value} of {key.name}={told}")
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -207,10 +207,10 @@ def _listing(directory: str) -> list[str]:
 
 def _make_private(directory: str) -> None:
     try:
-        os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
-        os.mkdir(directory, mode=0o700)
-    except FileExistsError:
-        pass
+        if not os.path.lexists(directory):
+            os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(directory, mode=0o700)
     except OSError as error:
         hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
         message = f"cannot make the state directory {{}}: {strerror(error)}"

@@ -147,9 +147,7 @@ def plan(word: str | os.PathLike[str], *, discard: bool = False, state_dir: str 
 
 def _rest_of_discard(name: str, left: list[str]) -> UmountPlan:
     """What remains to be done for a discard that was interrupted; it was agreed to once."""
-    overlay = Overlay(
-        standing=Standing.KEPT, name=name, target=None, stack=Stack(()), effective=None, mount=None, record=None
-    )
+    overlay = Overlay(standing=Standing.KEPT, name=name, target=None, stack=Stack(()), mount=None, record=None)
     return UmountPlan(overlay=overlay, steps=tuple(map(RemoveTree, left)), doomed=(), removed=tuple(left), kept=None)
 
 

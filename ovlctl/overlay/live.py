@@ -8,13 +8,15 @@ as a string and raw when given as a file descriptor, so a path with a backslash 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ovlctl.errors import BadUsage
 from ovlctl.overlay.options import KEYS, Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +35,19 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveStack:
-    """An overlay as the mount table shows it.
+    """The layers of an overlay as the mount table shows them.
 
     Attributes:
         lowers: Topmost first.
         data_only: Data-only lowers.
         upper: As shown; see :meth:`readings`.
         work: As shown.
-        options: The effective options; None where the kernel never tells (override_creds). xino is shown only
-            where layers are on several file systems, so that elsewhere the module's default stands here.
     """
 
     lowers: tuple[str, ...]
     data_only: tuple[str, ...]
     upper: str | None
     work: str | None
-    options: Options
 
     @staticmethod
     def readings(shown: str) -> tuple[str, ...]:
@@ -57,49 +56,52 @@ class LiveStack:
         return (unescaped,) if unescaped == shown else (unescaped, shown)
 
 
-def parse(words: Sequence[str], defaults: Defaults) -> LiveStack:
-    """Read the super block options of an overlay.
+def layers(words: Iterable[str]) -> LiveStack:
+    """Read the layers from the super block options of an overlay.
 
     Args:
         words: ``key=value`` and flags, with the octal escapes of mountinfo already undone.
-        defaults: The module's defaults at the time of the mount, as well as they are known now.
     """
     lowers: list[str] = []
     data_only: list[str] = []
     paths: dict[str, str] = {}
-    shown: dict[str, str | None] = {}
     for word in words:
-        key, equals, value = word.partition("=")
+        key, _, value = word.partition("=")
         if key == "lowerdir":
-            plain, data = _split_lowerdir(value)
-            lowers, data_only = list(plain), list(data)
+            lowers, data_only = _split_lowerdir(value)
         elif key == "lowerdir+":
             lowers.append(value)
         elif key == "datadir+":
             data_only.append(value)
         elif key in {"upperdir", "workdir"}:
             paths[key] = value
-        else:
-            shown[key] = value if equals else None
     return LiveStack(
-        lowers=tuple(lowers),
-        data_only=tuple(data_only),
-        upper=paths.get("upperdir"),
-        work=paths.get("workdir"),
-        options=_effective(shown, defaults, has_upper="upperdir" in paths),
+        lowers=tuple(lowers), data_only=tuple(data_only), upper=paths.get("upperdir"), work=paths.get("workdir")
     )
 
 
-def _effective(shown: dict[str, str | None], defaults: Defaults, *, has_upper: bool) -> Options:
+def effective(words: Iterable[str], defaults: Defaults) -> Options:
+    """Read the options in force from the super block options of an overlay.
+
+    None stands where the kernel never tells (override_creds). xino is shown only where layers are on several file
+    systems, so that elsewhere the module's default stands for it.
+
+    Args:
+        words: As for :func:`layers`.
+        defaults: The module's defaults at the time of the mount, as well as they are known now.
+    """
+    shown = {key: value for key, _, value in (word.partition("=") for word in words)}
     options = Options()
     for key in KEYS:
         if key.name in shown:
-            options = options.with_value(key.name, shown[key.name] or "yes")
+            # A value that only a newer kernel knows is as good as untold.
+            with suppress(BadUsage):
+                options = options.with_value(key.name, shown[key.name] or "yes")
     fsync = options.fsync or (Fsync.VOLATILE if options.volatile is Flag.YES else Fsync.AUTO)
     return Options(
         redirect_dir=options.redirect_dir or defaults.redirect_dir,
         # Without an upper the kernel drops index and shows nothing, whatever the default is.
-        index=options.index or (defaults.index if has_upper else Switch.OFF),
+        index=options.index or (defaults.index if "upperdir" in shown else Switch.OFF),
         metacopy=options.metacopy or defaults.metacopy,
         nfs_export=options.nfs_export or defaults.nfs_export,
         xino=options.xino or defaults.xino,

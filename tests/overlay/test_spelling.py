@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovlctl.overlay import encode
-from ovlctl.overlay.live import Defaults, LiveStack, parse
+from ovlctl.overlay.live import Defaults, LiveStack, effective, layers
 from ovlctl.overlay.marks import HandleRecord, decode_handle
 from ovlctl.overlay.options import Options, Switch
 from ovlctl.overlay.stack import Stack
@@ -41,11 +41,12 @@ def _split(data: bytes) -> list[str]:
 @given(stacks)
 def test_mount_string_round_trip(stack: Stack) -> None:
     """Reading the words of a mount(2) string gives the stack back."""
-    live = parse(_split(encode.mount_data(stack, stack.options)), Defaults())
+    words = _split(encode.mount_data(stack, stack.options))
+    live = layers(words)
     assert (live.lowers, live.data_only) == (stack.lowers, stack.data_only)
     assert stack.upper in LiveStack.readings(live.upper or "")
     assert stack.work in LiveStack.readings(live.work or "")
-    assert live.options.index is (stack.options.index or Switch.OFF)
+    assert effective(words, Defaults()).index is (stack.options.index or Switch.OFF)
 
 
 @given(stacks)
@@ -56,7 +57,7 @@ def test_fsconfig_round_trip(stack: Stack) -> None:
             f"{setting.key}={setting.path if by_descriptor else setting.text}"
             for setting in encode.path_settings(stack)
         ]
-        live = parse(words, Defaults())
+        live = layers(words)
         assert (live.lowers, live.data_only) == (stack.lowers, stack.data_only)
         assert stack.upper in LiveStack.readings(live.upper or "")
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.kernel import mounts, namespaces
 from ovlctl.kernel.bootcache import directly
-from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.preflight import kernel_limits, overlap, sharing, upper
 from ovlctl.ops.preflight.in_use import Question
 from ovlctl.ops.preflight.places import place, real, resolved
@@ -116,7 +115,7 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
         yield from _in_itself(case)
         yield from _on_this_machine(case)
         if case.upper is not None and question is not None:
-            yield from sharing.upper_conflict(case.upper, question, case.table, module_defaults())
+            yield from sharing.upper_conflict(case.upper, question, case.table)
     finally:
         if question is not None:
             # Whatever was found meanwhile: a question under way holds the directory.
@@ -145,7 +144,7 @@ def _on_this_machine(case: Case) -> Iterator[errors.OvlError]:
     if case.upper is not None and case.work is not None:
         yield from upper.hazards(case.work, case.told)
         yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
-        yield from sharing.work_conflict(case.work, case.table, module_defaults())
+        yield from sharing.work_conflict(case.work, case.table)
     if not case.allow_weaker:
         yield from kernel_limits.missing_handles(layers, case.told)
         yield from _poverty(case)
@@ -155,10 +154,9 @@ def _on_this_machine(case: Case) -> Iterator[errors.OvlError]:
 
 def _layers(case: Case) -> Iterator[errors.OvlError]:
     """What is wrong between the layers."""
-    defaults = module_defaults()
     yield from overlap.overlaps(case.lowers, case.upper, case.work)
-    yield from kernel_limits.nesting(case.lowers, defaults)
-    yield from sharing.lower_conflicts(case.lowers, case.table, defaults)
+    yield from kernel_limits.nesting(case.lowers)
+    yield from sharing.lower_conflicts(case.lowers, case.table)
 
 
 def _upper(case: Case) -> Iterator[errors.OvlError]:

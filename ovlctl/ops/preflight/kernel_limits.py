@@ -11,7 +11,8 @@ from ovlctl import errors
 from ovlctl.kernel import handles, mounts, namespaces, probes
 from ovlctl.kernel.namespaces import MountRight
 from ovlctl.kernel.probes import Answer
-from ovlctl.overlay.live import LiveStack, parse
+from ovlctl.overlay import live
+from ovlctl.overlay.live import LiveStack
 from ovlctl.overlay.options import Flag
 from ovlctl.overlay.rules import needs_handles
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ovlctl.kernel.bootcache import Ask
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.preflight.places import Place
-    from ovlctl.overlay.live import Defaults
     from ovlctl.overlay.options import Options
 
 #: An overlay may stand on overlays, but not on overlays that do so themselves (FILESYSTEM_MAX_STACK_DEPTH).
@@ -81,13 +81,13 @@ def refused_file_systems(layers: Sequence[Place]) -> Iterator[errors.OvlError]:
             )
 
 
-def nesting(layers: Sequence[Place], defaults: Defaults) -> Iterator[errors.OvlError]:
+def nesting(layers: Sequence[Place]) -> Iterator[errors.OvlError]:
     """Every layer that would make an overlay on an overlay on an overlay."""
     depths: dict[int, int] = {}
     for layer in layers:
         if layer.mount.fs_type != "overlay":
             continue
-        depth = depths.setdefault(layer.mount.mount_id, _depth(layer.mount, defaults, _MAX_DEPTH))
+        depth = depths.setdefault(layer.mount.mount_id, _depth(layer.mount, _MAX_DEPTH))
         if depth >= _MAX_DEPTH:
             yield errors.StackTooDeep(
                 "{} lies on the overlay mounted at {}, which stands on an overlay itself; two levels are the limit",
@@ -98,20 +98,20 @@ def nesting(layers: Sequence[Place], defaults: Defaults) -> Iterator[errors.OvlE
             )
 
 
-def _depth(mount: Mount, defaults: Defaults, levels: int) -> int:
+def _depth(mount: Mount, levels: int) -> int:
     """How many overlays stand on each other below and at *mount*, counted up to *levels*."""
     if mount.fs_type != "overlay":
         return 0
     if levels == 1:
         return 1
-    live = parse(mount.options, defaults)
-    uppers = LiveStack.readings(live.upper) if live.upper is not None else ()
+    stack = live.layers(mount.options)
+    uppers = LiveStack.readings(stack.upper) if stack.upper is not None else ()
     below = 0
-    for path in (*live.lowers, *live.data_only, *uppers):
+    for path in (*stack.lowers, *stack.data_only, *uppers):
         if not os.path.isabs(path):
             continue
         try:
-            below = max(below, _depth(mounts.mount_at(path), defaults, levels - 1))
+            below = max(below, _depth(mounts.mount_at(path), levels - 1))
         except OSError:
             continue
     return 1 + below

@@ -13,41 +13,37 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.ops.preflight.in_use import Question, in_use
-from ovlctl.overlay.live import LiveStack, parse
+from ovlctl.overlay.live import LiveStack, layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.preflight.places import Identity, Place
-    from ovlctl.overlay.live import Defaults
 
 
-def upper_conflict(
-    upper: Place, question: Question, table: Sequence[Mount], defaults: Defaults
-) -> Iterator[errors.OvlError]:
+def upper_conflict(upper: Place, question: Question, table: Sequence[Mount]) -> Iterator[errors.OvlError]:
     """Whether a live overlay, anywhere, has this upper.
 
     Args:
         upper: The upper.
         question: About it, asked before.
         table: The mounts of this namespace, to say which overlay it is.
-        defaults: Of the overlay module.
     """
     if question.answer():
-        yield upper_in_use("upper", upper, _claims(table, defaults).get(upper.identity))
+        yield upper_in_use("upper", upper, _claims(table).get(upper.identity))
 
 
-def work_conflict(work: Place, table: Sequence[Mount], defaults: Defaults) -> Iterator[errors.OvlError]:
+def work_conflict(work: Place, table: Sequence[Mount]) -> Iterator[errors.OvlError]:
     """Whether an overlay in *table* works in this directory; of other namespaces the kernel tells when it mounts."""
-    claimed = _claims(table, defaults).get(work.identity)
+    claimed = _claims(table).get(work.identity)
     if claimed is not None and in_use(work.path):
         yield upper_in_use("work directory", work, claimed)
 
 
-def lower_conflicts(lowers: Sequence[Place], table: Sequence[Mount], defaults: Defaults) -> Iterator[errors.OvlError]:
+def lower_conflicts(lowers: Sequence[Place], table: Sequence[Mount]) -> Iterator[errors.OvlError]:
     """Every lower that an overlay in *table* writes to; what other namespaces do, the kernel says when it mounts."""
-    claims = _claims(table, defaults)
+    claims = _claims(table)
     answers: dict[Identity, bool] = {}
     for lower in lowers:
         for path, identity in lower.ancestry():
@@ -105,12 +101,12 @@ def _lower_in_use(lower: Place, mount_point: str | None) -> errors.LowerInUse:
     )
 
 
-def _claims(table: Sequence[Mount], defaults: Defaults) -> dict[Identity, str]:
+def _claims(table: Sequence[Mount]) -> dict[Identity, str]:
     """What the overlays of this namespace say they write to, with their mount points."""
     found: dict[Identity, str] = {}
     for mount in table:
         if mount.fs_type == "overlay":
-            live = parse(mount.options, defaults)
+            live = layers(mount.options)
             for shown in filter(None, (live.upper, live.work)):
                 for path in LiveStack.readings(shown):
                     identity = _identity(path) if path.startswith("/") else None
