@@ -236,9 +236,10 @@ def _stale(state: State, name: str) -> Record | None:
 def _clearing(state: State, stale: Record) -> tuple[tuple[Step, ...], frozenset[str]]:
     """The steps that end what was interrupted, and the directories that will be gone after them."""
     from ovlctl.ops import unmounting
+    from ovlctl.ops.unmount_steps import MoveAside, RemoveEmpty
 
     steps = unmounting.finish(state, stale)
-    removing = (Recover, unmounting.RemoveEmpty, unmounting.MoveAside)
+    removing = (Recover, RemoveEmpty, MoveAside)
     return steps, frozenset().union(*(step.removes() for step in steps if isinstance(step, removing)))
 
 

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.errors import Note, literal, strerror
-from ovlctl.kernel import mounts
-from ovlctl.kernel.mount import MNT, umount2
-from ovlctl.ops import busy, discover, keeping, records
+from ovlctl.errors import Note
+from ovlctl.ops import discover, keeping
 from ovlctl.ops.discover import Overlay, Standing
-from ovlctl.ops.preflight.in_use import in_use
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
-from ovlctl.ops.removal import check_unmounted, remove_tree
+from ovlctl.ops.removal import check_unmounted
 from ovlctl.ops.state import DISCARDED, State, locate
-from ovlctl.ops.steps import PointOfNoReturn, failing_as, run
+from ovlctl.ops.steps import run
+from ovlctl.ops.unmount_steps import Forget, MoveAside, RemoveEmpty, RemoveTree, Unmount, UnmountTmpfs, WriteEnding
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.keeping import Layout
     from ovlctl.ops.steps import Step
 
@@ -214,190 +211,3 @@ def _holds_something(directory: str) -> bool:
         return bool(os.listdir(directory))
     except FileNotFoundError:
         return False
-
-
-@dataclass(eq=False, repr=False)
-class WriteEnding:
-    """Remember that the mount is being ended, and what was made for it removed."""
-
-    state: State
-    record: Record
-
-    def describe(self) -> Note:
-        """What will be written where."""
-        return Note("write the intent into {}", (records.path_of(self.state, self.record.name),))
-
-    def apply(self) -> None:
-        """Write it."""
-        records.write(self.state, replace(self.record, phase=Phase.UNMOUNTING, discard=True))
-
-    def undo(self) -> None:
-        """Back to what it was."""
-        records.write(self.state, self.record)
-
-
-@dataclass(eq=False, repr=False)
-class Unmount:
-    """End the mount, unless somebody uses it."""
-
-    mount: Mount
-
-    def describe(self) -> Note:
-        """The command."""
-        return Note("umount {}", (self.mount.mount_point,))
-
-    def apply(self) -> None:
-        """Unmount; EBUSY becomes the list of who holds it."""
-        with failing_as(errors.KernelRefused, "cannot look at {}", self.mount.mount_point):
-            seen = mounts.mount_at(self.mount.mount_point)
-        if (seen.mount_id, seen.unique_id) != (self.mount.mount_id, self.mount.unique_id):
-            raise errors.DiscardRefused(
-                f"something else ({literal(seen.fs_type)}) is mounted over {{}}",
-                self.mount.mount_point,
-                hint="`umount {}` ends what is on top",
-            )
-        try:
-            umount2(self.mount.mount_point, MNT.UMOUNT_NOFOLLOW)
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                raise busy.explained(self.mount) from error
-            if error.errno == errno.EPERM:
-                raise errors.MissingCapability(
-                    "unmounting {} needs CAP_SYS_ADMIN, which this process does not have",
-                    self.mount.mount_point,
-                    errno=error.errno,
-                    hint="run it as root",
-                ) from error
-            message = f"the kernel refused to unmount {{}}: {strerror(error)}"
-            raise errors.KernelRefused(message, self.mount.mount_point, errno=error.errno) from error
-
-    def undo(self) -> None:
-        """An ended mount stays ended: its record, put back as it was, says that it is stale."""
-
-
-@dataclass(eq=False, repr=False)
-class UnmountTmpfs:
-    """End the tmpfs of an upper in memory, and with it what the upper holds."""
-
-    place: Layout
-
-    def describe(self) -> Note:
-        """The command."""
-        return Note("umount {}   # the upper in memory is lost", (self.place.tmpfs,))
-
-    def apply(self) -> None:
-        """Unmount it, when it is mounted and is ours."""
-        mount = self.place.mounted_tmpfs()
-        if mount is not None:
-            Unmount(mount).apply()
-
-    def undo(self) -> None:
-        """Memory does not come back; the steps after this one only remove empty directories."""
-
-
-@dataclass(eq=False, repr=False)
-class MoveAside:
-    """Take a stack's directory out of the way by one rename, so that a crash finds all of it or nothing."""
-
-    place: Layout
-    aside: str
-
-    def describe(self) -> Note:
-        """The command."""
-        return Note("mv {} {}", (self.place.base, self.aside))
-
-    def apply(self) -> None:
-        """Check that nothing lives in it, and rename it."""
-        _refuse_if_used(self.place)
-        if os.path.lexists(self.aside):
-            # Left by a discard that was interrupted.
-            remove_tree(self.aside)
-        with failing_as(errors.DiscardRefused, "cannot move {} aside", self.place.base):
-            os.rename(self.place.base, self.aside)
-
-    def removes(self) -> frozenset[str]:
-        """All that lies in it."""
-        own = self.place
-        return frozenset({own.base, own.tmpfs, own.upper, own.work, own.merged})
-
-    def undo(self) -> None:
-        """Put it back."""
-        os.rename(self.aside, self.place.base)
-
-
-def _refuse_if_used(place_of: Layout) -> None:
-    check_unmounted(place_of.base)
-    if os.path.isdir(place_of.upper) and in_use(place_of.upper):
-        raise errors.DiscardRefused(
-            "the mount has ended here, but a live overlay still uses the upper {}: one in another mount namespace, "
-            "one on top of this one, or this one, unmounted lazily; nothing was removed",
-            place_of.upper,
-            errno=errno.EBUSY,
-            hint="end that one, then `ovlctl umount --discard` again",
-        )
-
-
-@dataclass(eq=False, repr=False)
-class RemoveTree(PointOfNoReturn):
-    """Remove what was moved aside."""
-
-    path: str
-
-    def describe(self) -> Note:
-        """The command."""
-        return Note("rm -r {}", (self.path,))
-
-    def apply(self) -> None:
-        """Remove it without following any link and without leaving its mount."""
-        remove_tree(self.path)
-
-    def undo(self) -> None:
-        """Gone is gone."""
-
-
-@dataclass(eq=False, repr=False)
-class RemoveEmpty:
-    """Remove a directory that ovlctl made, when it is empty."""
-
-    path: str
-
-    def describe(self) -> Note:
-        """The command."""
-        return Note("rmdir {}   # if empty", (self.path,))
-
-    def apply(self) -> None:
-        """Remove it; one that is in use, gone, or on a disk that became read-only stays as it is."""
-        with suppress(OSError):
-            os.rmdir(self.path)
-
-    def removes(self) -> frozenset[str]:
-        """The directory."""
-        return frozenset({self.path})
-
-    def undo(self) -> None:
-        """Make it again."""
-        os.makedirs(self.path, mode=0o700, exist_ok=True)
-
-
-@dataclass(eq=False, repr=False)
-class Forget:
-    """Remove the record."""
-
-    state: State
-    record: Record
-
-    def describe(self) -> Note:
-        """What will be removed."""
-        return Note("remove {}", (records.path_of(self.state, self.record.name),))
-
-    def apply(self) -> None:
-        """Remove it; on a read-only disk it stays, and is stale."""
-        try:
-            records.remove(self.state, self.record.name)
-        except errors.StateUnusable as error:
-            if error.errno != errno.EROFS:
-                raise
-
-    def undo(self) -> None:
-        """Write it again."""
-        records.write(self.state, self.record)
