@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.errors import Note
 from ovlctl.ops import discover, keeping
 from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.records import Phase, Record
@@ -23,6 +22,7 @@ from ovlctl.overlay.stack import Stack
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ovlctl.errors import Note
     from ovlctl.ops.keeping import Layout
     from ovlctl.ops.steps import Step
 
