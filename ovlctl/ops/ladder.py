@@ -298,6 +298,15 @@ def _refused(request: Request, error: OSError, log: tuple[str, ...]) -> errors.O
         return errors.OverlayMissing(
             "this kernel has no overlay file system", errno=error.errno, hint="`modprobe overlay` as root"
         )
+    if error.errno == errno.EBUSY:
+        # With index=on the kernel refuses what it otherwise only warns of.
+        return errors.UpperInUse(
+            "a layer of the stack to be mounted at {} belongs to a live overlay that no check could see",
+            request.target,
+            errno=error.errno,
+            kernel=log,
+            hint="it is mounted in another namespace, or was unmounted lazily and lives until its last user ends",
+        )
     words = _unique(*getattr(error, "__notes__", ()), *log) or _second_opinion(request)
     said = f": {literal(words[0])}" if words else ""
     return errors.KernelRefused(

@@ -305,8 +305,9 @@ class ReadBack:
         """
         stack = self.overlay.record.stack
         self.overlay.end()
-        if stack.work is not None and in_use(stack.work):
-            return sharing.upper_in_use("work directory", place(stack.work), None)
+        for kind, path in (("upper", stack.upper), ("work directory", stack.work)):
+            if path is not None and in_use(path):
+                return sharing.upper_in_use(kind, place(path), None)
         shared = sharing.written_lower([place(path) for path in (*stack.lowers, *stack.data_only)])
         if shared is None:
             self.overlay.apply()

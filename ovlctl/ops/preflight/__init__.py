@@ -7,13 +7,15 @@ every cause for real and compares with what the kernel says.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import mounts, namespaces
+from ovlctl.kernel import capabilities, mounts, namespaces
 from ovlctl.kernel.bootcache import directly
+from ovlctl.kernel.capabilities import Capability
 from ovlctl.ops.preflight import kernel_limits, overlap, sharing, upper
 from ovlctl.ops.preflight.in_use import Question
 from ovlctl.ops.preflight.places import place, real, resolved
@@ -108,11 +110,10 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
     Raises:
         PathMissing, NotADirectory, AccessDenied: when a path cannot even be looked at.
     """
-    path = case.stack.upper
+    yield from _in_itself(case)
     # Asked first and answered last: the kernel takes longer over this question than all other checks together.
-    question = None if path is None or path in case.to_make else Question(path)
+    question = Question(case.upper.path) if case.upper is not None and _may_be_shared(case) else None
     try:
-        yield from _in_itself(case)
         yield from _on_this_machine(case)
         if case.upper is not None and question is not None:
             yield from sharing.upper_conflict(case.upper, question, case.table)
@@ -120,6 +121,22 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
         if question is not None:
             # Whatever was found meanwhile: a question under way holds the directory.
             question.answer()
+
+
+def _may_be_shared(case: Case) -> bool:
+    """Whether the kernel has to be asked about the upper before the mount.
+
+    Asking leaves a line in its log. Where the work directory was never used and no overlay here has the upper, nothing
+    of anybody's can be disturbed by a mount, and what the kernel says while mounting is early enough; if it can be
+    heard.
+    """
+    if case.upper is None or case.work is None:
+        return False
+    return (
+        os.path.lexists(os.path.join(case.work.path, "work"))
+        or sharing.is_claimed(case.upper, case.table)
+        or not capabilities.has(Capability.CAP_SYSLOG)
+    )
 
 
 def _in_itself(case: Case) -> Iterator[errors.OvlError]:

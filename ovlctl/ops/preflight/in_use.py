@@ -6,7 +6,8 @@ anywhere. The kernel keeps a flag on the directory for as long as the superblock
 
 The question is a mount that cannot succeed: the directory as upper and as its own work directory, with index=on. The
 kernel looks at the flag first and answers EBUSY when it is set (ovl_get_upper in fs/overlayfs/super.c), then refuses
-work inside upper with EINVAL, before anything is written. Seen to leave no trace on 6.18.
+work inside upper with EINVAL, before anything is written. Seen on 6.18 to leave no trace but a line in the kernel log
+("workdir and upperdir must be separate subtrees"), so it is asked where something is at stake only.
 """
 
 from __future__ import annotations

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ovlctl.ops.preflight.places import Identity, Place
 
 
+def is_claimed(upper: Place, table: Sequence[Mount]) -> bool:
+    """Whether an overlay in *table* says that it writes to this directory."""
+    return upper.identity in _claims(table)
+
+
 def upper_conflict(upper: Place, question: Question, table: Sequence[Mount]) -> Iterator[errors.OvlError]:
     """Whether a live overlay, anywhere, has this upper.
 
