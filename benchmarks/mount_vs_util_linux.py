@@ -33,50 +33,57 @@ def main() -> int:
     namespaces.enter_private_mounts()
     scratch = tempfile.mkdtemp(prefix="ovlctl-benchmark-")
     try:
-        lower, upper, work, target = (os.path.join(scratch, name) for name in ("lower", "upper", "work", "merged"))
-        for path in (lower, upper, work, target):
-            os.mkdir(path)
-        stack = ovlctl.Stack([lower], upper=upper, work=work)
+        for path in ("lower", "merged", "run"):
+            os.mkdir(os.path.join(scratch, path))
         # As on a real system, where the records of live mounts are below /run.
-        state = os.path.join(scratch, "run")
-        os.mkdir(state)
-        mount("run", state, "tmpfs", MS(0), None)
-        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-
-        def ours() -> None:
-            ovlctl.mount(stack, target, state_dir=state).umount()
-
-        def theirs() -> None:
-            subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", target], check=True)
-            subprocess.run(["umount", target], check=True)
-
-        report(ours, theirs)
+        mount("run", os.path.join(scratch, "run"), "tmpfs", MS(0), None)
+        report(scratch, "a new upper each time", fresh=True)
+        report(scratch, "the same upper again", fresh=False)
     finally:
         umount2(os.path.join(scratch, "run"))
         shutil.rmtree(scratch)
     return 0
 
 
-def report(ours: Callable[[], None], theirs: Callable[[], None]) -> None:
-    """Time both in turn and print what came out."""
-    for call in (ours, theirs):
-        call()
-    pairs = [(timed(ours), timed(theirs)) for _ in range(ROUNDS)]
+def report(scratch: str, title: str, *, fresh: bool) -> None:
+    """Time both in turn and print what came out; uppers are made outside of what is timed."""
+    lower, target, state = (os.path.join(scratch, name) for name in ("lower", "merged", "run"))
+
+    def ours(upper: str, work: str) -> None:
+        ovlctl.mount(ovlctl.Stack([lower], upper=upper, work=work), target, state_dir=state).umount()
+
+    def theirs(upper: str, work: str) -> None:
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", target], check=True)
+        subprocess.run(["umount", target], check=True)
+
+    pairs = []
+    for number in range(ROUNDS + 1):
+        turn = number if fresh else 0
+        pairs.append(tuple(timed(call, *directories(scratch, f"{call.__name__}-{turn}")) for call in (ours, theirs)))
+    del pairs[0]
     ratios = sorted(mine / other for mine, other in pairs)
+    print(title)
     for name, at in (("ovlctl.mount() + umount()", 0), ("mount(8) + umount(8)", 1)):
         times = sorted(pair[at] / 1e6 for pair in pairs)
         low, high = times[ROUNDS // 20], times[-ROUNDS // 20]
-        print(f"{name:26} median {statistics.median(times):6.2f} ms  [p5 {low:.2f}, p95 {high:.2f}]")
-    print(
-        f"ratio, pair by pair        median {statistics.median(ratios):6.2f}     "
-        f"[p5 {ratios[ROUNDS // 20]:.2f}, p95 {ratios[-ROUNDS // 20]:.2f}]"
-    )
+        print(f"  {name:26} median {statistics.median(times):6.2f} ms  [p5 {low:.2f}, p95 {high:.2f}]")
+    low, high = ratios[ROUNDS // 20], ratios[-ROUNDS // 20]
+    print(f"  ratio, pair by pair        median {statistics.median(ratios):6.2f}     [p5 {low:.2f}, p95 {high:.2f}]")
 
 
-def timed(call: Callable[[], None]) -> int:
+def directories(scratch: str, name: str) -> tuple[str, str]:
+    """An upper and a work directory called *name*."""
+    upper, work = (os.path.join(scratch, f"{kind}-{name}") for kind in ("upper", "work"))
+    os.makedirs(upper, exist_ok=True)
+    os.makedirs(work, exist_ok=True)
+    return upper, work
+
+
+def timed(call: Callable[[str, str], None], upper: str, work: str) -> int:
     """Nanoseconds that *call* takes."""
     start = time.perf_counter_ns()
-    call()
+    call(upper, work)
     return time.perf_counter_ns() - start
 
 

@@ -110,12 +110,13 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
     Raises:
         PathMissing, NotADirectory, AccessDenied: when a path cannot even be looked at.
     """
-    yield from _in_itself(case)
     # Asked first and answered last: the kernel takes longer over this question than all other checks together.
-    question = Question(case.upper.path) if case.upper is not None and _may_be_shared(case) else None
+    path = case.stack.upper
+    question = Question(path) if path is not None and path not in case.to_make and _has_to_ask(case) else None
     try:
+        yield from _in_itself(case)
         yield from _on_this_machine(case)
-        if case.upper is not None and question is not None:
+        if case.upper is not None:
             yield from sharing.upper_conflict(case.upper, question, case.table)
     finally:
         if question is not None:
@@ -123,20 +124,15 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
             question.answer()
 
 
-def _may_be_shared(case: Case) -> bool:
-    """Whether the kernel has to be asked about the upper before the mount.
+def _has_to_ask(case: Case) -> bool:
+    """Whether the kernel has to be asked about the upper before the mount, even when no overlay here claims it.
 
-    Asking leaves a line in its log. Where the work directory was never used and no overlay here has the upper, nothing
-    of anybody's can be disturbed by a mount, and what the kernel says while mounting is early enough; if it can be
-    heard.
+    Asking leaves a line in its log. Where the work directory was never used, nothing of anybody's can be disturbed by
+    a mount, and what the kernel says while mounting is early enough; if it can be heard.
     """
-    if case.upper is None or case.work is None:
-        return False
-    return (
-        os.path.lexists(os.path.join(case.work.path, "work"))
-        or sharing.is_claimed(case.upper, case.table)
-        or not capabilities.has(Capability.CAP_SYSLOG)
-    )
+    work = case.stack.work
+    used = work is not None and os.path.lexists(os.path.join(work, "work"))
+    return used or not capabilities.has(Capability.CAP_SYSLOG)
 
 
 def _in_itself(case: Case) -> Iterator[errors.OvlError]:

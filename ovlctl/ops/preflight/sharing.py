@@ -22,21 +22,17 @@ if TYPE_CHECKING:
     from ovlctl.ops.preflight.places import Identity, Place
 
 
-def is_claimed(upper: Place, table: Sequence[Mount]) -> bool:
-    """Whether an overlay in *table* says that it writes to this directory."""
-    return upper.identity in _claims(table)
-
-
-def upper_conflict(upper: Place, question: Question, table: Sequence[Mount]) -> Iterator[errors.OvlError]:
-    """Whether a live overlay, anywhere, has this upper.
+def upper_conflict(upper: Place, question: Question | None, table: Sequence[Mount]) -> Iterator[errors.OvlError]:
+    """Whether a live overlay has this upper.
 
     Args:
         upper: The upper.
-        question: About it, asked before.
+        question: About it, asked before; None asks only when an overlay in *table* claims it.
         table: The mounts of this namespace, to say which overlay it is.
     """
-    if question.answer():
-        yield upper_in_use("upper", upper, _claims(table).get(upper.identity))
+    claimed = _claims(table).get(upper.identity)
+    if question.answer() if question is not None else claimed is not None and in_use(upper.path):
+        yield upper_in_use("upper", upper, claimed)
 
 
 def work_conflict(work: Place, table: Sequence[Mount]) -> Iterator[errors.OvlError]:
