@@ -176,6 +176,16 @@ class MountTmpfs:
         umount2(self.path, MNT.UMOUNT_NOFOLLOW)
 
 
+#: In a work directory; the marker of a volatile mount may come into a directory that was there before.
+_KERNEL_MAKES = (
+    "index",
+    "work",
+    "work/incompat",
+    "work/incompat/volatile",
+    "work/incompat/volatile/dirty",
+)
+
+
 @dataclass(eq=False, repr=False)
 class MountOverlay:
     """The mount itself."""
@@ -256,17 +266,15 @@ class MountOverlay:
                 raise busy.explained(mounted) from error
 
     def _made_by_kernel(self) -> frozenset[str]:
+        """What is there of all that the kernel makes in a work directory when it mounts."""
         work = self.record.stack.work
         if work is None:
             return frozenset()
-        return frozenset(path for name in ("work", "index") if os.path.lexists(path := os.path.join(work, name)))
+        return frozenset(path for name in _KERNEL_MAKES if os.path.lexists(path := os.path.join(work, name)))
 
     def _clean_work(self) -> None:
-        for path in self._made_by_kernel() - self._before:
-            marker = os.path.join(path, "incompat", "volatile")
-            for empty in (os.path.join(marker, "dirty"), marker, os.path.dirname(marker), path):
-                if os.path.lexists(empty):
-                    (os.unlink if os.path.isfile(empty) else os.rmdir)(empty)
+        for path in sorted(self._made_by_kernel() - self._before, reverse=True):
+            (os.unlink if os.path.isfile(path) else os.rmdir)(path)
 
 
 @dataclass(eq=False, repr=False)
@@ -304,7 +312,8 @@ class ReadBack:
         The mount is ended for it, as it has the work directory now if nobody else has.
         """
         stack = self.overlay.record.stack
-        self.overlay.end()
+        # As it was before, too: the marker of a volatile mount would stop the next one.
+        self.overlay.undo()
         for kind, path in (("upper", stack.upper), ("work directory", stack.work)):
             if path is not None and in_use(path):
                 return sharing.upper_in_use(kind, place(path), None)

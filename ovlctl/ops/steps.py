@@ -8,7 +8,8 @@ while a step is at work or being undone, so that an interrupt falls between two 
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from ovlctl.errors import Note, OvlError, literal, strerror
@@ -73,12 +74,37 @@ def _undo(done: list[Step], error: BaseException) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep signals that end the program waiting."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    """Keep signals that end the program waiting.
+
+    Blocking them keeps them from this thread, and system calls from being cut short; where there are other threads
+    they take them, and Python would still raise here.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    others = threading.active_count() > 1 and threading.current_thread() is threading.main_thread()
     try:
-        yield
+        # Within: a signal that came just before raises here, with the signals blocked already.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        with _handlers_waiting() if others else nullcontext():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _handlers_waiting() -> Iterator[None]:
+    """Let Python's signal handlers run at the end only; for the main thread."""
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, _frame: came.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,11 @@ from ovlctl import errors
 from ovlctl.cli.main import main
 from ovlctl.kernel import mounts, probes
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
-from ovlctl.ops import ladder, mount_steps, removal, state, steps
+from ovlctl.ops import ladder, mount_steps, readback, removal, state, steps
 from ovlctl.ops.api import Api
 from ovlctl.ops.discover import Standing
 from ovlctl.overlay import rules
+from ovlctl.overlay.options import Flag
 from tests import capabilities, trees
 from tests.forks import in_child
 
@@ -253,6 +256,72 @@ def test_a_signal_inside_the_mount_call(base: str, number: signal.Signals) -> No
     assert not mounts.mounts("overlay")
     assert {path for path in trees.everything(base) if not path.startswith("state")} == set(before)
     assert not ovlctl.overlays().overlays
+
+
+class _Slow:
+    """A step that is sent SIGINT and goes on for a while."""
+
+    finished = False
+
+    def describe(self) -> errors.Note:
+        return errors.Note("wait")
+
+    def apply(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(20):
+            time.sleep(0.001)
+        self.finished = True
+
+    def undo(self) -> None:
+        self.finished = False
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_signal_waits_for_the_end_of_a_step(threads: int) -> None:
+    """Also where another thread takes it; then what was done is undone, and signals are as they were."""
+
+    def work() -> bool:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for _ in range(threads):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGINT)
+        slow, seen = _Slow(), list[bool]()
+        with suppress(KeyboardInterrupt):
+            steps.run([slow], lambda _step: seen.append(True))
+            return True
+        after = signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGINT)
+        # Undone, so it was finished and counted: an apply() that was cut short is not undone.
+        return "finished" not in vars(slow) or slow.finished or bool(seen) or before != after
+
+    assert in_child(work) == 0
+
+
+@capabilities.needs_root
+@pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
+def test_an_undone_volatile_mount_leaves_no_marker(base: str, *, used: bool) -> None:
+    """The marker of a volatile mount that was undone does not stop the next one, whoever made its directory."""
+    if used:
+        ovlctl.mount(_own(base), f"{base}/t").umount()
+    before = trees.everything(f"{base}/w")
+    stack = ovlctl.Stack([f"{base}/a"], upper=f"{base}/u", work=f"{base}/w", options=ovlctl.Options(volatile=Flag.YES))
+
+    def watch(step: steps.Step) -> None:
+        if isinstance(step, mount_steps.MountOverlay):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ovlctl.mount(stack, f"{base}/t", watch=watch)
+    assert trees.everything(f"{base}/w") == before
+    ovlctl.mount(stack, f"{base}/t").umount()
+
+
+@capabilities.needs_root
+def test_a_false_suspicion_of_sharing(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that somebody else's mount wrote into the log costs a second mount, a volatile one too."""
+    monkeypatch.setattr(readback, "suspects_sharing", lambda _taken: True)
+    stack = ovlctl.Stack([f"{base}/a"], upper=f"{base}/u", work=f"{base}/w", options=ovlctl.Options(volatile=Flag.YES))
+    with ovlctl.mount(stack, f"{base}/t"):
+        assert os.listdir(f"{base}/t") == ["f"]
 
 
 def test_an_undo_that_fails_says_so(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
