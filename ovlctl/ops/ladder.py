@@ -150,22 +150,28 @@ class RelativeRung:
     def mount(self, request: Request) -> tuple[str, ...]:
         """One call, from a thread that stands in the layers' common directory."""
         failure: list[OSError] = []
+        said: list[str] = []
 
         def work() -> None:
-            # A thread with a working directory of its own: the caller's must not move, not even for an instant.
-            try:
-                namespaces.unshare(namespaces.CLONE.FS)
-                os.chdir(self._base(request))
-                _mount_string(request, self._data(request))
-            except OSError as error:
-                failure.append(error)
+            # A thread with a working directory of its own: the caller's must not move, not even for an instant. The
+            # log of the caller gives the caller's lines only.
+            with kmsg.KernelLog() as log:
+                try:
+                    namespaces.unshare(namespaces.CLONE.FS)
+                    os.chdir(self._base(request))
+                    _mount_string(request, self._data(request))
+                except OSError as error:
+                    failure.append(error)
+                said.extend(log.lines())
 
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
-        if failure:
-            raise failure[0]
-        return ()
+        for error in failure:
+            for line in said:
+                error.add_note(line)
+            raise error
+        return tuple(said)
 
     def _base(self, request: Request) -> str:
         return os.path.commonpath([os.path.dirname(path) for path in (*request.stack.lowers, *request.stack.data_only)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -302,16 +302,26 @@ def _free_name(state: State, path: str) -> str:
     return next(name for name in (wish, *numbered) if name not in taken)
 
 
+def _given(stack: Stack) -> set[str]:
+    """The given upper and work directory, resolved; the checks that follow say what is wrong with one left out."""
+    found: set[str] = set()
+    for path in (stack.upper, stack.work):
+        if path is not None:
+            with suppress(errors.OvlError):
+                found.add(preflight.real(path))
+    return found
+
+
 @contextmanager
 def _claimed(stack: Stack) -> Iterator[None]:
     """Hold the given upper and work against other users' ovlctl between the check and the mount."""
     with ExitStack() as held:
         # In one order for everybody, so that two never wait for each other.
-        for path in sorted({os.path.realpath(path) for path in (stack.upper, stack.work) if path is not None}):
+        for path in sorted(_given(stack)):
             try:
                 directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:
-                # The checks that follow say what is wrong with it.
+                # As in _given().
                 continue
             held.callback(os.close, directory)
             wait_for_lock(directory, path, patience=5.0)

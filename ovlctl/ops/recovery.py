@@ -37,7 +37,7 @@ class Recover:
         """The directories that :meth:`apply` will remove."""
         place = self._place()
         own = {place.base, place.tmpfs, place.upper, place.work, place.merged}
-        upper_is_full = place.upper in self.record.made and _holds_something(place.upper)
+        upper_is_full = place.upper in self.record.made and holds_something(place.upper)
         return frozenset() if upper_is_full else frozenset(own.intersection(self.record.made))
 
     def apply(self) -> None:
@@ -50,7 +50,7 @@ class Recover:
         for path in (place.upper, place.work):
             if path in doomed:
                 _remove_if_empty(path)
-        if place.tmpfs in doomed and place.mounted_tmpfs() is not None and not _holds_something(place.tmpfs):
+        if place.tmpfs in doomed and place.mounted_tmpfs() is not None and not holds_something(place.tmpfs):
             with suppress(OSError):
                 umount2(place.tmpfs, MNT.UMOUNT_NOFOLLOW)
         if doomed and not os.path.lexists(place.upper):
@@ -70,11 +70,14 @@ class Recover:
         """Nothing to take back: what is gone was empty."""
 
 
-def _holds_something(path: str) -> bool:
+def holds_something(path: str) -> bool:
+    """Whether the directory *path* has entries; one that cannot be read is taken to have some."""
     try:
         return bool(os.listdir(path))
     except FileNotFoundError:
         return False
+    except OSError:
+        return True
 
 
 def _remove_if_empty(path: str) -> None:

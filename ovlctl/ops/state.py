@@ -85,7 +85,8 @@ class State:
         try:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise errors.StateUnusable(f"cannot open the lock {{}}: {strerror(error)}", path) from error
+            message = f"cannot open the lock {{}}: {strerror(error)}"
+            raise errors.StateUnusable(message, path, errno=error.errno) from error
         try:
             wait_for_lock(lock, path)
             sweep(self.records)
@@ -120,19 +121,33 @@ def locate(override: str | None = None) -> State:
     Args:
         override: A directory to hold both trees, as ``--state-dir`` gives it; without it the environment
             variable OVLCTL_STATE_DIR counts, then the user's own places.
+
+    Raises:
+        StateUnusable: when its path is relative to a working directory that is gone, or is no path.
     """
     override = override or os.environ.get("OVLCTL_STATE_DIR")
     if override:
-        base = os.path.realpath(override)
+        base = _real(override)
         return State(run=os.path.join(base, "run"), keep=os.path.join(base, "keep"))
     if os.geteuid() == 0 and in_initial_user_namespace():
         return State(run=os.path.realpath("/run/ovlctl"), keep=os.path.realpath("/var/lib/ovlctl"))
     # The mount table knows no symbolic links, and on some systems /home is one.
-    home = os.path.realpath(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
+    home = _real(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
     keep = os.path.join(home, "ovlctl")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    runtime = os.path.realpath(runtime) if runtime else None
+    runtime = _real(runtime) if runtime else None
     return State(run=os.path.join(runtime, "ovlctl") if runtime else os.path.join(keep, "run"), keep=keep)
+
+
+def _real(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except OSError as error:
+        # A working directory that was removed.
+        message = f"the state directory {{}} leads nowhere: {strerror(error)}"
+        raise errors.StateUnusable(message, path, errno=error.errno) from error
+    except ValueError as error:
+        raise errors.StateUnusable("the path of the state directory holds a NUL byte") from error
 
 
 def check_name(name: str) -> str:
@@ -181,10 +196,14 @@ def write_atomically(path: str, text: str) -> None:
 
 
 def sweep(directory: str) -> None:
-    """Remove what a killed :func:`write_atomically` left in *directory*. The caller holds the lock."""
+    """Remove what a killed :func:`write_atomically` left in *directory*, as far as it can be.
+
+    The caller holds the lock.
+    """
     for name in _listing(directory):
         if name.startswith(_NEW):
-            os.unlink(os.path.join(directory, name))
+            with suppress(OSError):
+                os.unlink(os.path.join(directory, name))
 
 
 def sync_directory(path: str) -> None:

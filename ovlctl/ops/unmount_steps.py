@@ -163,6 +163,15 @@ class RemoveTree(PointOfNoReturn):
         """Gone is gone."""
 
 
+class RemoveLeftover(RemoveTree):
+    """Remove what an earlier discard of another stack left, as far as it can be: `ls` tells of the rest."""
+
+    def apply(self) -> None:
+        """Remove it, which is no reason for this unmount to fail."""
+        with suppress(errors.DiscardRefused):
+            remove_tree(self.path)
+
+
 @dataclass(eq=False, repr=False)
 class RemoveEmpty:
     """Remove a directory that ovlctl made, when it is empty."""

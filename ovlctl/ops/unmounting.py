@@ -12,11 +12,20 @@ from ovlctl import errors
 from ovlctl.ops import discover, keeping
 from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.records import Phase, Record
-from ovlctl.ops.recovery import Recover
+from ovlctl.ops.recovery import Recover, holds_something
 from ovlctl.ops.removal import check_unmounted
 from ovlctl.ops.state import DISCARDED, State, locate
 from ovlctl.ops.steps import run
-from ovlctl.ops.unmount_steps import Forget, MoveAside, RemoveEmpty, RemoveTree, Unmount, UnmountTmpfs, WriteEnding
+from ovlctl.ops.unmount_steps import (
+    Forget,
+    MoveAside,
+    RemoveEmpty,
+    RemoveLeftover,
+    RemoveTree,
+    Unmount,
+    UnmountTmpfs,
+    WriteEnding,
+)
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
@@ -134,8 +143,9 @@ def plan(word: str | os.PathLike[str], *, discard: bool = False, state_dir: str 
     ending = _steps(state, overlay, place_of, discard=discard)
     # The tree goes last: whatever comes between, the record is gone by then, and the next unmount finishes it.
     aside = [step.aside for step in ending if isinstance(step, MoveAside)]
-    steps = (*ending, *map(RemoveTree, dict.fromkeys([*aside, *state.discarded()])))
-    doomed = (place_of.upper,) if discard and place_of is not None and _holds_something(place_of.upper) else ()
+    others = [path for path in state.discarded() if path not in aside]
+    steps = (*ending, *map(RemoveTree, aside), *map(RemoveLeftover, others))
+    doomed = (place_of.upper,) if discard and place_of is not None and holds_something(place_of.upper) else ()
     removed = (place_of.base,) if discard and place_of is not None else ()
     upper = overlay.stack.upper
     kept = upper if not discard and upper is not None and os.path.isdir(upper) else None
@@ -165,9 +175,10 @@ def _own_place(state: State, overlay: Overlay) -> Layout | None:
 
 
 def _place_of(state: State, record: Record) -> Layout | None:
-    found = keeping.existing(state, record.name)
-    # Of the same name, but kept from a time before this mount.
-    return found if found is not None and found.upper == record.stack.upper else None
+    # Unlike keeping.existing(): an upper in memory may be gone with its tmpfs, and its directories still be there. And
+    # what bears the same name may be kept from a time before this mount.
+    found = keeping.layout(state, record.name, in_memory=record.tmpfs is not None)
+    return found if found.upper == record.stack.upper and os.path.exists(found.note) else None
 
 
 def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: bool) -> tuple[Step, ...]:
@@ -204,10 +215,3 @@ def _discard(place_of: Layout) -> tuple[Step, ...]:
         steps.append(UnmountTmpfs(place_of))
     aside = os.path.join(os.path.dirname(place_of.base), DISCARDED + os.path.basename(place_of.base))
     return (*steps, MoveAside(place_of, aside))
-
-
-def _holds_something(directory: str) -> bool:
-    try:
-        return bool(os.listdir(directory))
-    except FileNotFoundError:
-        return False

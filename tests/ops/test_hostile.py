@@ -13,6 +13,7 @@ import ovlctl
 from ovlctl import errors
 from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.ops.api import Api
 from ovlctl.ops.discover import Standing
 from ovlctl.ops.preflight.in_use import in_use
 from ovlctl.show.names import show_argument
@@ -113,6 +114,50 @@ def test_a_discard_that_fails_is_not_taken_back(base: str) -> None:
     assert not os.path.exists(left)
 
 
+@capabilities.needs_root
+def test_what_another_discard_left_stops_no_unmount(base: str, state_dir: str) -> None:
+    """An unmount goes through though the rest of somebody's discard cannot be removed yet."""
+    ovlctl.mount(_own(base), f"{base}/t", name="y")
+    stuck = trees.make(f"{state_dir}/keep/stacks/.discarded-x", {"stuck": ""})
+    if subprocess.run(["chattr", "+i", f"{stuck}/stuck"], capture_output=True, check=False).returncode:
+        pytest.skip("needs chattr +i on the file system of the tests")
+    try:
+        ovlctl.umount("y")
+        assert not mounts.mounts("overlay")
+        with pytest.raises(errors.DiscardRefused):
+            ovlctl.umount("x", discard=True)
+    finally:
+        subprocess.run(["chattr", "-i", f"{stuck}/stuck"], check=True)
+    ovlctl.umount("x", discard=True)
+    assert not os.path.exists(stuck)
+
+
+def test_discarding_what_was_in_memory_and_is_gone(base: str, state_dir: str) -> None:
+    """With the tmpfs gone, as with its mount namespace, --discard still removes the directories made for it."""
+    before = trees.everything(base)
+    ovlctl.mount(ovlctl.Stack([f"{base}/a"]), allocate=ovlctl.TmpfsUpper(), name="x")
+    umount2(f"{state_dir}/run/stacks/x/merged")
+    umount2(f"{state_dir}/run/stacks/x/tmpfs")
+    plan = ovlctl.umount("x", discard=True)
+    assert plan.removed == (f"{state_dir}/run/stacks/x",)
+    assert {path for path in trees.everything(base) if not path.startswith("state")} == {
+        path for path in before if not path.startswith("state")
+    }
+    assert os.listdir(f"{state_dir}/run/stacks") == []
+
+
+@capabilities.needs_root
+def test_a_state_directory_on_a_read_only_disk(base: str, cli: Cli, state_dir: str) -> None:
+    """What is mounted can be ended there; its record stays, and is stale."""
+    ovlctl.mount(_own(base), f"{base}/t", name="x")
+    mount(state_dir, state_dir, None, MS.BIND)
+    mount(state_dir, state_dir, None, MS.BIND | MS.REMOUNT | MS.RDONLY)
+    assert cli("umount", "x").status == 0
+    umount2(state_dir)
+    assert [str(each.standing) for each in ovlctl.overlays().overlays] == ["stale"]
+    ovlctl.umount("x")
+
+
 def test_an_upper_that_lives_on_is_not_discarded(base: str) -> None:
     """An upper stays while an overlay stands on the merged view of its stack, or somebody uses it detached."""
     inner = ovlctl.mount(ovlctl.Stack([f"{base}/a"]), f"{base}/t", allocate=ovlctl.KeptUpper(), name="in")
@@ -191,6 +236,8 @@ def test_a_working_directory_that_is_gone(base: str, cli: Cli, monkeypatch: pyte
     os.rmdir(f"{base}/gone")
     assert "OVL-E002" in cli("show", "sub/dir").stderr
     assert cli("umount", "x").status == 0
+    assert "OVL-E002" in cli("mount", f"{base}/t", "-l", f"{base}/a", "--upper", "u", "--work", "w").stderr
+    assert "OVL-E071" in cli("ls", "--state-dir", "relative").stderr
     monkeypatch.undo()
 
 
@@ -220,12 +267,40 @@ def test_another_locale_reads_the_same_names(base: str, state_dir: str) -> None:
     ovlctl.umount("x")
 
 
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_no_marker_where_one_would_be(base: str, kind: str) -> None:
+    """What is called like the marker's directory and is none is the user's, and would be deleted."""
+    trees.make(f"{base}/w/work", {})
+    if kind == "file":
+        trees.make(f"{base}/w/work", {"incompat": "mine"})
+    else:
+        os.symlink("/etc", f"{base}/w/work/incompat")
+    with pytest.raises(errors.WorkHoldsFiles):
+        ovlctl.mount(_own(base), f"{base}/t")
+    assert os.path.lexists(f"{base}/w/work/incompat")
+
+
 def test_a_killed_writer_leaves_nothing_for_long(base: str, state_dir: str) -> None:
     """A file that was being written when its writer was killed goes with the next command that writes there."""
     ovlctl.mount(_own(base), f"{base}/t", name="x")
     trees.make(f"{state_dir}/run/mounts", {".new-left": "half"})
     ovlctl.umount("x")
     assert os.listdir(f"{state_dir}/run/mounts") == []
+
+
+@capabilities.needs_root
+@pytest.mark.parametrize("api", [Api.MOUNT, Api.FSCONFIG, Api.RELATIVE])
+def test_an_unseen_upper_is_heard_of_on_every_rung(base: str, api: Api) -> None:
+    """A live upper that no table shows is refused on the kernel's word, in whichever thread it was told."""
+    ovlctl.mount(_own(base), f"{base}/t", name="x")
+    holder = os.open(f"{base}/t", os.O_RDONLY)
+    umount2(f"{base}/t", MNT.DETACH)
+    fresh = trees.make(f"{base}/fresh", {})
+    with pytest.raises(errors.UpperInUse):
+        ovlctl.mount(ovlctl.Stack([f"{base}/a"], upper=f"{base}/u", work=fresh), f"{base}/t2", name="y", api=api)
+    assert trees.everything(fresh) == {}
+    os.close(holder)
+    ovlctl.umount("x")
 
 
 @capabilities.needs_root

@@ -137,7 +137,16 @@ def _work_directory(work: Place) -> Iterator[errors.OvlError]:
 
 
 def _incompat(work: Place, path: str) -> Iterator[errors.OvlError]:
-    for feature in sorted(os.listdir(path)):
+    found = _lstat(path)
+    if found is not None and not stat.S_ISDIR(found.st_mode):
+        yield _would_delete("{} is not overlayfs's own, and mounting would delete it", path)
+        return
+    try:
+        features = sorted(os.listdir(path))
+    except PermissionError:
+        # As above.
+        return
+    for feature in features:
         yield errors.VolatileLeftover(
             f"{{}} is the marker of a {errors.literal(ascii(feature)[1:-1])} mount: data written then may be "
             "incomplete, and the kernel refuses this work directory",
