@@ -15,6 +15,7 @@ from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.ops.api import Api
 from ovlctl.ops.discover import Standing
+from ovlctl.ops.preflight import in_use as in_use_module
 from ovlctl.ops.preflight.in_use import in_use
 from ovlctl.show.names import show_argument
 from tests import capabilities, trees
@@ -301,6 +302,36 @@ def test_an_unseen_upper_is_heard_of_on_every_rung(base: str, api: Api) -> None:
     assert trees.everything(fresh) == {}
     os.close(holder)
     ovlctl.umount("x")
+
+
+@capabilities.needs_root
+@pytest.mark.parametrize("shared", ["upper", "work"])
+def test_an_unseen_claim_where_the_log_cannot_be_read(base: str, shared: str) -> None:
+    """Without /dev/kmsg, as in a container, the kernel is asked beforehand, whatever the capabilities."""
+    ovlctl.mount(_own(base), f"{base}/t", name="x")
+    holder = os.open(f"{base}/t", os.O_RDONLY)
+    umount2(f"{base}/t", MNT.DETACH)
+    upper = f"{base}/u" if shared == "upper" else trees.make(f"{base}/u2", {})
+    work = f"{base}/w" if shared == "work" else trees.make(f"{base}/w2", {})
+    before = trees.everything(base)
+    # Nothing can be opened through a mount with nodev.
+    mount("/dev/null", "/dev/kmsg", None, MS.BIND)
+    mount(None, "/dev/kmsg", None, MS.BIND | MS.REMOUNT | MS.NODEV)
+    try:
+        with pytest.raises(errors.UpperInUse):
+            ovlctl.mount(ovlctl.Stack([f"{base}/a"], upper=upper, work=work), f"{base}/t2", name="y")
+    finally:
+        umount2("/dev/kmsg")
+        os.close(holder)
+    assert trees.everything(base) == before
+    ovlctl.umount("x")
+
+
+def test_a_question_that_fails_is_no_answer(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong in the thread that asks is raised where the answer is wanted."""
+    monkeypatch.setattr(in_use_module, "in_use", lambda _directory: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        in_use_module.Question(base).answer()
 
 
 @capabilities.needs_root

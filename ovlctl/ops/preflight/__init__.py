@@ -13,9 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import capabilities, mounts, namespaces
+from ovlctl.kernel import mounts, namespaces
 from ovlctl.kernel.bootcache import directly
-from ovlctl.kernel.capabilities import Capability
 from ovlctl.ops.preflight import kernel_limits, overlap, sharing, upper
 from ovlctl.ops.preflight.in_use import Question
 from ovlctl.ops.preflight.places import place, real, resolved
@@ -86,6 +85,15 @@ class Case:
         """The target, if it exists."""
         return self._existing(self.target)
 
+    @cached_property
+    def hears(self) -> bool:
+        """Whether the kernel's log can be read, which it cannot in most containers, whatever the capabilities."""
+        try:
+            os.close(os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError:
+            return False
+        return True
+
     def _existing(self, path: str | None) -> Place | None:
         return None if path is None or path in self.to_make else place(path)
 
@@ -132,7 +140,7 @@ def _has_to_ask(case: Case) -> bool:
     """
     work = case.stack.work
     used = work is not None and os.path.lexists(os.path.join(work, "work"))
-    return used or not capabilities.has(Capability.CAP_SYSLOG)
+    return used or not case.hears
 
 
 def _in_itself(case: Case) -> Iterator[errors.OvlError]:
@@ -157,7 +165,7 @@ def _on_this_machine(case: Case) -> Iterator[errors.OvlError]:
     if case.upper is not None and case.work is not None:
         yield from upper.hazards(case.work, case.told)
         yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
-        yield from sharing.work_conflict(case.work, case.table)
+        yield from sharing.work_conflict(case.work, case.table, hears=case.hears)
     if not case.allow_weaker:
         yield from kernel_limits.missing_handles(layers, case.told)
         yield from _poverty(case)

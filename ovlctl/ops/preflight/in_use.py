@@ -41,16 +41,22 @@ class Question:
 
     def __init__(self, directory: str) -> None:
         self._answer = False
+        self._failure: BaseException | None = None
         self._directory = directory
         self._thread = threading.Thread(target=self._ask)
         self._thread.start()
 
     def _ask(self) -> None:
-        self._answer = in_use(self._directory)
+        try:
+            self._answer = in_use(self._directory)
+        except BaseException as error:  # noqa: BLE001 -- raised where the answer is wanted: no answer is no "no"
+            self._failure = error
 
     def answer(self) -> bool:
         """Whether the directory is in use; waits for the kernel."""
         self._thread.join()
+        if self._failure is not None:
+            raise self._failure
         return self._answer
 
 

@@ -35,10 +35,16 @@ def upper_conflict(upper: Place, question: Question | None, table: Sequence[Moun
         yield upper_in_use("upper", upper, claimed)
 
 
-def work_conflict(work: Place, table: Sequence[Mount]) -> Iterator[errors.OvlError]:
-    """Whether an overlay in *table* works in this directory; of other namespaces the kernel tells when it mounts."""
+def work_conflict(work: Place, table: Sequence[Mount], *, hears: bool) -> Iterator[errors.OvlError]:
+    """Whether an overlay works in this directory.
+
+    Args:
+        work: The work directory.
+        table: The mounts of this namespace.
+        hears: Whether the kernel's log can be read: of other namespaces it then tells when it mounts.
+    """
     claimed = _claims(table).get(work.identity)
-    if claimed is not None and in_use(work.path):
+    if (claimed is not None or not hears) and in_use(work.path):
         yield upper_in_use("work directory", work, claimed)
 
 
