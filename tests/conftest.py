@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ settings.load_profile("ovlctl")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Enter private namespaces before anything else happens, and sweep what dead runs left."""
+    # Ignored where a shell without job control put the run into the background, and so it would be in every child.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     capabilities.session()
 
 

@@ -20,6 +20,8 @@ def emit(text: str) -> None:
     """Print a result. Names in *text* have passed ``show_name``; a final newline is added unless it is there."""
     try:
         sys.stdout.write(text if text.endswith("\n") or not text else f"{text}\n")
+        # What is said about it comes after it where both streams lead to one place.
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

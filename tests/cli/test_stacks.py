@@ -83,6 +83,24 @@ def test_from_mount_to_umount(layers: str, cli: Cli) -> None:
         assert file.read() == "changed"
 
 
+@capabilities.needs_root
+def test_what_is_said_follows_the_result(layers: str) -> None:
+    """Also where both streams go into one file."""
+    words = ["mount", f"{layers}/t", "-l", f"{layers}/a", "-l", f"{layers}/b", "--name", "x"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ovlctl", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("mounted x")
+    assert lines[-1].startswith("ovlctl: end it")
+
+
 def test_discard_asks(layers: str, cli: Cli) -> None:
     """What holds something is removed only after a yes; what is empty needs none; what is not ours never goes."""
     cli("mount", "-l", f"{layers}/a", "--name", "x")
