@@ -15,6 +15,7 @@ from tests.bench import schema
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
+_SCHEMAS = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "schema")
 _SHORT = ("--size", "4K,64K", "--samples", "6", "--no-identity")
 
 
@@ -34,6 +35,8 @@ def test_files_are_written_and_compared(cli: Cli, scratch: str) -> None:
     assert sorted(os.listdir(scratch)) == sorted(names)
     compared = cli("bench-compare", names["a.json"], names["b.json"], "--json")
     assert compared.status == 0, compared.stderr
+    with open(os.path.join(_SCHEMAS, "bench-compare.json"), encoding="utf-8") as file:
+        jsonschema.validate(compared.json, json.load(file))
     assert [cell["cell"]["size"] for cell in compared.data["cells"]] == [4096, 65536]
     itself = cli("bench-compare", names["a.json"], names["a.json"], "--fail-on", "slower")
     assert itself.status == 0
