@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from ovlctl.cli.parameters import ColorChoice
 from ovlctl.errors import OutputFailed, literal, strerror
 from ovlctl.show.envelope import dumps, envelope, note_text
 
@@ -43,15 +42,6 @@ def warn(warnings: Iterable[str | Note]) -> None:
 def say(note: str | Note) -> None:
     """Tell something on stderr that is neither a result nor a warning, such as what is going on."""
     sys.stderr.write(f"ovlctl: {note_text(note)}\n")
-
-
-def use_color(stream: TextIO, choice: ColorChoice = ColorChoice.AUTO) -> bool:
-    """Whether to colour what is written to *stream*: ``--color``, then NO_COLOR, then TERM=dumb, then a terminal."""
-    if choice is not ColorChoice.AUTO:
-        return choice is ColorChoice.ALWAYS
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return stream.isatty()
 
 
 def output_failed(error: OSError) -> OutputFailed:

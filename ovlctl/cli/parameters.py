@@ -5,7 +5,6 @@ Sizes: annotate with ``Annotated[int, typer.Option("--size", parser=size, metava
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class ColorChoice(StrEnum):
-    """When colour is used."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
-
-
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Print the exact steps and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -41,10 +32,6 @@ StateDir = Annotated[
         show_envvar=True,
         help="Keep records and uppers here instead of in the usual places.",
     ),
-]
-Color = Annotated[
-    ColorChoice,
-    typer.Option("--color", case_sensitive=False, help="When to use colour; NO_COLOR is honoured."),
 ]
 
 

@@ -216,8 +216,11 @@ class MountOverlay:
             self.one_fs = readback.on_one_fs(self.record.stack)
         try:
             self.taken = ladder.mount_by(self.rung, self.record.reason, self._request())
-        except BaseException:
-            self._take_back()
+        except BaseException as error:
+            try:
+                self._take_back()
+            except (OSError, errors.OvlError) as failure:
+                error.add_note(f"this could not be undone: {failure}")
             raise
 
     def _request(self) -> Request:

@@ -141,6 +141,10 @@ def needs_handles(told: Options) -> tuple[str, ...]:
 
 def misshapen(stack: Stack) -> Iterator[errors.OvlError]:
     """Every reason for which *stack* is no stack, whatever its directories hold."""
+    if stack.work is not None and stack.upper is None:
+        yield errors.WorkWithoutUpper(
+            "the work directory {} serves nothing without an upper", stack.work, hint="add `--upper DIR` or drop it"
+        )
     if not stack.lowers:
         if stack.data_only:
             yield errors.OnlyDataLowers(
@@ -170,8 +174,4 @@ def misshapen(stack: Stack) -> Iterator[errors.OvlError]:
             stack.upper,
             errno=errno.EINVAL,
             hint="add `--work DIR`: an empty directory on the same mount as the upper",
-        )
-    if stack.work is not None and stack.upper is None:
-        yield errors.WorkWithoutUpper(
-            "the work directory {} serves nothing without an upper", stack.work, hint="add `--upper DIR` or drop it"
         )

@@ -13,8 +13,6 @@ import pytest
 
 from ovlctl.cli.commands import Row
 from ovlctl.cli.main import main
-from ovlctl.cli.output import use_color
-from ovlctl.cli.parameters import ColorChoice
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -272,25 +270,6 @@ def test_handlers_are_put_back(cli: Cli, try_it: str) -> None:
     before = signal.getsignal(signal.SIGTERM)
     cli("try-it", "finding")
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_color(monkeypatch: pytest.MonkeyPatch) -> None:
-    """--color is stronger than NO_COLOR, which is stronger than the terminal."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    leader, follower = os.openpty()
-    with open(follower, "w", encoding="ascii") as terminal, open(os.devnull, "w", encoding="ascii") as file:
-        assert use_color(terminal)
-        assert not use_color(file)
-        assert use_color(file, ColorChoice.ALWAYS)
-        assert not use_color(terminal, ColorChoice.NEVER)
-        monkeypatch.setenv("TERM", "dumb")
-        assert not use_color(terminal)
-        monkeypatch.setenv("TERM", "xterm")
-        monkeypatch.setenv("NO_COLOR", "1")
-        assert not use_color(terminal)
-        assert use_color(terminal, ColorChoice.ALWAYS)
-    os.close(leader)
 
 
 @pytest.mark.parametrize("words", ["--version", "--help", "ls", "ls --json", "show nothing", "bogus"])

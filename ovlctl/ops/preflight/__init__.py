@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ovlctl.errors import Note
     from ovlctl.kernel.bootcache import Ask
     from ovlctl.kernel.mounts import Mount
-    from ovlctl.ops.preflight.places import Place
+    from ovlctl.ops.preflight.places import Identity, Place
     from ovlctl.overlay.options import Options
     from ovlctl.overlay.stack import Stack
 
@@ -64,6 +64,11 @@ class Case:
     def table(self) -> list[Mount]:
         """The mounts of this namespace, read in the cheaper way: nobody here needs their unique ids."""
         return mounts.from_mountinfo()
+
+    @cached_property
+    def claims(self) -> dict[Identity, str]:
+        """What the overlays of this namespace say they write to, with their mount points."""
+        return sharing.written(self.table)
 
     @cached_property
     def lowers(self) -> list[Place]:
@@ -125,7 +130,7 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
         yield from _in_itself(case)
         yield from _on_this_machine(case)
         if case.upper is not None:
-            yield from sharing.upper_conflict(case.upper, question, case.table)
+            yield from sharing.upper_conflict(case.upper, question, case.claims)
     finally:
         if question is not None:
             # Whatever was found meanwhile: a question under way holds the directory.
@@ -165,7 +170,7 @@ def _on_this_machine(case: Case) -> Iterator[errors.OvlError]:
     if case.upper is not None and case.work is not None:
         yield from upper.hazards(case.work, case.told)
         yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
-        yield from sharing.work_conflict(case.work, case.table, hears=case.hears)
+        yield from sharing.work_conflict(case.work, case.claims, hears=case.hears)
     if not case.allow_weaker:
         yield from kernel_limits.missing_handles(layers, case.told)
         yield from _poverty(case)
@@ -177,7 +182,7 @@ def _layers(case: Case) -> Iterator[errors.OvlError]:
     """What is wrong between the layers."""
     yield from overlap.overlaps(case.lowers, case.upper, case.work)
     yield from kernel_limits.nesting(case.lowers)
-    yield from sharing.lower_conflicts(case.lowers, case.table)
+    yield from sharing.lower_conflicts(case.lowers, case.claims)
 
 
 def _upper(case: Case) -> Iterator[errors.OvlError]:

@@ -16,45 +16,46 @@ from ovlctl.ops.preflight.in_use import Question, in_use
 from ovlctl.overlay.live import LiveStack, layers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.preflight.places import Identity, Place
 
 
-def upper_conflict(upper: Place, question: Question | None, table: Sequence[Mount]) -> Iterator[errors.OvlError]:
+def upper_conflict(
+    upper: Place, question: Question | None, claims: Mapping[Identity, str]
+) -> Iterator[errors.OvlError]:
     """Whether a live overlay has this upper.
 
     Args:
         upper: The upper.
-        question: About it, asked before; None asks only when an overlay in *table* claims it.
-        table: The mounts of this namespace, to say which overlay it is.
+        question: About it, asked before; None asks only when an overlay here claims it.
+        claims: What the overlays of this namespace say they write to.
     """
-    claimed = _claims(table).get(upper.identity)
+    claimed = claims.get(upper.identity)
     if question.answer() if question is not None else claimed is not None and in_use(upper.path):
         yield upper_in_use("upper", upper, claimed)
 
 
-def work_conflict(work: Place, table: Sequence[Mount], *, hears: bool) -> Iterator[errors.OvlError]:
+def work_conflict(work: Place, claims: Mapping[Identity, str], *, hears: bool) -> Iterator[errors.OvlError]:
     """Whether an overlay works in this directory.
 
     Args:
         work: The work directory.
-        table: The mounts of this namespace.
+        claims: What the overlays of this namespace say they write to.
         hears: Whether the kernel's log can be read: of other namespaces it then tells when it mounts.
     """
-    claimed = _claims(table).get(work.identity)
+    claimed = claims.get(work.identity)
     if (claimed is not None or not hears) and in_use(work.path):
         yield upper_in_use("work directory", work, claimed)
 
 
-def lower_conflicts(lowers: Sequence[Place], table: Sequence[Mount]) -> Iterator[errors.OvlError]:
-    """Every lower that an overlay in *table* writes to; what other namespaces do, the kernel says when it mounts."""
-    claims = _claims(table)
+def lower_conflicts(lowers: Sequence[Place], claims: Mapping[Identity, str]) -> Iterator[errors.OvlError]:
+    """Every lower that an overlay here writes to; what other namespaces do, the kernel says when it mounts."""
     answers: dict[Identity, bool] = {}
     for lower in lowers:
         for path, identity in lower.ancestry():
-            # A table holds claims; a false one costs a question, and no more.
+            # A false claim costs a question, and no more.
             if identity in claims and answers.setdefault(identity, in_use(path)):
                 yield _lower_in_use(lower, claims[identity])
                 break
@@ -108,7 +109,7 @@ def _lower_in_use(lower: Place, mount_point: str | None) -> errors.LowerInUse:
     )
 
 
-def _claims(table: Sequence[Mount]) -> dict[Identity, str]:
+def written(table: Sequence[Mount]) -> dict[Identity, str]:
     """What the overlays of this namespace say they write to, with their mount points."""
     found: dict[Identity, str] = {}
     for mount in table:
