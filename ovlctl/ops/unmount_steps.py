@@ -197,6 +197,25 @@ class RemoveEmpty:
 
 
 @dataclass(eq=False, repr=False)
+class RemoveNote:
+    """Remove the note about an upper that is lost."""
+
+    path: str
+
+    def describe(self) -> Note:
+        """The command."""
+        return Note("rm {}", (self.path,))
+
+    def apply(self) -> None:
+        """Remove it; one that is gone, or on a disk that became read-only, is no harm."""
+        with suppress(OSError):
+            os.unlink(self.path)
+
+    def undo(self) -> None:
+        """Nobody misses it."""
+
+
+@dataclass(eq=False, repr=False)
 class Forget:
     """Remove the record."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
+from ovlctl.kernel import namespaces
 from ovlctl.ops import discover, keeping
 from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.records import Phase, Record
@@ -21,6 +22,7 @@ from ovlctl.ops.unmount_steps import (
     MoveAside,
     RemoveEmpty,
     RemoveLeftover,
+    RemoveNote,
     RemoveTree,
     Unmount,
     UnmountTmpfs,
@@ -203,7 +205,11 @@ def _after(state: State, record: Record, place_of: Layout | None, *, discard: bo
         steps += _discard(place_of)
     else:
         own = keeping.layout(state, record.name, in_memory=record.tmpfs is not None)
-        kept = os.path.lexists(own.note)
+        # Of an upper in memory whose tmpfs has gone, only the directories around it are left.
+        lost = own.in_memory and own.mounted_tmpfs() is None and record.namespace == namespaces.mount_namespace_id()
+        if lost:
+            steps += [RemoveNote(own.note), RemoveEmpty(own.tmpfs)]
+        kept = os.path.lexists(own.note) and not lost
         empty = [path for path in (own.merged, *(() if kept else (own.base,))) if path in record.made]
         steps += [RemoveEmpty(path) for path in empty]
     return (*steps, Forget(state, record))

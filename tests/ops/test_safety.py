@@ -433,3 +433,13 @@ def test_a_caution_about_submounts(base: str) -> None:
     with ovlctl.mount(_own(base), f"{base}/t") as mounted:
         assert os.listdir(f"{base}/t/sub") == []
         assert f"{base}/a/sub" in mounted.cautions[0].text(str)
+
+
+def test_an_upper_lost_with_its_tmpfs_leaves_nothing(base: str, state_dir: str) -> None:
+    """When mount and tmpfs were ended behind ovlctl's back, `umount` clears away what was around them."""
+    mounted = ovlctl.mount(ovlctl.Stack([f"{base}/a"]), allocate=ovlctl.TmpfsUpper(1 << 20), name="m")
+    umount2(mounted.target)
+    umount2(os.path.dirname(mounted.overlay.stack.upper or ""))
+    ovlctl.umount("m")
+    assert not ovlctl.overlays().overlays
+    assert os.listdir(f"{state_dir}/run/stacks") == []
