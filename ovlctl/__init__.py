@@ -1,4 +1,4 @@
-"""Build, measure, explain and mend Linux overlayfs mounts.
+"""Build, measure and explain Linux overlayfs mounts.
 
 The names below are the public API. They are found on first use (PEP 562), so that ``import ovlctl`` costs next to
 nothing and a program pays only for the floors it uses::

@@ -109,7 +109,7 @@ def group() -> Command:
 
     @app.callback()
     def ovlctl(*, version: VersionSwitch = False) -> None:
-        """Build, measure, explain and mend Linux overlayfs mounts."""
+        """Build, measure and explain Linux overlayfs mounts."""
 
     return typer.main.get_command(app)
 
