@@ -17,7 +17,7 @@ import os
 import threading
 import time
 
-from ovlctl.kernel.mount import MS, mount
+from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 
 #: Another ovlctl that asks at the same instant holds the flag for a moment; a real user keeps it.
@@ -75,5 +75,6 @@ def _asked(directory: str) -> bool:
         return error.errno == errno.EBUSY
     finally:
         os.close(place)
+    umount2(directory, MNT.UMOUNT_NOFOLLOW)
     message = f"the kernel took {directory!r} as upper and as its own work directory"
     raise AssertionError(message)
