@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -102,6 +103,7 @@ def mount(
     api: Api = Api.AUTO,
     allow_weaker: bool = False,
     discard: bool = False,
+    origin: str | None = None,
     state_dir: str | State | None = None,
     watch: Callable[[Step], None] | None = None,
 ) -> Mounted:
@@ -115,6 +117,7 @@ def mount(
         api: How to tell the kernel; AUTO takes the first way that can express the stack.
         allow_weaker: Accept a mount that is weaker than asked, with a caution instead of an error.
         discard: When used as a context manager, remove the upper, if ovlctl made it, at the end of the block.
+        origin: The stack file that declares it, if one does.
         state_dir: Where ovlctl keeps its records and uppers; None takes the user's own place.
         watch: Called after each step.
 
@@ -134,6 +137,7 @@ def mount(
         name=name,
         api=api,
         allow_weaker=allow_weaker,
+        origin=origin,
         state_dir=state,
         ask=BootCache(os.path.join(state.run, "probes.json")).answer,
     )
@@ -164,6 +168,7 @@ def plan(
     name: str | None = None,
     api: Api = Api.AUTO,
     allow_weaker: bool = False,
+    origin: str | None = None,
     state_dir: str | State | None = None,
     ask: Ask = directly,
 ) -> MountPlan:
@@ -209,6 +214,8 @@ def plan(
         boot=records.boot_id(),
         api=rung.api,
         reason=reason,
+        origin=origin,
+        began_ns=time.time_ns(),
     )
     steps = mount_steps.steps(state, record, rung, allow_weaker=allow_weaker)
     return MountPlan(record=record, steps=(*first, *steps), cautions=cautions)

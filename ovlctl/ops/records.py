@@ -24,7 +24,7 @@ from ovlctl.overlay.stack import Stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Phase(StrEnum):
@@ -32,6 +32,7 @@ class Phase(StrEnum):
 
     MOUNTING = "mounting"
     MOUNTED = "mounted"
+    REMOUNTING = "remounting"
     UNMOUNTING = "unmounting"
 
 
@@ -53,6 +54,10 @@ class Record:
         api: The rung taken, once known.
         reason: Why that rung.
         discard: Whether the unmounting under way shall remove what was made.
+        origin: The stack file that declares it, an absolute path; None for one mounted by hand.
+        began_ns: When the mount was begun, in nanoseconds of CLOCK_REALTIME: what a lower's ctime is later than was
+            changed since.
+        successor: During a remount the stack that is to take its place.
     """
 
     name: str
@@ -68,6 +73,9 @@ class Record:
     api: Api | None = None
     reason: str = ""
     discard: bool = False
+    origin: str | None = None
+    began_ns: int | None = None
+    successor: Stack | None = None
 
     @property
     def source(self) -> str:
@@ -233,6 +241,9 @@ def _to_json(record: Record) -> dict[str, Any]:
         "api": record.api,
         "reason": record.reason,
         "discard": record.discard,
+        "origin": _portable(record.origin),
+        "began_ns": record.began_ns,
+        "successor": None if record.successor is None else stack_to_json(record.successor),
     }
 
 
@@ -254,4 +265,7 @@ def _from_json(data: Any) -> Record:
         api=None if data["api"] is None else Api(data["api"]),
         reason=_typed(data["reason"], str),
         discard=_typed(data["discard"], bool),
+        origin=None if data["origin"] is None else _path(data["origin"]),
+        began_ns=_typed(data["began_ns"], int, type(None)),
+        successor=None if data["successor"] is None else stack_from_json(_typed(data["successor"], dict)),
     )
