@@ -60,6 +60,13 @@ from ovlctl.errors.kernel import (
     OutputFailed,
     WeakerThanAsked,
 )
+from ovlctl.errors.mstack import (
+    MstackAmbiguous,
+    MstackExists,
+    MstackInexpressible,
+    MstackMalformed,
+    MstackUnsupported,
+)
 from ovlctl.errors.options import (
     MetacopyNeedsRedirect,
     NeedsTrustedXattr,
@@ -103,12 +110,20 @@ from ovlctl.errors.state import (
     StateUnsafe,
     StateUnusable,
 )
+from ovlctl.errors.units import (
+    ForeignFile,
+    NoMountPoint,
+    NotPlain,
+    NotWritable,
+    VariablesLost,
+)
 
 __all__ = [
     "AccessDenied",
     "BadUsage",
     "DiscardRefused",
     "ExitStatus",
+    "ForeignFile",
     "IndexOfOtherUpper",
     "KeptUpperDiffers",
     "KernelLacks",
@@ -121,6 +136,11 @@ __all__ = [
     "MetacopyNeedsRedirect",
     "MissingCapability",
     "MountBusy",
+    "MstackAmbiguous",
+    "MstackExists",
+    "MstackInexpressible",
+    "MstackMalformed",
+    "MstackUnsupported",
     "NameTaken",
     "NeedsTrustedXattr",
     "NfsExportExcludesMetacopy",
@@ -128,6 +148,7 @@ __all__ = [
     "NfsExportWithoutUpper",
     "NoCopyUp",
     "NoLower",
+    "NoMountPoint",
     "NoUserNamespace",
     "NotADirectory",
     "NotAnOverlay",
@@ -135,6 +156,8 @@ __all__ = [
     "NotEnoughSpace",
     "NotFoundError",
     "NotOurs",
+    "NotPlain",
+    "NotWritable",
     "Note",
     "OneLowerWithoutUpper",
     "OnlyDataLowers",
@@ -170,6 +193,7 @@ __all__ = [
     "UsageError",
     "UserxattrExcludesMetacopy",
     "UserxattrNeedsNofollow",
+    "VariablesLost",
     "VolatileExcludesFsync",
     "VolatileLeftover",
     "WeakerThanAsked",
