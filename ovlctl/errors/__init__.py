@@ -82,6 +82,14 @@ from ovlctl.errors.options import (
 from ovlctl.errors.rootless import (
     NoUserNamespace,
 )
+from ovlctl.errors.sets import (
+    StackFileSyntax,
+    StackFileWrong,
+    StacksInCircle,
+    StackStoodUpon,
+    StackUndeclared,
+    VariableUnset,
+)
 from ovlctl.errors.stacks import (
     IndexOfOtherUpper,
     LayerTwice,
@@ -173,8 +181,13 @@ __all__ = [
     "RecordDamaged",
     "ResultUnreadable",
     "RunTooLong",
+    "StackFileSyntax",
+    "StackFileWrong",
     "StackNotFound",
+    "StackStoodUpon",
     "StackTooDeep",
+    "StackUndeclared",
+    "StacksInCircle",
     "StateLocked",
     "StateUnsafe",
     "StateUnusable",
@@ -193,6 +206,7 @@ __all__ = [
     "UsageError",
     "UserxattrExcludesMetacopy",
     "UserxattrNeedsNofollow",
+    "VariableUnset",
     "VariablesLost",
     "VolatileExcludesFsync",
     "VolatileLeftover",
