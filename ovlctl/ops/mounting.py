@@ -15,6 +15,7 @@ from ovlctl.kernel.bootcache import BootCache, directly
 from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records
 from ovlctl.ops.api import Api
 from ovlctl.ops.keeping import KeptUpper, Layout, TmpfsUpper
+from ovlctl.ops.preflight.places import translated
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.recovery import Recover
 from ovlctl.ops.state import State, check_name, locate, name_from, wait_for_lock
@@ -22,13 +23,14 @@ from ovlctl.ops.steps import run
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
     from ovlctl.errors import Note
     from ovlctl.kernel.bootcache import Ask
     from ovlctl.ops.discover import Overlay
+    from ovlctl.ops.records import Seen
     from ovlctl.ops.steps import Step
 
 
@@ -49,6 +51,15 @@ class MountPlan:
     def describe(self) -> tuple[Note, ...]:
         """One sentence or command per step."""
         return tuple(step.describe() for step in self.steps)
+
+    def overlay(self) -> Overlay:
+        """The overlay that came of the steps, once they were taken."""
+        outcome = mount_steps.outcome(self.steps)
+        return discover.of_mount(outcome.mount, outcome.record)
+
+    def remarks(self) -> tuple[Note, ...]:
+        """The cautions, and what was found out while the steps were taken."""
+        return (*self.cautions, *mount_steps.remarks(self.steps))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,25 +150,41 @@ def mount(
         allow_weaker=allow_weaker,
         origin=origin,
         state_dir=state,
-        ask=BootCache(os.path.join(state.run, "probes.json")).answer,
+        ask=asking(state),
     )
     if not state.exists:
         # A stack that is refused must not leave even a state directory behind.
         planned()
-    # In this order: whoever holds a layer of this stack must not stop the mounts of others.
-    with _claimed(stack), state.locked():
+    with held(state, [stack]):
         agreed = planned()
         run(agreed.steps, watch)
-        outcome = mount_steps.outcome(agreed.steps)
-        overlay = discover.of_mount(outcome.mount, outcome.record)
+        overlay = agreed.overlay()
     return Mounted(
         name=agreed.record.name,
         target=agreed.record.target,
         overlay=overlay,
-        cautions=(*agreed.cautions, *mount_steps.remarks(agreed.steps)),
+        cautions=agreed.remarks(),
         _state=state,
         _discard=discard,
     )
+
+
+@contextmanager
+def held(state: State, stacks: Iterable[Stack]) -> Iterator[None]:
+    """Hold *state*, and the given uppers of *stacks* against other users' ovlctl, from the check to the mount.
+
+    Raises:
+        StateLocked: when somebody else holds one of them for too long.
+        StateUnsafe, StateUnusable: as for :meth:`State.locked`.
+    """
+    # In this order: whoever holds a layer of these stacks must not stop the mounts of others.
+    with _claimed(stacks), state.locked():
+        yield
+
+
+def asking(state: State) -> Ask:
+    """How questions about the kernel are put, so that an answer is kept in *state* until the machine boots."""
+    return BootCache(os.path.join(state.run, "probes.json")).answer
 
 
 def plan(
@@ -186,7 +213,7 @@ def plan(
     first, gone = ((), frozenset[str]()) if stale is None else _clearing(state, stale)
     place = keeping.layout(state, chosen, in_memory=isinstance(allocate, TmpfsUpper))
     wanted = _with_upper(wanted, allocate, place)
-    _respect_kept(state, chosen, wanted, gone)
+    respect_kept(state, chosen, wanted, gone)
     to_make = _to_make(wanted, point, place, gone)
     base = None if isinstance(allocate, TmpfsUpper) else _nearest_directory(place.base)
     final = point or place.merged
@@ -216,9 +243,19 @@ def plan(
         reason=reason,
         origin=origin,
         began_ns=time.time_ns(),
+        clock_ns=records.clock_lead(),
+        seen=_seen(wanted),
     )
     steps = mount_steps.steps(state, record, rung, allow_weaker=allow_weaker)
     return MountPlan(record=record, steps=(*first, *steps), cautions=cautions)
+
+
+def _seen(stack: Stack) -> tuple[Seen, ...]:
+    """What the lowers are, for telling later which of them was replaced."""
+    try:
+        return records.seen(stack)
+    except OSError as error:
+        raise translated(error, error.filename) from error
 
 
 def _stale(state: State, name: str) -> Record | None:
@@ -257,8 +294,14 @@ def _with_upper(wanted: Stack, allocate: KeptUpper | TmpfsUpper | None, place: L
     return Stack(wanted.lowers, data_only=wanted.data_only, upper=place.upper, work=place.work, options=wanted.options)
 
 
-def _respect_kept(state: State, name: str, wanted: Stack, gone: frozenset[str]) -> None:
+def respect_kept(state: State, name: str, wanted: Stack, gone: frozenset[str] = frozenset()) -> None:
     """Let the upper kept as *name* go under nothing but the stack it belongs to.
+
+    Args:
+        state: Where it is kept.
+        name: The stack's name.
+        wanted: What is to be mounted under that name, its upper included.
+        gone: Directories that will be removed before.
 
     Raises:
         KeptUpperDiffers: when *wanted* has another upper, or other lowers.
@@ -309,27 +352,28 @@ def _free_name(state: State, path: str) -> str:
     return next(name for name in (wish, *numbered) if name not in taken)
 
 
-def _given(stack: Stack) -> set[str]:
-    """The given upper and work directory, resolved; the checks that follow say what is wrong with one left out."""
+def _given(stacks: Iterable[Stack]) -> set[str]:
+    """Given uppers and work directories, resolved; the checks that follow say what is wrong with one left out."""
     found: set[str] = set()
-    for path in (stack.upper, stack.work):
-        if path is not None:
-            with suppress(errors.OvlError):
-                found.add(preflight.real(path))
+    for stack in stacks:
+        for path in (stack.upper, stack.work):
+            if path is not None:
+                with suppress(errors.OvlError):
+                    found.add(preflight.real(path))
     return found
 
 
 @contextmanager
-def _claimed(stack: Stack) -> Iterator[None]:
-    """Hold the given upper and work against other users' ovlctl between the check and the mount."""
-    with ExitStack() as held:
+def _claimed(stacks: Iterable[Stack]) -> Iterator[None]:
+    """Hold the given uppers and work directories against other users' ovlctl."""
+    with ExitStack() as claims:
         # In one order for everybody, so that two never wait for each other.
-        for path in sorted(_given(stack)):
+        for path in sorted(_given(stacks)):
             try:
                 directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:
                 # As in _given().
                 continue
-            held.callback(os.close, directory)
+            claims.callback(os.close, directory)
             wait_for_lock(directory, path, patience=5.0)
         yield

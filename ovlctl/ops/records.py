@@ -10,12 +10,14 @@ import errno
 import json
 import os
 import stat
+import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TextIO, overload
 
 from ovlctl import errors
 from ovlctl.errors import literal, strerror
+from ovlctl.kernel.statmount import mnt_id_unique
 from ovlctl.ops.api import Api
 from ovlctl.ops.state import State, sync_directory, write_atomically
 from ovlctl.overlay.options import Options
@@ -34,6 +36,21 @@ class Phase(StrEnum):
     MOUNTED = "mounted"
     REMOUNTING = "remounting"
     UNMOUNTING = "unmounting"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Which directory a path led to.
+
+    Attributes:
+        device: st_dev.
+        inode: st_ino.
+        mount_id: The kernel's unique id of the mount it lay on; None where the kernel tells none.
+    """
+
+    device: int
+    inode: int
+    mount_id: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +75,9 @@ class Record:
         began_ns: When the mount was begun, in nanoseconds of CLOCK_REALTIME: what a lower's ctime is later than was
             changed since.
         successor: During a remount the stack that is to take its place.
+        clock_ns: How far CLOCK_REALTIME was ahead of CLOCK_BOOTTIME then, in nanoseconds: a difference now means that
+            somebody set the clock.
+        seen: What was found at each of ``stack.lowers`` and ``stack.data_only``, in this order; empty when unknown.
     """
 
     name: str
@@ -76,6 +96,8 @@ class Record:
     origin: str | None = None
     began_ns: int | None = None
     successor: Stack | None = None
+    clock_ns: int | None = None
+    seen: tuple[Seen, ...] = ()
 
     @property
     def source(self) -> str:
@@ -90,6 +112,34 @@ class Record:
 def source_of(name: str) -> str:
     """The mount table's source for the stack *name*: it ties a mount to a record that a crash cut short."""
     return f"ovlctl:{name}"
+
+
+def seen(stack: Stack) -> tuple[Seen, ...]:
+    """What is there now at each of the lowers and data-only lowers of *stack*, for :attr:`Record.seen`.
+
+    Raises:
+        OSError: when one cannot be looked at.
+    """
+    return tuple(map(seen_at, (*stack.lowers, *stack.data_only)))
+
+
+def seen_at(path: str) -> Seen:
+    """What *path* leads to now.
+
+    Raises:
+        OSError: when it cannot be looked at.
+    """
+    status = os.stat(path)
+    try:
+        mount_id = mnt_id_unique(path)
+    except errors.KernelLacks:
+        mount_id = None
+    return Seen(status.st_dev, status.st_ino, mount_id)
+
+
+def clock_lead() -> int:
+    """How far CLOCK_REALTIME is ahead of CLOCK_BOOTTIME, in nanoseconds, for :attr:`Record.clock_ns`."""
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def boot_id() -> str:
@@ -244,6 +294,8 @@ def _to_json(record: Record) -> dict[str, Any]:
         "origin": _portable(record.origin),
         "began_ns": record.began_ns,
         "successor": None if record.successor is None else stack_to_json(record.successor),
+        "clock_ns": record.clock_ns,
+        "seen": [[each.device, each.inode, each.mount_id] for each in record.seen],
     }
 
 
@@ -268,4 +320,11 @@ def _from_json(data: Any) -> Record:
         origin=None if data["origin"] is None else _path(data["origin"]),
         began_ns=_typed(data["began_ns"], int, type(None)),
         successor=None if data["successor"] is None else stack_from_json(_typed(data["successor"], dict)),
+        clock_ns=_typed(data["clock_ns"], int, type(None)),
+        seen=tuple(map(_seen, _typed(data["seen"], list))),
     )
+
+
+def _seen(data: Any) -> Seen:
+    device, inode, mount_id = _typed(data, list)
+    return Seen(_typed(device, int), _typed(inode, int), _typed(mount_id, int, type(None)))
