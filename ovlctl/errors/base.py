@@ -29,6 +29,8 @@ class ExitStatus(IntEnum):
     UNSUPPORTED = 5
     PARTIAL = 6
     INTERNAL = 70
+    CANNOT_RUN = 126
+    NO_COMMAND = 127
     INTERRUPTED = 130
     TERMINATED = 143
 
