@@ -39,6 +39,7 @@ class Row:
 
 
 _MOUNTS = "Mounts"
+_DIAGNOSIS = "Diagnosis"
 _MEASURE = "Measuring"
 
 ROWS = (
@@ -51,6 +52,8 @@ ROWS = (
     Row(name="umount", panel=_MOUNTS, help="Unmount a stack, saying who holds it when that fails"),
     Row(name="ls", panel=_MOUNTS, help="List every overlay mount, whoever made it"),
     Row(name="show", panel=_MOUNTS, help="Describe one stack in full"),
+    Row(name="doctor", panel=_DIAGNOSIS, help="Tell what this host, this user and a directory can do for overlays"),
+    Row(name="who", panel=_DIAGNOSIS, help="Say who holds a mount or a layer, and what ends each"),
     Row(name="bench-copyup", panel=_MEASURE, help="Measure what the first change to a file costs", json_file=True),
     Row(name="bench-compare", panel=_MEASURE, help="Compare two results of bench-copyup"),
 )

@@ -10,10 +10,11 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.errors import KernelLacks
+from ovlctl.errors import KernelLacks, strerror
 from ovlctl.kernel import fscontext, handles, libc, xattr
 from ovlctl.kernel.bootcache import Answer, BootCache
 from ovlctl.kernel.libc import StrPath, check, encode, function
@@ -35,6 +36,10 @@ class DirectoryFeatures:
         d_type: readdir(3) tells the type of an entry.
         handles: File handles that can be opened again.
         reflink: Cloning the data of a file.
+        whiteout: Device 0:0, by which overlayfs marks a deleted file.
+        data: Files that can be written, which is not so everywhere a file can be made.
+        case_sensitive: Names that differ in case are two names.
+        refusals: The errno of each that is not there, by the name of its attribute.
     """
 
     o_tmpfile: Answer
@@ -44,6 +49,10 @@ class DirectoryFeatures:
     d_type: Answer
     handles: Answer
     reflink: Answer
+    whiteout: Answer
+    data: Answer
+    case_sensitive: Answer
+    refusals: tuple[tuple[str, int], ...] = ()
 
 
 __all__ = [
@@ -52,6 +61,7 @@ __all__ = [
     "DirectoryFeatures",
     "directory_features",
     "fd_layers_known",
+    "layer_refusal",
     "lowerdir_plus_known",
     "option_known",
     "overlay_present",
@@ -136,6 +146,43 @@ def _refusal(attempt: Callable[[int], None]) -> Answer:
         os.close(context)
 
 
+def layer_refusal(directory: StrPath, key: str) -> tuple[Answer, str]:
+    """Whether the kernel's overlay takes *directory* as a layer, as far as it looks before it makes a superblock.
+
+    It looks at the file system's way with names, at read-only and at overlays below an upper; the depth of a stack,
+    what lies in a work directory, and whether somebody else uses it come later.
+
+    Args:
+        directory: It must be readable.
+        key: ``"lowerdir+"`` or ``"upperdir"``.
+
+    Returns:
+        NO with what the kernel says (its path is ``the directory``); UNKNOWN where it cannot be asked.
+
+    Raises:
+        OSError: *directory* cannot be opened.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
+    name = f"/proc/self/fd/{fd}"
+    said: list[str] = []
+
+    def attempt(context: int) -> None:
+        try:
+            fscontext.fsconfig_set_string(context, key, name)
+        except OSError as error:
+            said.extend(message.text.replace(name, "the directory") for message in fscontext.messages(context))
+            said.append(strerror(error))
+
+    try:
+        answer = _taken(attempt)
+    finally:
+        os.close(fd)
+    if answer is not Answer.YES or not said:
+        return answer, ""
+    unknown = any(text.startswith("Unknown parameter") for text in said)
+    return (Answer.UNKNOWN, "") if unknown else (Answer.NO, said[0])
+
+
 def directory_features(directory: StrPath) -> DirectoryFeatures:
     """Try every feature in a temporary directory inside *directory*, which is removed again.
 
@@ -145,14 +192,20 @@ def directory_features(directory: StrPath) -> DirectoryFeatures:
         OSError: No temporary directory can be made there (EACCES, EROFS, ENOSPC, ...).
     """
     with scratch(directory) as inside:
+        tried = _Trials()
         return DirectoryFeatures(
-            o_tmpfile=_try(lambda: _o_tmpfile(inside), errno.EISDIR, errno.ENOENT),
-            rename_whiteout=_try(lambda: _rename_whiteout(inside), errno.ENOSYS),
-            trusted_xattr=_kept(inside, "trusted."),
-            user_xattr=_kept(inside, "user."),
-            d_type=_d_type(inside),
+            d_type=tried.read(lambda: _d_type(inside)),
+            data=tried("data", lambda: _write(inside)),
+            whiteout=tried("whiteout", lambda: _whiteout(inside), errno.EPERM),
+            o_tmpfile=tried("o_tmpfile", lambda: _o_tmpfile(inside), errno.EISDIR, errno.ENOENT),
+            rename_whiteout=tried("rename_whiteout", lambda: _rename_whiteout(inside), errno.ENOSYS),
+            # An attribute that overlayfs would set, too: a file system may keep its own eye on those.
+            trusted_xattr=tried("trusted_xattr", lambda: _keep(inside, "trusted.", "trusted.overlay.")),
+            user_xattr=tried("user_xattr", lambda: _keep(inside, "user.", "user.overlay.")),
             handles=handles.openable(inside),
-            reflink=_try(lambda: _reflink(inside), errno.ENOTTY, errno.ENOSYS),
+            reflink=tried("reflink", lambda: _reflink(inside), errno.ENOTTY, errno.ENOSYS),
+            case_sensitive=tried.read(lambda: _case_sensitive(inside)),
+            refusals=tuple(tried.refusals),
         )
 
 
@@ -172,17 +225,36 @@ def xattr_kept(directory: StrPath, prefix: str) -> Answer:
 
 
 def _kept(path: str, prefix: str) -> Answer:
-    return _try(lambda: xattr.set(path, f"{prefix}ovlctl-probe", b"y"))
+    return _Trials()("xattr", lambda: _keep(path, prefix))
 
 
-def _try(attempt: Callable[[], object], *also_no: int) -> Answer:
-    # EINVAL and EOPNOTSUPP come from the file system. EPERM, EACCES, ENOSPC, EDQUOT and the rest say nothing about it:
-    # trusted attributes are refused to ordinary users before anybody asks the file system.
-    try:
-        attempt()
-    except OSError as error:
-        return Answer.NO if error.errno in {errno.EINVAL, errno.EOPNOTSUPP, *also_no} else Answer.UNKNOWN
-    return Answer.YES
+class _Trials:
+    """Tries one thing after the other and notes what refused."""
+
+    def __init__(self) -> None:
+        self.refusals: list[tuple[str, int]] = []
+
+    def __call__(self, name: str, attempt: Callable[[], object], *also_no: int) -> Answer:
+        # EINVAL and EOPNOTSUPP come from the file system. EPERM, EACCES, ENOSPC, EDQUOT and the rest say nothing about
+        # it: trusted attributes are refused to ordinary users before anybody asks the file system.
+        try:
+            attempt()
+        except OSError as error:
+            self.refusals.append((name, error.errno or 0))
+            return Answer.NO if error.errno in {errno.EINVAL, errno.EOPNOTSUPP, *also_no} else Answer.UNKNOWN
+        return Answer.YES
+
+    @staticmethod
+    def read(question: Callable[[], Answer]) -> Answer:
+        try:
+            return question()
+        except OSError:
+            return Answer.UNKNOWN
+
+
+def _keep(path: str, *prefixes: str) -> None:
+    for prefix in prefixes:
+        xattr.set(path, f"{prefix}ovlctl-probe", b"y")
 
 
 def _o_tmpfile(inside: str) -> None:
@@ -199,14 +271,33 @@ def _rename_whiteout(inside: str) -> None:
 def _d_type(inside: str) -> Answer:
     # DirEntry asks lstat(2) when readdir(3) did not tell the type, and takes a missing file for no file. So of a file
     # that is gone by then it knows only what readdir told.
+    _make(os.path.join(inside, "types"), b"")
+    with os.scandir(inside) as entries:
+        (entry,) = (entry for entry in entries if entry.name == "types")
+    os.unlink(entry.path)
+    return Answer.YES if entry.is_file(follow_symlinks=False) else Answer.NO
+
+
+def _write(inside: str) -> None:
+    path = os.path.join(inside, "new")
+    _make(path, b"data")
+    os.unlink(path)
+
+
+def _whiteout(inside: str) -> None:
+    # No capability is needed for this one device: mknod(2), since 5.8.
+    path = os.path.join(inside, "old")
+    os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+    os.unlink(path)
+
+
+def _case_sensitive(inside: str) -> Answer:
+    path = os.path.join(inside, "types")
+    _make(path, b"")
     try:
-        _make(os.path.join(inside, "types"), b"")
-        with os.scandir(inside) as entries:
-            (entry,) = (entry for entry in entries if entry.name == "types")
-        os.unlink(entry.path)
-        return Answer.YES if entry.is_file(follow_symlinks=False) else Answer.NO
-    except OSError:
-        return Answer.UNKNOWN
+        return Answer.NO if os.path.lexists(os.path.join(inside, "TYPES")) else Answer.YES
+    finally:
+        os.unlink(path)
 
 
 def _reflink(inside: str) -> None:
