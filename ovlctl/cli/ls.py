@@ -9,9 +9,9 @@ import typer
 
 from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.rootless import state_for
 from ovlctl.ops import discover
 from ovlctl.ops.discover import Overlay
-from ovlctl.ops.state import locate
 from ovlctl.show.stacks import list_text, listed_json
 
 
@@ -27,7 +27,7 @@ def ls(
 
     Also listed: records whose mount is gone (stale), and uppers that ovlctl keeps for stacks not mounted now (kept).
     """
-    found = discover.overlays(locate(state_dir))
+    found = discover.overlays(state_for(state_dir))
     sizes = _sizes(found.overlays) if size else {}
     if json:
         data = [listed_json(overlay, sizes.get(at)) for at, overlay in enumerate(found.overlays)]

@@ -86,8 +86,8 @@ def mount(
     same lowers again under the same --name finds it again.
     """
     # Here, so that `mount --help` and a completion do not pay for them.
+    from ovlctl.cli.rootless import state_for
     from ovlctl.ops import mounting
-    from ovlctl.ops.state import locate
     from ovlctl.show.names import show_argument
     from ovlctl.show.stacks import mounted_text, overlay_json, plan_json
 
@@ -108,7 +108,7 @@ def mount(
     _one_upper(given=upper is not None or work is not None, in_memory=tmpfs_upper is not None, none=read_only)
     allocate = None if read_only else tmpfs_upper or KeptUpper()
     stack = Stack(lower or (), data_only=data_only or (), upper=upper, work=work, options=options)
-    state = locate(state_dir)
+    state = state_for(state_dir, mounts=True, dry_run=dry_run)
     if dry_run:
         plan = mounting.plan(
             stack, target, allocate=allocate, name=name, api=api, allow_weaker=allow_weaker, state_dir=state
@@ -127,6 +127,8 @@ def mount(
     else:
         warn(mounted.cautions)
         emit(mounted_text(mounted.overlay))
+        if mounted.overlay.rootless:
+            say(f"only you can enter it: `ovlctl shell {mounted.name}`, `ovlctl exec {mounted.name} -- CMD`")
         say(f"end it with `ovlctl umount {mounted.name}`")
 
 

@@ -15,8 +15,25 @@ if TYPE_CHECKING:
     from ovlctl.errors import Note
 
 
+#: What is to be told with the result, however that is told.
+_pending: list[Note] = []
+
+
+def tell_later(notes: Iterable[Note]) -> None:
+    """Keep *notes* until the verb tells something: as warnings in its JSON, else before it on stderr."""
+    _pending.extend(notes)
+
+
+def pending() -> tuple[Note, ...]:
+    """What :func:`tell_later` kept and nobody told yet; from now on it counts as told."""
+    notes = tuple(_pending)
+    _pending.clear()
+    return notes
+
+
 def emit(text: str) -> None:
     """Print a result. Names in *text* have passed ``show_name``; a final newline is added unless it is there."""
+    warn(())
     try:
         sys.stdout.write(text if text.endswith("\n") or not text else f"{text}\n")
         # What is said about it comes after it where both streams lead to one place.
@@ -30,17 +47,18 @@ def emit(text: str) -> None:
 
 def emit_json(verb: str, data: Any, warnings: Iterable[str | Note] = ()) -> None:
     """Print a result as the JSON object of ``--json``; warnings go inside. Indented when a person looks on."""
-    emit(dumps(envelope(verb, data, warnings), pretty=sys.stdout.isatty()))
+    emit(dumps(envelope(verb, data, (*pending(), *warnings)), pretty=sys.stdout.isatty()))
 
 
 def warn(warnings: Iterable[str | Note]) -> None:
     """Tell warnings on stderr, one line each, for a result that is printed as text."""
-    for warning in warnings:
+    for warning in (*pending(), *warnings):
         sys.stderr.write(f"ovlctl: warning: {note_text(warning)}\n")
 
 
 def say(note: str | Note) -> None:
     """Tell something on stderr that is neither a result nor a warning, such as what is going on."""
+    warn(())
     sys.stderr.write(f"ovlctl: {note_text(note)}\n")
 
 

@@ -23,6 +23,8 @@ _T = TypeVar("_T")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Print the exact steps and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+KeepId = Annotated[bool, typer.Option("--keep-id", help="Keep one's own user and group id instead of root's.")]
+Cwd = Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="Where to start, relative to the merged view.")]
 StateDir = Annotated[
     str | None,
     typer.Option(

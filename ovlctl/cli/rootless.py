@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.namespaces import in_initial_user_namespace, may_mount
 from ovlctl.ops.state import locate
 
 if TYPE_CHECKING:
     from ovlctl.ops.state import State
 
 
-def state_for(state_dir: str | None) -> State:
-    """The state that ``--state-dir`` means."""
-    return locate(state_dir)
+def state_for(state_dir: str | None, *, mounts: bool = False, dry_run: bool = False) -> State:
+    """The state that ``--state-dir`` means, with this process where that state's mounts are.
+
+    Root stays where it is. An ordinary user's process is moved into the namespaces that hold the user's mounts, if
+    there are any; from then on the very same code works for both.
+
+    Args:
+        state_dir: As given on the command line.
+        mounts: The verb makes mounts: without a holder of the user's mounts one is started.
+        dry_run: The verb makes no mounts after all: it gets a namespace that ends with it instead of a holder.
+
+    Raises:
+        StateUnsafe, StateUnusable: when the state directories cannot be trusted or used.
+        NoUserNamespace, HolderFailed, HolderUnreachable, NamespaceLeft: when there is no way to mount without root.
+    """
+    state = locate(state_dir)
+    if not (may_mount() and in_initial_user_namespace()):
+        from ovlctl.cli import unprivileged
+
+        unprivileged.enter(state, mounts=mounts, dry_run=dry_run)
+    return state

@@ -13,10 +13,10 @@ from typer._click.exceptions import UsageError  # Typer has no public name for i
 
 from ovlctl.cli.commands import row
 from ovlctl.cli.lazy import group
-from ovlctl.cli.output import abandon_stdout, output_failed
+from ovlctl.cli.output import abandon_stdout, output_failed, pending, warn
 from ovlctl.cli.signals import Terminated, ending_signals
 from ovlctl.errors import BadUsage, ExitStatus, NotConfirmed, OvlError, literal
-from ovlctl.show.envelope import dumps
+from ovlctl.show.envelope import dumps, note_text
 from ovlctl.show.errors import error_json, error_text, internal_json, internal_text
 from ovlctl.show.names import show_text
 
@@ -35,8 +35,11 @@ def run(args: Sequence[str]) -> int:
     try:
         with ending_signals():
             status = _invoke(list(args))
+            warn(())
             _flush()
     except OvlError as error:
+        for note in pending():
+            error.add_note(note_text(note))
         _tell(dumps(error_json(error)) if as_json else error_text(error))
         status = error.exit_status
     except Terminated as ending:

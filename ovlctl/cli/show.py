@@ -8,8 +8,8 @@ import typer
 
 from ovlctl.cli.output import emit, emit_json
 from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.rootless import state_for
 from ovlctl.ops import describe, discover
-from ovlctl.ops.state import locate
 from ovlctl.show.stacks import description_json, description_text
 
 
@@ -24,7 +24,7 @@ def show(
     Layers top to bottom with their file systems, the options in force beside those asked for, how it was mounted
     and why so, and what the options imply for hard links, directory renames and inode numbers.
     """
-    description = describe.describe(discover.find(locate(state_dir), stack))
+    description = describe.describe(discover.find(state_for(state_dir), stack))
     if json:
         emit_json("show", description_json(description))
     else:

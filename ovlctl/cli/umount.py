@@ -9,8 +9,8 @@ import typer
 
 from ovlctl.cli.output import emit, emit_json
 from ovlctl.cli.parameters import DryRun, Json, StateDir, Yes
+from ovlctl.cli.rootless import state_for
 from ovlctl.ops import unmounting
-from ovlctl.ops.state import locate
 from ovlctl.show.names import show_argument, show_name
 from ovlctl.show.stacks import umount_json, umounted_text
 
@@ -32,7 +32,7 @@ def umount(
 
     Nothing is ever detached lazily. Without --discard an upper that ovlctl made is kept and found again by name.
     """
-    state = locate(state_dir)
+    state = state_for(state_dir)
     if dry_run:
         plan = unmounting.plan(stack, discard=discard, state_dir=state)
         if json:

@@ -91,18 +91,18 @@ def enter_user_namespace(uid_inside: int = 0, gid_inside: int = 0) -> None:
     try:
         unshare(CLONE.NEWUSER)
     except OSError as error:
-        raise _no_user_namespace("cannot make a user namespace", error) from error
+        raise no_user_namespace("cannot make a user namespace", error) from error
     try:
         # gid_map may only be written by a process without CAP_SETGID outside once setgroups is given up.
         _write("/proc/self/setgroups", b"deny")
         _write("/proc/self/uid_map", b"%d %d 1" % (uid_inside, uid))
         _write("/proc/self/gid_map", b"%d %d 1" % (gid_inside, gid))
     except OSError as error:
-        raise _no_user_namespace("cannot map this user into a new user namespace", error) from error
+        raise no_user_namespace("cannot map this user into a new user namespace", error) from error
     try:
         enter_private_mounts()
     except OSError as error:
-        raise _no_user_namespace("cannot mount in a new user namespace", error) from error
+        raise no_user_namespace("cannot mount in a new user namespace", error) from error
 
 
 def mount_namespace_id(pid: int | str = "self") -> int:
@@ -112,6 +112,25 @@ def mount_namespace_id(pid: int | str = "self") -> int:
         OSError: ENOENT, no such process; EACCES, it belongs to somebody else.
     """
     return os.stat(f"/proc/{pid}/ns/mnt").st_ino
+
+
+def namespace_ids(pid: int | str = "self") -> tuple[int, int]:
+    """Inode numbers of the user and the mount namespace of *pid*.
+
+    Raises:
+        OSError: as for :func:`mount_namespace_id`.
+    """
+    return os.stat(f"/proc/{pid}/ns/user").st_ino, mount_namespace_id(pid)
+
+
+def enter_slave_mounts() -> None:
+    """Move this process into a mount namespace of its own that receives what is mounted outside and gives nothing.
+
+    Raises:
+        OSError: EPERM without CAP_SYS_ADMIN.
+    """
+    unshare(CLONE.NEWNS)
+    mount(None, "/", None, MS.REC | MS.SLAVE)
 
 
 def in_initial_user_namespace() -> bool:
@@ -181,10 +200,11 @@ def _sysctl(name: str) -> str | None:
         return None
 
 
-def _no_user_namespace(what: str, error: OSError) -> NoUserNamespace:
+def no_user_namespace(what: str, error: OSError) -> NoUserNamespace:
+    """The error for *what* could not be done, with the setting of this machine that is behind it."""
     reason, hint = _why(error.errno or 0)
-    message = f"{what}: {strerror(error)}; {reason}" if reason else f"{what}: {strerror(error)}"
-    return NoUserNamespace(literal(message), hint=hint and literal(hint), errno=error.errno)
+    message = "; ".join(filter(None, (f"{what}: {strerror(error)}" if error.errno else what, reason)))
+    return NoUserNamespace(literal(message), hint=hint and literal(hint), errno=error.errno or None)
 
 
 def _why(number: int) -> tuple[str | None, str | None]:

@@ -79,19 +79,49 @@ class State:
             StateUnsafe, StateUnusable: when the directories cannot be trusted or made.
             StateLocked: when somebody held the lock for half a minute.
         """
-        for directory in self._directories():
-            _make_private(directory)
-        path = os.path.join(self.run, "lock")
+        lock = self.take_lock("lock", make=True)
+        assert lock is not None, "it is made"  # noqa: S101 -- for the type checker
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            message = f"cannot open the lock {{}}: {strerror(error)}"
-            raise errors.StateUnusable(message, path, errno=error.errno) from error
-        try:
-            wait_for_lock(lock, path)
             sweep(self.records)
             yield
         finally:
+            os.close(lock)
+
+    def take_lock(self, name: str, *, make: bool, shared: bool = False) -> int | None:
+        """A descriptor of the file *name* in ``run``, locked until it is closed.
+
+        Args:
+            name: The file's name.
+            make: Make the directories and the file when they are missing, else give None.
+            shared: Others may hold it too, if they also share.
+
+        Raises:
+            StateUnsafe, StateUnusable, StateLocked: as for :meth:`locked`.
+        """
+        path = os.path.join(self.run, name)
+        flags = os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
+        while True:
+            if make:
+                for directory in self._directories():
+                    _make_private(directory)
+            try:
+                lock = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except FileNotFoundError:
+                if make:
+                    # Whoever removed the directories since they were made will not do so for ever.
+                    continue
+                return None
+            except OSError as error:
+                message = f"cannot open the lock {{}}: {strerror(error)}"
+                raise errors.StateUnusable(message, path, errno=error.errno) from error
+            try:
+                wait_for_lock(lock, path, shared=shared)
+                if _is_at(lock, path):
+                    return lock
+            except BaseException:
+                os.close(lock)
+                raise
+            # Removed by its last holder, with all that was there: see ovlctl.ops.rootless.holder.
             os.close(lock)
 
     def check(self) -> None:
@@ -132,11 +162,28 @@ def locate(override: str | None = None) -> State:
     if os.geteuid() == 0 and in_initial_user_namespace():
         return State(run=os.path.realpath("/run/ovlctl"), keep=os.path.realpath("/var/lib/ovlctl"))
     # The mount table knows no symbolic links, and on some systems /home is one.
-    home = _real(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
+    home = _real(os.environ.get("XDG_STATE_HOME") or os.path.join(_home(), ".local/state"))
     keep = os.path.join(home, "ovlctl")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     runtime = _real(runtime) if runtime else None
     return State(run=os.path.join(runtime, "ovlctl") if runtime else os.path.join(keep, "run"), keep=keep)
+
+
+def _home() -> str:
+    """The user's home directory, the same in a user namespace where the user is called 0."""
+    home = os.environ.get("HOME")
+    if home:
+        return home
+    import pwd
+
+    from ovlctl.kernel.idmap import Kind, outside
+
+    uid = os.getuid() if in_initial_user_namespace() else outside(Kind.UID, os.getuid())
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError as error:
+        hint = "set HOME, or choose a place with `--state-dir DIR` or OVLCTL_STATE_DIR"
+        raise errors.StateUnusable(f"uid {uid} has no account and HOME is not set", hint=hint) from error
 
 
 def _real(path: str) -> str:
@@ -274,13 +321,21 @@ def _check_private(directory: str) -> None:
         raise errors.StateUnsafe(message, directory, hint="`chmod 700 {}`, after a look at what is in it")
 
 
-def wait_for_lock(lock: int, path: str, patience: float = PATIENCE) -> None:
-    """Take the lock of the open file *lock* for oneself.
+def _is_at(file: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_lock(lock: int, path: str, patience: float = PATIENCE, *, shared: bool = False) -> None:
+    """Take the lock of the open file *lock* for oneself, or with others who share it.
 
     Args:
         lock: A descriptor of *path*.
         path: For the message.
         patience: Seconds to wait.
+        shared: Whether others may share it.
 
     Raises:
         StateLocked: when somebody held it for longer.
@@ -288,7 +343,7 @@ def wait_for_lock(lock: int, path: str, patience: float = PATIENCE) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > deadline:
                 message = f"another process has held a lock on {{}} for {patience:.0f} seconds"

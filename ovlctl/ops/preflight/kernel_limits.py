@@ -43,14 +43,14 @@ def ability() -> Iterator[errors.OvlError]:
         yield errors.MissingCapability(
             "this mount namespace belongs to another user namespace, in which CAP_SYS_ADMIN is missing",
             errno=errno.EPERM,
-            hint="make a mount namespace too: `unshare -Urm` instead of `unshare -Ur`",
+            hint="make a mount namespace too: `unshare -Urm` instead of `unshare -Ur`; from Python, call "
+            "`ovlctl.ops.rootless.ensure()` first",
         )
     elif right is not MountRight.YES:
         yield errors.MissingCapability(
             "mounting needs CAP_SYS_ADMIN, which this process does not have",
             errno=errno.EPERM,
-            hint="run it as root, or in a user namespace of your own: `unshare -Urm`; `ovlctl bench-copyup` and "
-            "`make demo` make one by themselves",
+            hint="the command `ovlctl mount` works without root; a program calls `ovlctl.ops.rootless.ensure()` first",
         )
 
 
