@@ -188,6 +188,25 @@ def move_mount(from_fd: int, from_path: StrPath, to_fd: int, to_path: StrPath, f
     check(result, to_path, from_path or None, call="move_mount")
 
 
+def beneath_known() -> bool:
+    """Whether move_mount(2) knows ``MOVE_MOUNT.BENEATH``, in Linux since 6.5 (commit 6ac392815628).
+
+    Asked with a descriptor that cannot be: flags are looked at first.
+
+    Raises:
+        OSError: EPERM, without CAP_SYS_ADMIN no answer is given.
+        KernelLacks: No such system call.
+    """
+    flags = MOVE_MOUNT.F_EMPTY_PATH | MOVE_MOUNT.T_EMPTY_PATH | MOVE_MOUNT.BENEATH
+    try:
+        move_mount(-1, "", -1, "", flags)
+    except OSError as error:
+        if error.errno not in {errno.EBADF, errno.EINVAL}:
+            raise
+        return error.errno == errno.EBADF
+    return True
+
+
 def open_tree(dirfd: int, path: StrPath, flags: OPEN_TREE = OPEN_TREE(0)) -> int:  # noqa: B008 -- as above
     """Give an O_PATH descriptor of *path*, or with ``CLONE`` of a detached copy of its mount.
 

@@ -83,8 +83,11 @@ class Overlay:
 
     @property
     def rootless(self) -> bool:
-        """Whether it lives in a user namespace other than the initial one."""
-        return not namespaces.in_initial_user_namespace()
+        """Whether it lives, or lived, in a user namespace other than the initial one, as far as that can be seen."""
+        if namespaces.in_initial_user_namespace():
+            return self.mount is None and os.geteuid() != 0
+        # Mounts made outside are seen inside, too; those made inside by ovlctl, or to any use, have userxattr.
+        return self.mount is None or self.record is not None or "userxattr" in self.mount.options
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,14 @@ def _mounted_as(state: State, name: str) -> Overlay | None:
     return of_mount(mount, record)
 
 
+def on_overlay(path: str) -> bool:
+    """Whether *path* lies on an overlay; False also where it cannot be reached."""
+    try:
+        return mounts.mount_at(path).fs_type == "overlay"
+    except OSError:
+        return False
+
+
 def _containing(path: str, every: tuple[Overlay, ...]) -> Overlay:
     try:
         mount = mounts.mount_at(path)
@@ -197,6 +208,9 @@ def _containing(path: str, every: tuple[Overlay, ...]) -> Overlay:
 def _is_of(mount: Mount, record: Record) -> bool:
     if mount.source != record.source or mount.mount_point != record.target:
         return False
+    # In the middle of a remount it is the old mount, the new one or one that stands in.
+    if record.phase is records.Phase.REMOUNTING:
+        return True
     # A record cut short by a crash knows no id yet; source and target then have to do.
     return None in {record.mount_id, mount.unique_id} or record.mount_id == mount.unique_id
 

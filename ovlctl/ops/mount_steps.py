@@ -255,7 +255,7 @@ class MountOverlay:
 
     def _take_back(self) -> None:
         self.end()
-        self._clean_work()
+        self.clean_work()
 
     def end(self) -> None:
         """Unmount, when it is mounted."""
@@ -275,7 +275,8 @@ class MountOverlay:
             return frozenset()
         return frozenset(path for name in _KERNEL_MAKES if os.path.lexists(path := os.path.join(work, name)))
 
-    def _clean_work(self) -> None:
+    def clean_work(self) -> None:
+        """Remove what the kernel made in the work directory that was not there before."""
         for path in sorted(self._made_by_kernel() - self._before, reverse=True):
             (os.unlink if os.path.isfile(path) else os.rmdir)(path)
 

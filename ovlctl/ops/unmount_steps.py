@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.keeping import Layout
     from ovlctl.ops.state import State
+
+#: Seconds between two attempts to end a mount that is in use.
+_PAUSE = 0.0003
 
 
 @dataclass(eq=False, repr=False)
@@ -56,31 +60,55 @@ class Unmount:
 
     def apply(self) -> None:
         """Unmount; EBUSY becomes the list of who holds it."""
-        with failing_as(errors.KernelRefused, "cannot look at {}", self.mount.mount_point):
-            seen = mounts.mount_at(self.mount.mount_point)
-        if (seen.mount_id, seen.unique_id) != (self.mount.mount_id, self.mount.unique_id):
-            raise errors.DiscardRefused(
-                f"something else ({literal(seen.fs_type)}) is mounted over {{}}",
-                self.mount.mount_point,
-                hint="`umount {}` ends what is on top",
-            )
-        try:
-            umount2(self.mount.mount_point, MNT.UMOUNT_NOFOLLOW)
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                raise busy.explained(self.mount) from error
-            if error.errno == errno.EPERM:
-                raise errors.MissingCapability(
-                    "unmounting {} needs CAP_SYS_ADMIN, which this process does not have",
-                    self.mount.mount_point,
-                    errno=error.errno,
-                    hint="run it as root",
-                ) from error
-            message = f"the kernel refused to unmount {{}}: {strerror(error)}"
-            raise errors.KernelRefused(message, self.mount.mount_point, errno=error.errno) from error
+        end(self.mount)
 
     def undo(self) -> None:
         """An ended mount stays ended: its record, put back as it was, says that it is stale."""
+
+
+def end(mount: Mount, *, patience: float = 0.0) -> None:
+    """Unmount *mount*, which is the topmost at its mount point.
+
+    Args:
+        mount: Which one; that it is still the one there is looked at before each attempt.
+        patience: Seconds for which to try again while somebody uses it, as readers come and go.
+
+    Raises:
+        MountBusy: when somebody uses it, with the list of who does.
+        MissingCapability, KernelRefused, DiscardRefused: for other reasons.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        with failing_as(errors.KernelRefused, "cannot look at {}", mount.mount_point):
+            seen = mounts.mount_at(mount.mount_point)
+        if (seen.mount_id, seen.unique_id) != (mount.mount_id, mount.unique_id):
+            raise errors.DiscardRefused(
+                f"something else ({literal(seen.fs_type)}) is mounted over {{}}",
+                mount.mount_point,
+                hint="`umount {}` ends what is on top",
+            )
+        try:
+            umount2(mount.mount_point, MNT.UMOUNT_NOFOLLOW)
+        except OSError as error:
+            if error.errno == errno.EBUSY and time.monotonic() < deadline:
+                time.sleep(_PAUSE)
+                continue
+            raise _not_ended(mount, error) from error
+        return
+
+
+def _not_ended(mount: Mount, error: OSError) -> errors.OvlError:
+    if error.errno == errno.EBUSY:
+        return busy.explained(mount)
+    if error.errno == errno.EPERM:
+        return errors.MissingCapability(
+            "unmounting {} needs CAP_SYS_ADMIN, which this process does not have",
+            mount.mount_point,
+            errno=error.errno,
+            hint="run it as root",
+        )
+    message = f"the kernel refused to unmount {{}}: {strerror(error)}"
+    return errors.KernelRefused(message, mount.mount_point, errno=error.errno)
 
 
 @dataclass(eq=False, repr=False)

@@ -28,6 +28,7 @@ from ovlctl.ops.unmount_steps import (
     UnmountTmpfs,
     WriteEnding,
 )
+from ovlctl.ops.views import views
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
@@ -193,7 +194,9 @@ def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: 
     # Without a discard the record as it is tells all: once its mount is gone, it is stale.
     intent = (WriteEnding(state, record),) if discard else ()
     if mount is not None:
-        return (*intent, Unmount(mount), *_after(state, record, place_of, discard=discard))
+        # In the middle of a remount several lie over each other.
+        lying = views(record) if record.phase is Phase.REMOUNTING else (mount,)
+        return (*intent, *map(Unmount, reversed(lying)), *_after(state, record, place_of, discard=discard))
     rest = finish(state, record, discard=discard)
     # Clearing away a mount that never came to be needs the record of its intent until the end.
     return rest if isinstance(rest[0], Recover) else (*intent, *rest)

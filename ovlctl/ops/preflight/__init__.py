@@ -45,6 +45,8 @@ class Case:
         to_make: Those of upper, work and target that do not exist yet and that ovlctl will make.
         base: An existing directory on the file system on which a missing upper will be made; None for a fresh
             tmpfs.
+        held: The upper and the work directory of a mount that will have ended by then: that it uses them, and marked
+            the work directory as volatile, is no obstacle.
         ask: How questions about the kernel are put, for answers kept from earlier in this boot.
     """
 
@@ -53,6 +55,7 @@ class Case:
     allow_weaker: bool = False
     to_make: Collection[str] = ()
     base: str | None = None
+    held: Collection[str] = ()
     ask: Ask = directly
 
     @cached_property
@@ -68,7 +71,8 @@ class Case:
     @cached_property
     def claims(self) -> dict[Identity, str]:
         """What the overlays of this namespace say they write to, with their mount points."""
-        return sharing.written(self.table)
+        own = {place(path).identity for path in self.held}
+        return {identity: point for identity, point in sharing.written(self.table).items() if identity not in own}
 
     @cached_property
     def lowers(self) -> list[Place]:
@@ -129,7 +133,7 @@ def problems(case: Case) -> Iterator[errors.OvlError]:
     try:
         yield from _in_itself(case)
         yield from _on_this_machine(case)
-        if case.upper is not None:
+        if case.upper is not None and case.upper.path not in case.held:
             yield from sharing.upper_conflict(case.upper, question, case.claims)
     finally:
         if question is not None:
@@ -143,6 +147,8 @@ def _has_to_ask(case: Case) -> bool:
     Asking leaves a line in its log. Where the work directory was never used, nothing of anybody's can be disturbed by
     a mount, and what the kernel says while mounting is early enough; if it can be heard.
     """
+    if case.stack.upper in case.held:
+        return False
     work = case.stack.work
     used = work is not None and os.path.lexists(os.path.join(work, "work"))
     return used or not case.hears
@@ -168,9 +174,12 @@ def _on_this_machine(case: Case) -> Iterator[errors.OvlError]:
     yield from _upper(case)
     yield from _layers(case)
     if case.upper is not None and case.work is not None:
-        yield from upper.hazards(case.work, case.told)
+        own = case.work.path in case.held
+        hazards = upper.hazards(case.work, case.told)
+        yield from (each for each in hazards if not (own and isinstance(each, errors.VolatileLeftover)))
         yield from upper.strangers(case.upper, case.work, case.lowers[0], case.told)
-        yield from sharing.work_conflict(case.work, case.claims, hears=case.hears)
+        if not own:
+            yield from sharing.work_conflict(case.work, case.claims, hears=case.hears)
     if not case.allow_weaker:
         yield from kernel_limits.missing_handles(layers, case.told)
         yield from _poverty(case)
