@@ -1,1 +1,25 @@
 """Sets of stacks: what a stack file declares, and bringing the machine to it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ovlctl.ops.sets.declared import StackFile
+
+
+def load(path: str | os.PathLike[str]) -> StackFile:
+    """What *path* declares, by what it is: a directory as systemd's stack directories are, else a stack file.
+
+    Raises:
+        OvlError: as :func:`ovlctl.ops.sets.file.read` and :func:`ovlctl.ops.mstack.read`.
+    """
+    if os.path.isdir(path):
+        from importlib import import_module
+
+        found: StackFile = import_module("ovlctl.ops.mstack").read(path)
+        return found
+    from ovlctl.ops.sets import file
+
+    return file.read(path)

@@ -1,0 +1,109 @@
+"""Whether what is to be ended can be ended, found out before anything of it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.kernel import mounts
+from ovlctl.kernel.mount import MNT, umount2
+from ovlctl.ops import busy
+from ovlctl.ops.sets.graph import is_below
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ovlctl.kernel.mounts import Mount
+    from ovlctl.ops.discover import Overlay
+
+#: Somebody who only looks a path up holds the mount for an instant.
+_PAUSES = (0.0, 0.005, 0.02)
+
+
+def check_idle(ending: Sequence[Overlay]) -> None:
+    """Make sure that nobody uses any of the mounts in *ending*, apart from each other.
+
+    Raises:
+        MountBusy: for the first that is in use; the message names who uses it.
+    """
+    table = mounts.mounts()
+    points = {overlay.mount.mount_id for overlay in ending if overlay.mount is not None}
+    for overlay in ending:
+        mount = overlay.mount
+        if mount is not None:
+            children = [each for each in table if each.parent_id == mount.mount_id]
+            going = [each for each in children if each.mount_id in points]
+            if len(going) < len(children) or not _idle(mount, busy_anyway=bool(going)):
+                raise busy.explained(mount)
+
+
+def _idle(mount: Mount, *, busy_anyway: bool) -> bool:
+    """Whether *mount* could be unmounted; with *busy_anyway* it holds mounts that are going to be ended before it."""
+    if busy_anyway:
+        from ovlctl.kernel import holders
+
+        return not holders.holders(mount).processes
+    return any(_unused(mount.mount_point, pause) for pause in _PAUSES)
+
+
+def _unused(point: str, pause: float) -> bool:
+    """Whether the mount at *point* is used by nobody.
+
+    umount2(2) with MNT_EXPIRE ends a mount that nobody used since the call before, and only marks it the first time:
+    EAGAIN. Using it in any way takes the mark off (mntput in fs/namespace.c), so it is looked at before and after;
+    seen on 6.18.
+    """
+    time.sleep(pause)
+    os.stat(point)
+    try:
+        umount2(point, MNT.EXPIRE | MNT.UMOUNT_NOFOLLOW)
+    except OSError as error:
+        # Whatever else the kernel says, the unmount itself will hear it too, and can name it.
+        return error.errno != errno.EBUSY
+    finally:
+        with suppress(OSError):
+            os.stat(point)
+    # Somebody else marked it between the two calls before this line.
+    raise errors.KernelRefused("{} was ended while it was asked whether it is in use; nothing else was", point)
+
+
+def check_free(ending: Sequence[Overlay], others: Iterable[Overlay], *, file: str | None = None) -> None:
+    """Make sure that no other overlay stands on one of those in *ending*.
+
+    Args:
+        ending: What is to be ended.
+        others: The other overlays that are mounted here.
+        file: For the hint: the stack file from which `ovlctl down` would end the other one as well.
+
+    Raises:
+        StackStoodUpon: for the first one that is stood upon.
+    """
+    mounted = [overlay for overlay in ending if overlay.mount is not None]
+    for other in others:
+        for below in mounted:
+            if _later(other, below) and any(is_below(path, below.target or "") for path in _of(other)):
+                alike = other.record is not None and other.record.origin == file
+                names = " ".join(overlay.name or "" for overlay in (*mounted, other))
+                hint = f"`ovlctl down {{2}} {names}`" if alike and file else "`ovlctl umount {1}` first"
+                raise errors.StackStoodUpon(
+                    f"{other.name or 'the overlay'} at {{1}} stands on {below.name} at {{0}}, which is to be ended",
+                    below.target or "",
+                    other.target or "",
+                    file or "",
+                    hint=hint,
+                )
+
+
+def _of(overlay: Overlay) -> Iterator[str]:
+    """Where *overlay* touches other mounts: its target and its layers."""
+    yield from filter(None, (overlay.target, *overlay.stack.layers()))
+
+
+def _later(other: Overlay, below: Overlay) -> bool:
+    """Whether *other* was mounted after *below*: a directory named before was another one, now covered."""
+    ids = [None if each.mount is None else each.mount.unique_id for each in (other, below)]
+    return ids[0] is None or ids[1] is None or ids[0] > ids[1]
