@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 #: An overlay may stand on overlays, but not on overlays that do so themselves (FILESYSTEM_MAX_STACK_DEPTH).
 _MAX_DEPTH = 2
-#: The kernel counts proc as stacked too deep already (s_stack_depth in fs/proc/root.c).
-_REFUSED = frozenset({"proc"})
+#: The kernel counts these as stacked too deep already (s_stack_depth in fs/proc/root.c and fs/hugetlbfs/inode.c).
+_REFUSED = frozenset({"proc", "hugetlbfs"})
 
 
 def ability() -> Iterator[errors.OvlError]:
