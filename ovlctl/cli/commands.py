@@ -39,6 +39,7 @@ class Row:
 
 
 _MOUNTS = "Mounts"
+_SETS = "Sets of stacks"
 _DIAGNOSIS = "Diagnosis"
 _MEASURE = "Measuring"
 
@@ -56,8 +57,12 @@ ROWS = (
     Row(name="show", panel=_MOUNTS, help="Describe one stack in full"),
     Row(name="exec", panel=_MOUNTS, help="Run a command in the merged view of a stack"),
     Row(name="shell", panel=_MOUNTS, help="Start a shell in the merged view of a stack"),
+    Row(name="unit", panel=_SETS, help="Write systemd units that mount stacks at boot"),
+    Row(name="fstab", panel=_SETS, help="Print lines for /etc/fstab that mount stacks at boot"),
+    Row(name="export-mstack", panel=_SETS, help="Write a stack as a stack directory of systemd"),
     Row(name="doctor", panel=_DIAGNOSIS, help="Tell what this host, this user and a directory can do for overlays"),
     Row(name="who", panel=_DIAGNOSIS, help="Say who holds a mount or a layer, and what ends each"),
+    Row(name="why", panel=_DIAGNOSIS, help="Explain why a mount failed, or would"),
     Row(name="bench-copyup", panel=_MEASURE, help="Measure what the first change to a file costs", json_file=True),
     Row(name="bench-compare", panel=_MEASURE, help="Compare two results of bench-copyup"),
 )

@@ -1,0 +1,111 @@
+"""``ovlctl why``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ovlctl.cli.output import emit, emit_json, warn
+from ovlctl.cli.parameters import Json
+from ovlctl.errors import AccessDenied, BadUsage, ExitStatus, PathMissing
+from ovlctl.ops import why as ops
+from ovlctl.ops.why import Explanation, Kind
+from ovlctl.ops.why.pages import as_code, is_name
+from ovlctl.ops.why.text import TEXT_MAX
+from ovlctl.show.why import explanation_json, explanation_text, list_text, page_json, page_text
+
+
+def why(
+    *,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CODE | - | FILE | -- COMMAND...", help="What to explain; - is standard input."),
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List all codes with their names.")] = False,
+    json: Json = False,
+) -> int:
+    """Explain why a mount failed, or would.
+
+    Examples: ovlctl why -- mount -t overlay overlay -o lowerdir=a:b,upperdir=u,workdir=w /mnt
+
+    dmesg | ovlctl why -          ovlctl why OVL-E012
+
+    After -- stands the command; it is looked at here and not run. A text may hold mount commands, lines of
+    mountinfo, /proc/mounts, findmnt or fstab, kernel log lines, messages of mount, Docker, Podman and containerd.
+
+    Exit status: for a mount command or line 0 when nothing is wrong and 1 when something is; for messages 0 when
+    they are explained and 3 when nothing in them is known; 0 for a page.
+    """
+    if list_all:
+        found = ops.pages()
+        if json:
+            emit_json("why", {"kind": "pages", "pages": [page_json(each) for each in found]})
+        else:
+            emit(list_text(found))
+        return ExitStatus.FINE
+    if not words:
+        raise BadUsage(
+            "nothing to explain was given",
+            hint="`ovlctl why CODE`, `ovlctl why -- mount ...`, or `ovlctl why -` and paste the message",
+        )
+    if len(words) == 1 and _names_a_page(words[0]):
+        page = ops.page(words[0])
+        if json:
+            emit_json("why", {"kind": "pages", "pages": [page_json(page)]})
+        else:
+            emit(page_text(page))
+        return ExitStatus.FINE
+    return _tell(_explained(words), json=json)
+
+
+def _names_a_page(word: str) -> bool:
+    return (
+        as_code(word) is not None
+        or is_name(word)
+        or not (word == "-" or "/" in word or " " in word or "=" in word or os.path.exists(word))
+    )
+
+
+def _explained(words: list[str]) -> Explanation:
+    if len(words) > 1:
+        return ops.explain_command(words)
+    (word,) = words
+    if word == "-":
+        return ops.explain_text(_decoded(sys.stdin.buffer.read(TEXT_MAX)))
+    if any(char.isspace() for char in word) and not os.path.exists(word):
+        return ops.explain_text(word)
+    return ops.explain_text(_content(word))
+
+
+def _content(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return _decoded(file.read(TEXT_MAX))
+    except FileNotFoundError as error:
+        raise PathMissing(
+            "{} does not exist", path, hint="`ovlctl why -` reads a text, `ovlctl why -- COMMAND` takes a command"
+        ) from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise BadUsage(
+            "{} is no file with a text in it", path, hint="`findmnt {} | ovlctl why -` for a mount"
+        ) from error
+    except OSError as error:
+        raise AccessDenied("{} cannot be read", path, errno=error.errno) from error
+
+
+def _decoded(raw: bytes) -> str:
+    return os.fsdecode(raw)
+
+
+def _tell(explanation: Explanation, *, json: bool) -> int:
+    if json:
+        emit_json("why", explanation_json(explanation), explanation.cautions)
+    else:
+        emit(explanation_text(explanation))
+        warn(explanation.cautions)
+    if explanation.kind is Kind.TEXT:
+        return ExitStatus.FINE
+    return ExitStatus.FINDING if explanation.findings else ExitStatus.FINE

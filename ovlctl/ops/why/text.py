@@ -1,0 +1,264 @@
+"""A pasted text: the causes that its messages name, the mounts it speaks of, and what this machine adds."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.errors import NothingRecognised, OvlError
+from ovlctl.ops.why import command, engine_words, errnos, kernel_words, machine, mounted, tables, words
+from ovlctl.ops.why.rule import PIECE_MAX
+from ovlctl.ops.why.values import Certainty, Explanation, Finding, Kind, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ovlctl.errors import Note
+    from ovlctl.ops.why.rule import Rule
+
+#: The most of a text that is looked at, in characters, and of one line.
+TEXT_MAX = 1 << 18
+_LINE_MAX = 1 << 17
+_EVIDENCE_MAX = 200
+_MARKERS_MAX = 32
+
+_MARKER = re.compile(r"\boverlay(?:fs)?: ")
+_TERMINAL = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
+_CONTEXT = re.compile(r"overlay|\bmount|lowerdir|snapshotter|rootfs|graphdriver", re.IGNORECASE)
+_BREAKS = re.compile(r"[\s\"'\[\](){}<>]+")
+_LAYER_WORD = re.compile(r"(?:^|,)(?:lowerdir\+?|datadir\+|upperdir|workdir)=.")
+_OPTION_WORD = re.compile(
+    r"(?:userxattr|volatile|default_permissions|(?:index|metacopy|redirect_dir|nfs_export|xino|uuid|verity|fsync)=\w{1,9})$"
+)
+_TARGET = re.compile(r"(?:overlay mount to|mount on|mounting|target:|mount:) \"?(/[^\s\":,]{1,4096})")
+
+
+def explain(text: str) -> Explanation:
+    """Find what went wrong in a text.
+
+    Raises:
+        NothingRecognised: when nothing in it is known.
+    """
+    text = _TERMINAL.sub("", text[:TEXT_MAX]).replace("\0", "").replace("\\\n", " ")
+    lines = [line for line in (raw.strip()[:_LINE_MAX] for raw in text.splitlines()) if line]
+    alone = _one_mount(text, lines)
+    if alone is not None:
+        return alone
+    reading = _Reading()
+    for line in lines:
+        reading.take(line)
+    reading.look_here()
+    found = reading.finished()
+    if not found and not reading.about:
+        raise NothingRecognised(
+            "nothing in the text is a mount of an overlay or a message about one",
+            hint="paste the command, the message and the kernel's log together: `sudo dmesg | grep overlay | tail`",
+        )
+    about = reading.about[0] if reading.about else None
+    return Explanation(kind=Kind.TEXT, line=about, findings=found, cautions=tuple(reading.cautions))
+
+
+def _one_mount(text: str, lines: list[str]) -> Explanation | None:
+    """The explanation of a text that is one mount and nothing else: a command, or a line of a table."""
+    listed = tables.json_entries(text)
+    if len(listed) == 1:
+        return mounted.explain(listed[0])
+    if lines and lines[0].split()[:2] == ["TARGET", "SOURCE"]:
+        lines = lines[1:]
+    if len(lines) != 1:
+        return None
+    (line,) = lines
+    entry = tables.entry(line)
+    if entry is not None:
+        return mounted.explain(entry)
+    declared = tables.fstab(line)
+    if declared is not None:
+        return of_fstab(declared)
+    asked = command.parse_text(line)
+    return None if asked is None else machine.explain(asked)
+
+
+def of_fstab(declared: tables.Fstab) -> Explanation:
+    """What would become of a line of fstab; when it is mounted already, whether it is what the line says."""
+    read = words.parse(declared.options)
+    line = Line(
+        stack=read.stack,
+        target=declared.target,
+        data=read.data,
+        read_only=read.read_only,
+        makes_target=read.makes_target,
+        by_root=True,
+        faults=read.faults,
+        cautions=read.cautions,
+    )
+    explained = machine.explain(line, Kind.FSTAB)
+    if not any(isinstance(each.error, errors.TargetOccupied) for each in explained.findings):
+        return explained
+    kept = [each for each in explained.findings if not isinstance(each.error, errors.TargetOccupied)]
+    weaker = [Finding(error=each, certainty=Certainty.CERTAIN) for each in mounted.weaker(line)]
+    note = errors.Note("an overlay is mounted at {} already", (declared.target,))
+    return replace(explained, findings=(*kept, *weaker), cautions=(note, *explained.cautions))
+
+
+@dataclass
+class _Reading:
+    """A text, line by line."""
+
+    found: list[Finding] = field(default_factory=list)
+    about: list[Line] = field(default_factory=list)
+    cautions: list[Note] = field(default_factory=list)
+
+    def take(self, line: str) -> None:
+        """One line: messages of the kernel first, then of programs, then a bare errno."""
+        plain = line.replace('\\"', '"')
+        told = [finding for piece in _pieces(plain) for finding in _by_kernel(piece)]
+        said = next(_by_program(plain), None)
+        asked = self._mount(plain)
+        if not told and said is None and (asked is None or not line.lstrip("$#+ ").startswith("mount")):
+            said = _by_errno(plain)
+        self.found += [*told, *([] if said is None else [said])]
+
+    def _mount(self, line: str) -> Line | None:
+        asked = command.parse_text(line) or _options_within(line)
+        entry = tables.entry(line) if asked is None else None
+        if entry is not None:
+            shown = mounted.explain(entry)
+            self.found += shown.findings
+            self.cautions += shown.cautions
+            self.about += [] if shown.line is None else [shown.line]
+        if asked is not None:
+            self.about.append(asked)
+        return asked
+
+    def look_here(self) -> None:
+        """What the mounts in the text have wrong in themselves, and on this machine when their layers are here."""
+        for line in self.about[:8]:
+            if machine.layers_here(line):
+                here = machine.explain(line)
+                self.found += here.findings
+                self.cautions += here.cautions
+            else:
+                self.found += [
+                    Finding(error=each, certainty=Certainty.CERTAIN, evidence=_shortened(line.data))
+                    for each in machine.in_itself(line)
+                ]
+
+    def finished(self) -> tuple[Finding, ...]:
+        """The causes, each once, the certain ones first; a guess that a certain one settles is dropped."""
+        certain: dict[type[OvlError], Finding] = {}
+        for each in self.found:
+            if each.certainty is Certainty.CERTAIN:
+                known = certain.get(type(each.error))
+                # What names paths says more.
+                if known is None or (each.error.paths and not known.error.paths):
+                    certain[type(each.error)] = each
+        guesses: dict[type[OvlError], Finding] = {}
+        for each in self.found:
+            if each.certainty is Certainty.LIKELY and not {one.cause for one in each.candidates} & set(certain):
+                guesses.setdefault(type(each.error), each)
+        narrowed = list(guesses.values())
+        if len(narrowed) > 1:
+            # Of two guesses the one with fewer candidates knows more.
+            least = min(len(each.candidates) for each in narrowed)
+            narrowed = [each for each in narrowed if len(each.candidates) == least]
+        return (*certain.values(), *(narrowed if not certain else ()))
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """What the kernel said in *line*, without prefix; the whole line when it has none."""
+    starts = [match.end() for match in _MARKER.finditer(line)][:_MARKERS_MAX]
+    for at, start in enumerate(starts):
+        end = starts[at + 1] if at + 1 < len(starts) else len(line)
+        yield line[start:end][:PIECE_MAX]
+    if not starts:
+        yield line[:PIECE_MAX]
+
+
+def _by_kernel(piece: str) -> Iterator[Finding]:
+    for rule in kernel_words.RULES:
+        paths = rule.match(piece)
+        if paths is not None:
+            yield _finding(rule, paths, piece)
+            return
+
+
+def _by_program(line: str) -> Iterator[Finding]:
+    for rule in engine_words.RULES:
+        found = rule.pattern.search(line[:PIECE_MAX])
+        if found is not None:
+            yield _finding(rule, tuple(group for group in found.groups() if group is not None), line)
+
+
+def _finding(rule: Rule, paths: tuple[str, ...], evidence: str) -> Finding:
+    needed = rule.says.count("{}")
+    says, fix = (rule.says, rule.fix) if len(paths) >= needed else (rule.says.replace("{}", "a layer"), rule.fix)
+    fix = fix if paths else fix.replace("{0}", "DIR")
+    certain = len(rule.causes) == 1
+    return Finding(
+        error=rule.causes[0](says, *paths, hint=fix),
+        certainty=Certainty.CERTAIN if certain else Certainty.LIKELY,
+        evidence=_shortened(evidence),
+        candidates=() if certain else errnos.candidates(rule.causes),
+    )
+
+
+def _by_errno(line: str) -> Finding | None:
+    line = line[:PIECE_MAX]
+    if _CONTEXT.search(line) is None:
+        return None
+    number = errnos.of_text(line)
+    generic = "wrong fs type, bad option, bad superblock" in line
+    if generic:
+        number = errno.EINVAL
+    if number is None:
+        return None
+    causes = errnos.CAUSES[number]
+    target = _TARGET.search(line)
+    paths = () if target is None else (target[1],)
+    where = " at {}" if paths else ""
+    name = errno.errorcode[number]
+    if len(causes) == 1:
+        return Finding(
+            error=causes[0](f"the mount{where} failed with {name}", *paths, errno=number, hint=_LOG),
+            certainty=Certainty.CERTAIN,
+            evidence=_shortened(line),
+        )
+    text = f"the mount{where} failed with {name}, which has {len(causes)} causes; the kernel's log says which"
+    return Finding(
+        error=causes[0](text, *paths, errno=number, hint=_LOG),
+        certainty=Certainty.LIKELY,
+        evidence=_shortened(line),
+        candidates=errnos.candidates(causes),
+    )
+
+
+_LOG = "`sudo dmesg | grep overlay | tail` and paste that too; or `ovlctl why -- mount ...` on that machine"
+
+
+def _options_within(line: str) -> Line | None:
+    """The options of a mount that a message quotes, by commas, or by spaces as Go prints a list."""
+    tokens = _BREAKS.split(line[:_LINE_MAX])
+    layers = [token.rstrip(":;.,") for token in tokens if _LAYER_WORD.search(token)]
+    layers = [token.removeprefix("data=") for token in layers]
+    if not any("lowerdir" in token for token in layers):
+        return None
+    others = [token.rstrip(",:") for token in tokens if _OPTION_WORD.match(token.rstrip(",:"))]
+    read = words.parse(",".join([*layers, *others]))
+    target = _TARGET.search(line[:PIECE_MAX])
+    return Line(
+        stack=read.stack,
+        target=None if target is None else target[1],
+        data=read.data,
+        read_only=read.read_only,
+        by_root=True,
+        faults=read.faults,
+        cautions=read.cautions,
+    )
+
+
+def _shortened(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= _EVIDENCE_MAX else text[:_EVIDENCE_MAX] + "..."
