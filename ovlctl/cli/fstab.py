@@ -1,0 +1,38 @@
+"""``ovlctl fstab``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ovlctl.cli.output import emit, emit_json, warn
+from ovlctl.cli.parameters import Json
+
+
+def fstab(
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A stack file.")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Its stacks; all without.")] = None,
+    required: Annotated[
+        bool, typer.Option("--required", help="Let the boot stop when a stack cannot be mounted.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print lines for /etc/fstab that mount stacks at boot.
+
+    Example: ovlctl fstab stacks.toml >> /etc/fstab
+
+    One line per stack with a target, of type ovlctl, for which mount(8) needs /sbin/mount.ovlctl. Without --required
+    a stack that cannot be mounted does not stop the boot (nofail).
+    """
+    from ovlctl.ops import boot_order, fstab, sets
+
+    lines, notes = fstab.lines(sets.load(file), names or (), required=required)
+    if (missing := boot_order.helper_missing()) is not None:
+        notes = (*notes, missing)
+    if json:
+        emit_json("fstab", {"lines": list(lines)}, notes)
+        return
+    warn(notes)
+    emit("\n".join(lines))

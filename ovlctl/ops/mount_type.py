@@ -1,0 +1,200 @@
+"""``mount -t ovlctl FILE#NAME TARGET``: what mount(8) asks its helper for.
+
+The stacks that NAME stands on are mounted first, each at its own target; when one fails, those mounted on the way are
+ended again.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ovlctl import errors
+from ovlctl.errors import literal
+from ovlctl.kernel.fscontext import mount_setattr
+from ovlctl.kernel.libc import AT_FDCWD
+from ovlctl.ops import discover, mounting, mstack, sets
+from ovlctl.ops.discover import Standing
+from ovlctl.ops.preflight.places import real
+from ovlctl.ops.sets.graph import declared, graph
+from ovlctl.ops.sets.resolve import wish
+from ovlctl.ops.steps import failing_as
+
+if TYPE_CHECKING:
+    from ovlctl.errors import Note
+    from ovlctl.ops.discover import Overlay
+    from ovlctl.ops.mount_words import Words
+    from ovlctl.ops.sets.declared import Declared, StackFile
+    from ovlctl.ops.sets.resolve import Wish
+    from ovlctl.ops.state import State
+    from ovlctl.overlay.options import Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One call of the helper, understood and not yet carried out.
+
+    Attributes:
+        name: The stack.
+        wishes: It and those it stands on, these first.
+        words: The mount options.
+        file: What declares it, with what the command line changes.
+    """
+
+    name: str
+    wishes: tuple[Wish, ...]
+    words: Words
+    file: StackFile
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it.
+
+    Attributes:
+        mounted: What is mounted now and was not before, in order.
+        cautions: What was said about it.
+    """
+
+    mounted: tuple[Overlay, ...]
+    cautions: tuple[Note, ...]
+
+
+def asked(spec: str, target: str, words: Words, state: State) -> Asked:
+    """Understand ``mount -t ovlctl SPEC TARGET``.
+
+    Args:
+        spec: ``FILE#NAME``, ``DIR.mstack``, or a file that declares one stack.
+        target: Where; it wins over the target in the file.
+        words: The mount options; they win over the options in the file.
+        state: Root's.
+
+    Raises:
+        OvlError: When the file cannot be read or has no such stack.
+    """
+    path, name = _taken_apart(spec)
+    file = sets.load(path)
+    if name is None:
+        if len(file.stacks) != 1:
+            names = ", ".join(stack.name for stack in file.stacks)
+            raise errors.BadUsage(
+                f"{{}} declares {len(file.stacks)} stacks", spec, hint=literal(f"write FILE#NAME; it has {names}")
+            )
+        name = file.stacks[0].name
+    changed = _with(declared(file, name), real(target), words.overlay)
+    for stack in file.stacks:
+        if stack.name != name and stack.target is not None and os.path.realpath(stack.target) == changed.target:
+            raise errors.BadUsage(f"{{}} is the target of another stack, {literal(stack.name)}", stack.target)
+    file = replace(file, stacks=tuple(changed if stack.name == name else stack for stack in file.stacks))
+    known = graph(file)
+    needed = known.with_grounds([name])
+    wishes = tuple(wish(file, stack.name, state) for stack in known.order if stack.name in needed)
+    return Asked(name=name, wishes=wishes, words=words, file=file)
+
+
+def _taken_apart(spec: str) -> tuple[str, str | None]:
+    path, sharp, name = spec.rpartition("#")
+    # A file may have such a character in its name.
+    return (spec, None) if not sharp or os.path.lexists(spec) else (path, name)
+
+
+def _with(stack: Declared, target: str, over: Options) -> Declared:
+    options = replace(stack.options, **{key.name: value for key, value in over.asked()})  # type: ignore[arg-type]
+    return replace(stack, target=target, options=options)
+
+
+def mount(call: Asked, state: State) -> Done:
+    """Mount what *call* asks for; what is mounted there already, under the same name, stays as it is.
+
+    Raises:
+        NameTaken: when the stack, or one it stands on, is mounted at another place.
+        OvlError: As :func:`ovlctl.ops.mounting.mount`; nothing is mounted then that was not before.
+    """
+    made: list[mounting.Mounted] = []
+    with ExitStack() as undo:
+        for wanted in call.wishes:
+            if _stands(wanted, state):
+                continue
+            if os.path.isdir(call.file.path):
+                mstack.make_upper(declared(call.file, wanted.name))
+            made.append(_mount_one(wanted, state))
+            undo.callback(made[-1].umount)
+            if wanted.name == call.name and call.words.changes():
+                _change(wanted.point, call.words)
+        undo.pop_all()
+    return Done(tuple(each.overlay for each in made), tuple(note for each in made for note in each.cautions))
+
+
+def check(call: Asked, state: State) -> None:
+    """Do all that :func:`mount` would do before it changes anything (``mount -f``).
+
+    Raises:
+        OvlError: as :func:`mount`; what depends on a stack that is not mounted yet is not looked at.
+    """
+    for wanted in call.wishes:
+        if not _stands(wanted, state):
+            mounting.plan(
+                wanted.stack,
+                wanted.target,
+                allocate=wanted.allocate,
+                name=wanted.name,
+                allow_weaker=wanted.allow_weaker,
+                origin=wanted.origin,
+                state_dir=state,
+            )
+            return
+
+
+def change(target: str, words: Words) -> None:
+    """Change the attributes of the mount at *target* (``mount -o remount``).
+
+    Raises:
+        BadUsage: when options of the overlay are to be changed, which the kernel cannot.
+        NotAnOverlay: when none is mounted there.
+    """
+    if words.overlay.asked():
+        key = words.overlay.asked()[0][0].name
+        raise errors.BadUsage(
+            f"an overlay keeps its options for as long as it is mounted, `{key}` among them",
+            hint="`ovlctl remount` puts another mount in its place",
+        )
+    target = real(target)
+    if not any(overlay.target == target and overlay.mount is not None for overlay in discover.overlays().overlays):
+        raise errors.NotAnOverlay("no overlay is mounted at {}", target, hint="`ovlctl ls` lists all")
+    _change(target, words)
+
+
+def _change(target: str, words: Words) -> None:
+    with failing_as(errors.KernelRefused, "cannot set the attributes of the mount at {}", target):
+        mount_setattr(AT_FDCWD, target, attr_set=words.attr_set, attr_clr=words.attr_clr)
+
+
+def _stands(wanted: Wish, state: State) -> bool:
+    """Whether *wanted* is mounted in its place, by ovlctl, or with the same lowers by somebody else."""
+    for overlay in discover.overlays(state).overlays:
+        if overlay.standing is not Standing.MOUNTED:
+            continue
+        in_place = overlay.target == wanted.point
+        if in_place and (overlay.name == wanted.name or overlay.stack.lowers == wanted.stack.lowers):
+            return True
+        if overlay.name == wanted.name:
+            raise errors.NameTaken(
+                f"{wanted.name} is mounted at {{}}, and a stack is mounted once",
+                overlay.target or "",
+                hint="`umount {}` first, or declare another stack with the same layers",
+            )
+    return False
+
+
+def _mount_one(wanted: Wish, state: State) -> mounting.Mounted:
+    return mounting.mount(
+        wanted.stack,
+        wanted.target,
+        allocate=wanted.allocate,
+        name=wanted.name,
+        allow_weaker=wanted.allow_weaker,
+        origin=wanted.origin,
+        state_dir=state,
+    )
