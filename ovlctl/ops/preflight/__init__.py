@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ovlctl.kernel.bootcache import Ask
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.preflight.places import Identity, Place
+    from ovlctl.ops.preflight.unprivileged import Seen
     from ovlctl.overlay.options import Options
     from ovlctl.overlay.stack import Stack
 
@@ -95,6 +96,16 @@ class Case:
         return self._existing(self.target)
 
     @cached_property
+    def survey(self) -> tuple[Seen, ...]:
+        """What was seen in the layers that matters in a user namespace only; nothing outside of one."""
+        if trusted_xattrs():
+            return ()
+        # Here and below: root pays nothing for it.
+        from ovlctl.ops.preflight import unprivileged
+
+        return unprivileged.survey(self.upper, self.lowers, len(self.stack.data_only))
+
+    @cached_property
     def hears(self) -> bool:
         """Whether the kernel's log can be read, which it cannot in most containers, whatever the capabilities."""
         try:
@@ -118,7 +129,8 @@ def check(case: Case) -> tuple[Note, ...]:
     """
     for problem in problems(case):
         raise problem
-    return tuple(overlap.cautions(case.lowers, case.upper, case.work, case.point, case.table))
+    common = overlap.cautions(case.lowers, case.upper, case.work, case.point, case.table)
+    return (*common, *_losses(case))
 
 
 def problems(case: Case) -> Iterator[errors.OvlError]:
@@ -181,6 +193,7 @@ def _on_this_machine(case: Case) -> Iterator[errors.OvlError]:
         if not own:
             yield from sharing.work_conflict(case.work, case.claims, hears=case.hears)
     if not case.allow_weaker:
+        yield from _marks_of_root(case)
         yield from kernel_limits.missing_handles(layers, case.told)
         yield from _poverty(case)
     if case.point is not None:
@@ -208,6 +221,20 @@ def _poverty(case: Case) -> Iterator[errors.OvlError]:
         yield from upper.poverty(case.work, case.told)
     elif case.base is not None:
         yield from upper.poverty(place(case.base), case.told)
+
+
+def _marks_of_root(case: Case) -> Iterator[errors.OvlError]:
+    if case.survey:
+        from ovlctl.ops.preflight import unprivileged
+
+        yield from unprivileged.problems(case.survey)
+
+
+def _losses(case: Case) -> Iterator[Note]:
+    if case.survey:
+        from ovlctl.ops.preflight import unprivileged
+
+        yield from unprivileged.cautions(case.survey)
 
 
 def trusted_xattrs() -> bool:
