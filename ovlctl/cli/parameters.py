@@ -35,6 +35,12 @@ StateDir = Annotated[
         help="Keep records and uppers here instead of in the usual places.",
     ),
 ]
+StackFileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="A stack file (TOML), or a stack directory of systemd (DIR.mstack).")
+]
+StackNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these stacks; all when none is named.")
+]
 
 
 def size(text: str | int) -> int:

@@ -127,7 +127,10 @@ def overlays(state: State | None = None) -> Found:
 
 
 def find(state: State, word: str, *, inside: bool = True) -> Overlay:
-    """The overlay that *word* names: a stack's name, a mount point, or a path inside a mounted overlay.
+    """The overlay that *word* names.
+
+    A stack's name, a mount point, ``FILE.toml#NAME`` for a stack of a stack file, ``FILE.toml`` when that declares one
+    only, ``DIR.mstack``, or a path inside a mounted overlay.
 
     Where several are mounted on one point, the last one is meant, as it is the one that is seen.
 
@@ -140,6 +143,7 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
         BadUsage: when *word* is empty.
         StackNotFound: when nothing has this name.
         NotAnOverlay: when *word* is a path that lies on no overlay.
+        StackUndeclared: when a stack file declares no such stack; also what reading one raises.
     """
     if not word or "\0" in word:
         raise errors.BadUsage("a stack's name or path is empty", hint="`ovlctl ls` lists all stacks")
@@ -159,6 +163,8 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
     there.sort(key=lambda overlay: overlay.standing is Standing.MOUNTED)
     if there:
         return there[-1]
+    if (declared := _in_file(word)) is not None:
+        return _of_file(every, *declared)
     if not os.path.exists(path):
         raise errors.StackNotFound("no stack is named {}", word, hint="`ovlctl ls` lists all")
     overlay = _containing(path, every)
@@ -182,6 +188,38 @@ def _mounted_as(state: State, name: str) -> Overlay | None:
     if record is None or mount is None or not _is_of(mount, record):
         return None
     return of_mount(mount, record)
+
+
+def _in_file(word: str) -> tuple[str, str | None] | None:
+    """The stack file and the stack's name in it that *word* gives; None when it gives no file."""
+    path, _, name = word.rpartition("#")
+    if path.endswith(".toml") or (path.endswith(".mstack") and os.path.isdir(path)):
+        return path, name
+    if (word.endswith(".toml") and os.path.isfile(word)) or (word.endswith(".mstack") and os.path.isdir(word)):
+        return word, None
+    return None
+
+
+def _of_file(every: tuple[Overlay, ...], path: str, name: str | None) -> Overlay:
+    """The stack *name* of a stack file, mounted, remembered or kept; None is the only one it declares."""
+    from ovlctl.ops import sets
+    from ovlctl.ops.sets.graph import declared
+
+    file = sets.load(path)
+    if name is None and len(file.stacks) > 1:
+        some = ", ".join(stack.name for stack in file.stacks[:8])
+        raise errors.BadUsage(
+            f"{{}} declares {len(file.stacks)} stacks", path, hint=f"`{{}}#NAME` names one of them: {some}"
+        )
+    origin, name = file.path, file.stacks[0].name if name is None else name
+    ours = [each for each in every if each.name == name and (each.record is None or each.record.origin == origin)]
+    if ours:
+        # Mounted from it, if only before it was changed.
+        return ours[-1]
+    declared(file, name)
+    raise errors.StackNotFound(
+        f"the stack {name} of {{}} is not mounted", path, hint=f"`ovlctl up {{}} {name}` mounts it"
+    )
 
 
 def on_overlay(path: str) -> bool:

@@ -16,10 +16,9 @@ def load(path: str | os.PathLike[str]) -> StackFile:
         OvlError: as :func:`ovlctl.ops.sets.file.read` and :func:`ovlctl.ops.mstack.read`.
     """
     if os.path.isdir(path):
-        from importlib import import_module
+        from ovlctl.ops import mstack
 
-        found: StackFile = import_module("ovlctl.ops.mstack").read(path)
-        return found
+        return mstack.read(os.fspath(path))
     from ovlctl.ops.sets import file
 
     return file.read(path)

@@ -38,7 +38,9 @@ def check_idle(ending: Sequence[Overlay]) -> None:
             children = [each for each in table if each.parent_id == mount.mount_id]
             going = [each for each in children if each.mount_id in points]
             if len(going) < len(children) or not _idle(mount, busy_anyway=bool(going)):
-                raise busy.explained(mount)
+                error = busy.explained(mount)
+                error.add_note("nothing was ended")
+                raise error
 
 
 def _idle(mount: Mount, *, busy_anyway: bool) -> bool:

@@ -1,0 +1,61 @@
+"""``ovlctl down``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ovlctl.cli.output import emit, emit_json
+from ovlctl.cli.parameters import DryRun, Json, StackFileArgument, StackNames, StateDir, Yes
+from ovlctl.cli.rootless import state_for
+
+
+def down(
+    *,
+    file: StackFileArgument,
+    names: StackNames = None,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Also remove what ovlctl made for them, the uppers included.")
+    ] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    state_dir: StateDir = None,
+) -> None:
+    """End the stacks of a file, in reverse order.
+
+    Example: ovlctl down lab.toml
+
+    All mounted from this file are ended, also those that are not in it any more; when one is in use, none is.
+    Without --discard uppers that ovlctl made are kept, and the next `up` finds them again.
+    """
+    from ovlctl.ops import sets
+    from ovlctl.ops.sets import down as ending
+    from ovlctl.show.names import show_argument
+    from ovlctl.show.sets import down_json, down_text
+
+    declared = sets.load(file)
+    state = state_for(state_dir)
+    if dry_run:
+        plan = ending.plan(declared, names, discard=discard, state=state)
+        if json:
+            emit_json("down", down_json(plan, done=False))
+        else:
+            emit("\n".join(step.text(show_argument) for step in plan.steps))
+        return
+    done = ending.down(declared, names, discard=discard, state_dir=state, agreed=lambda doomed: yes or _confirm(doomed))
+    if json:
+        emit_json("down", down_json(done, done=True))
+    else:
+        emit(down_text(done))
+
+
+def _confirm(doomed: tuple[str, ...]) -> bool:
+    from ovlctl.show.names import show_name
+
+    if not sys.stdin.isatty():
+        return False
+    lost = ", ".join(show_name(path) for path in doomed)
+    return typer.confirm(f"Remove {lost} with everything in them?", default=False, err=True)
