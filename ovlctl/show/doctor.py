@@ -89,6 +89,9 @@ def _alike(findings: Sequence[Finding]) -> dict[str, str]:
 
 def _lines(answer: Answer, name: str, finding: Finding, width: int, *, everything: bool) -> Iterator[str]:
     first = f"  {_MARKS[answer]}  {name:{width}}  "
+    if len(name) > width:
+        yield first.rstrip()
+        first = " " * 6
     yield _fill(_told(finding.tried), initial_indent=first, subsequent_indent=" " * len(first))
     if answer is Answer.YES:
         if everything:
@@ -97,7 +100,9 @@ def _lines(answer: Answer, name: str, finding: Finding, width: int, *, everythin
     yield _fill(finding.cost, initial_indent="      cost: ", subsequent_indent=" " * 12)
     if finding.fix is not None:
         fix = show_text(finding.fix.text(show_argument))
-        yield _fill(fix, initial_indent="      fix:  ", subsequent_indent=" " * 12)
+        # A command with a path in it stays in one piece, to be copied.
+        whole = f"      fix:  {fix}"
+        yield whole if finding.fix.paths else _fill(whole, subsequent_indent=" " * 12)
 
 
 def _fill(text: str, *, initial_indent: str = "", subsequent_indent: str = "") -> str:

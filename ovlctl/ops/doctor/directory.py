@@ -16,7 +16,7 @@ from ovlctl.kernel.inode_flags import FS_FL
 from ovlctl.ops.doctor import trial, verdicts
 from ovlctl.ops.doctor.catalogue import finding
 from ovlctl.ops.doctor.values import Ability, DirectoryReport
-from ovlctl.ops.doctor.verdicts import Facts
+from ovlctl.ops.doctor.verdicts import Facts, Untried
 from ovlctl.ops.preflight import kernel_limits
 from ovlctl.ops.preflight.places import Place, translated
 
@@ -34,6 +34,10 @@ _MANY = 2000
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "glusterfs", "lustre", "virtiofs", "orangefs"}
 )
+
+
+#: Where mkdir(2) makes something of the kernel's.
+_NO_PLACE = frozenset({"cgroup", "cgroup2", "cpuset", "configfs", "resctrl"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def report(place: Place, mine: Trial) -> DirectoryReport:
         mine: What this user's trial found, this directory included.
     """
     path, mount = place.path, place.mount
-    tried = _tried(path)
+    tried = _tried(place)
     space = os.statvfs(path)
     subvolumes = _subvolumes(place)
     flags = _flags(path)
@@ -107,12 +111,16 @@ def report(place: Place, mine: Trial) -> DirectoryReport:
 _LOSSES = frozenset({Ability.RENAME_WHITEOUT, Ability.O_TMPFILE, Ability.FILE_HANDLES, Ability.REFLINK})
 
 
-def _tried(path: str) -> DirectoryFeatures | OSError:
+def _tried(place: Place) -> DirectoryFeatures | Untried:
     """What could be tried, or why nothing could."""
+    if place.mount.fs_type in _NO_PLACE:
+        return Untried(
+            reason=f"a new directory means something else on {literal(place.mount.fs_type)}, so none is made"
+        )
     try:
-        return probes.directory_features(path)
+        return probes.directory_features(place.path)
     except OSError as error:
-        return error
+        return Untried(reason=f"nothing can be made here: {strerror(error)}", errno=error.errno)
 
 
 def _flags(path: str) -> FS_FL:
@@ -182,11 +190,11 @@ def _findings(facts: Facts, subvolumes: _Subvolumes) -> Iterator[Finding]:
 
 def _writable(facts: Facts) -> Finding:
     path, refusal = facts.place.path, facts.tried
-    if not isinstance(refusal, OSError):
+    if not isinstance(refusal, Untried):
         return finding(Ability.WRITABLE, Answer.YES, "a directory was made and removed again")
     answer = Answer.UNKNOWN if refusal.errno in verdicts.FULL else Answer.NO
     fix: Note | None = None
-    reason = f"a directory cannot be made: {strerror(refusal)}"
+    reason = refusal.reason
     if FS_FL.IMMUTABLE in facts.flags or FS_FL.APPEND in facts.flags:
         fix = Note("sudo chattr -i -a {}", (path,))
         reason += "; it is marked immutable or append-only"
@@ -194,31 +202,27 @@ def _writable(facts: Facts) -> Finding:
         fix = Note("sudo mount -o remount,rw {}", (facts.place.mount.mount_point,))
     elif refusal.errno in {errno.EACCES, errno.EPERM} and os.geteuid() != 0:
         fix = Note("use a directory of your own, such as one in your home, or run as root")
-    return finding(Ability.WRITABLE, answer, reason, fix=fix)
+    return finding(Ability.WRITABLE, answer, literal(reason), fix=fix)
 
 
-def _room(ability: Ability, free: int | None, tried: DirectoryFeatures | OSError, what: str) -> Finding:
+def _room(ability: Ability, free: int | None, tried: DirectoryFeatures | Untried, what: str) -> Finding:
     if free is None:
         return finding(ability, Answer.YES, f"the file system does not limit {what}")
     fix = "make room: `df` shows how full it is" if ability is Ability.SPACE else "remove files: `df -i` shows how many"
-    if isinstance(tried, OSError) and tried.errno == errno.EDQUOT:
+    if isinstance(tried, Untried) and tried.errno == errno.EDQUOT:
         return finding(ability, Answer.NO, "the quota of this user or project is used up", fix="`quota` shows it")
     return finding(ability, Answer.YES if free > 0 else Answer.NO, f"{free} {what} free for this user", fix=fix)
 
 
 def _feature(ability: Ability, facts: Facts, tried: str, name: str) -> Finding:
-    if isinstance(facts.tried, OSError):
-        return finding(ability, Answer.UNKNOWN, _untried(facts.tried))
+    if isinstance(facts.tried, Untried):
+        return finding(ability, Answer.UNKNOWN, literal(facts.tried.reason))
     answer: Answer = getattr(facts.tried, name)
     number = dict(facts.tried.refusals).get(name)
     if answer is not Answer.YES and ability is Ability.TRUSTED_XATTR and number == errno.EPERM:
         return finding(ability, answer, "only root may ask", fix="not needed without root: see user-xattr")
     outcome = {Answer.YES: " works", Answer.NO: " does not work", Answer.UNKNOWN: " tells nothing"}[answer]
     return finding(ability, answer, tried + (outcome if number is None else f": {strerror(OSError(number, ''))}"))
-
-
-def _untried(refusal: OSError) -> str:
-    return f"nothing can be tried here: {strerror(refusal)}"
 
 
 def _handles(facts: Facts) -> Finding:
@@ -231,8 +235,8 @@ def _handles(facts: Facts) -> Finding:
 def _case(facts: Facts) -> Finding:
     if FS_FL.CASEFOLD in facts.flags:
         return finding(Ability.CASE_SENSITIVE, Answer.NO, "it has the casefold flag (`lsattr -d` shows F)")
-    if isinstance(facts.tried, OSError):
-        return finding(Ability.CASE_SENSITIVE, Answer.UNKNOWN, _untried(facts.tried))
+    if isinstance(facts.tried, Untried):
+        return finding(Ability.CASE_SENSITIVE, Answer.UNKNOWN, literal(facts.tried.reason))
     answer = facts.tried.case_sensitive
     outcome = {Answer.YES: "is not found", Answer.NO: "is found", Answer.UNKNOWN: "cannot be looked for"}[answer]
     return finding(Ability.CASE_SENSITIVE, answer, f"a new file {outcome} under its name in capitals")

@@ -36,6 +36,14 @@ _UPSTREAM = {
     "xino_auto": "N",
     "redirect_max": "256",
 }
+#: Releases that have single values, where the option itself is older.
+_LATER = {
+    ("redirect_dir", "follow"): "4.15",
+    ("redirect_dir", "nofollow"): "4.15",
+    ("uuid", "on"): "6.6",
+    ("uuid", "auto"): "6.6",
+    ("uuid", "null"): "6.6",
+}
 _PROGRAMS = (
     Ability.NEWUIDMAP,
     Ability.NEWGIDMAP,
@@ -111,7 +119,7 @@ def _option(key: Key, found: Trial) -> Finding:
         tried = "the kernel takes it" if key.values is Flag else f"the kernel takes {', '.join(key.values)}"
     elif missing:
         tried = f"the kernel does not know {', '.join(missing)}"
-        fix = f"Linux {key.since} or newer"
+        fix = f"Linux {_LATER.get((key.name, missing[0]), key.since)} or newer"
     elif answer is Answer.UNKNOWN:
         tried = f"the kernel cannot be asked{said(found.refusal)}"
         fix = "sudo ovlctl doctor"

@@ -11,7 +11,7 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.errors import Note, literal, strerror
+from ovlctl.errors import Note, literal
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.inode_flags import FS_FL
 from ovlctl.ops.doctor.catalogue import finding
@@ -33,6 +33,19 @@ _WEIRD = frozenset({"vfat", "msdos", "exfat", "hfs", "hfsplus", "hpfs", "affs", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Untried:
+    """Why nothing could be tried in a directory.
+
+    Attributes:
+        reason: In words.
+        errno: What the kernel said, when it was asked.
+    """
+
+    reason: str
+    errno: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What was found out about a directory.
 
@@ -51,7 +64,7 @@ class Facts:
     """
 
     place: Place
-    tried: DirectoryFeatures | OSError
+    tried: DirectoryFeatures | Untried
     free_bytes: int | None
     free_inodes: int | None
     flags: FS_FL
@@ -94,8 +107,8 @@ def _against_upper(facts: Facts) -> Iterator[Note]:
     for problem in upper.obstacles(facts.place, facts.place):
         yield Note(problem.template, problem.paths)
     yield from _against_any(facts, facts.as_upper)
-    if isinstance(facts.tried, OSError):
-        yield Note(f"nothing can be made in it: {strerror(facts.tried)}")
+    if isinstance(facts.tried, Untried):
+        yield Note(literal(facts.tried.reason))
         return
     features = facts.tried
     prefix, kept = ("trusted", features.trusted_xattr) if facts.trusted else ("user", features.user_xattr)
@@ -108,6 +121,8 @@ def _against_upper(facts: Facts) -> Iterator[Note]:
     for answer, words in lacks:
         if answer is Answer.NO:
             yield Note(words)
+    if dict(features.refusals).get("data") in FULL:
+        yield Note("it is full, so files cannot be written")
     if not facts.local and features.rename_whiteout is Answer.NO:
         yield Note("overlayfs takes no upper on a remote file system without RENAME_WHITEOUT")
 
@@ -115,7 +130,7 @@ def _against_upper(facts: Facts) -> Iterator[Note]:
 def _unknown(facts: Facts) -> str | None:
     """What an upper must have and could not be found out."""
     features = facts.tried
-    if isinstance(features, OSError):
+    if isinstance(features, Untried):
         return None  # which speaks against it
     kept = features.trusted_xattr if facts.trusted else features.user_xattr
     asked = {"writing files": features.data, "whiteouts": features.whiteout, "xattrs": kept, "d_type": features.d_type}

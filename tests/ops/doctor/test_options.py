@@ -1,0 +1,110 @@
+"""What the doctor says of mount options against mounting each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ovlctl.kernel.bootcache import Answer
+from ovlctl.ops.doctor import diagnose
+from ovlctl.ops.doctor.catalogue import OPTIONS
+from ovlctl.overlay.options import KEYS, Flag
+from tests import capabilities, trees
+
+if TYPE_CHECKING:
+    from tests.conftest import OrdinaryUser
+
+pytestmark = capabilities.needs_overlay
+
+VALUES = [(key.name, value) for key in KEYS for value in ([None] if key.values is Flag else [*map(str, key.values)])]
+
+# Mounts every option alone, on a tmpfs of its own; what came of each, with the options then in force.
+_MOUNT_EACH = """
+import json, os, sys
+from ovlctl.kernel import mounts, namespaces
+from ovlctl.kernel.mount import MS, mount
+base, always, values = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+if always:
+    namespaces.enter_user_namespace()
+else:
+    namespaces.enter_private_mounts()
+mount("t", base, "tmpfs", MS(0))
+outcome = []
+for number, (key, value) in enumerate(values):
+    place = f"{base}/{number}"
+    for name in ("", "/l", "/u", "/w", "/m"):
+        os.mkdir(place + name)
+    words = f"lowerdir={place}/l,upperdir={place}/u,workdir={place}/w"
+    words += "".join("," + word for word in dict.fromkeys(filter(None, (always, f"{key}={value}" if value else key))))
+    try:
+        mount("t", f"{place}/m", "overlay", MS(0), words.encode())
+    except OSError as error:
+        outcome.append(error.strerror)
+    else:
+        outcome.append(list(mounts.mount_at(f"{place}/m").options))
+print(json.dumps(outcome))
+"""
+
+#: What a mount shows when it is in force; other values may be the default, which is never shown.
+_SHOWN = {("redirect_dir", "on"), ("index", "on"), ("metacopy", "on"), ("nfs_export", "on"), ("verity", "require")}
+
+
+def usable() -> dict[tuple[str, str | None], Answer]:
+    """What the doctor, run by who calls this, says of each value of each option."""
+    findings = {finding.ability: finding for finding in diagnose([]).host.findings}
+    return {(key.name, each.value): each.usable for key in KEYS for each in findings[OPTIONS[key.name]].values}
+
+
+def compare(said: dict[tuple[str, str | None], Answer], outcome: list[str | list[str]]) -> None:
+    """Each answer is what came of mounting."""
+    for (key, value), result in zip(VALUES, outcome, strict=True):
+        in_force = isinstance(result, list) and ((key, value) not in _SHOWN or f"{key}={value}" in result)
+        assert said[key, value] is (Answer.YES if in_force else Answer.NO), (key, value, result)
+
+
+@capabilities.needs_root
+def test_as_root(scratch: str, ordinary_user: OrdinaryUser) -> None:
+    """Root: every value that the kernel knows can be had."""
+    base = trees.make(os.path.join(scratch, "base"), {})
+    argv = [sys.executable, "-c", _MOUNT_EACH, base, "", json.dumps(VALUES)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    compare(usable(), json.loads(done.stdout))
+
+
+def test_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
+    """Without root: those that want trusted xattrs are not to be had, although the kernel knows them."""
+    able = capabilities.user_namespaces()
+    if not able:
+        pytest.skip(able.reason)
+    base = ordinary_user.home
+    mounted = ordinary_user.run([sys.executable, "-c", _MOUNT_EACH, base, "userxattr", json.dumps(VALUES)])
+    code = (
+        "import json; from tests.ops.doctor.test_options import usable\n"
+        "print(json.dumps([[*at, answer] for at, answer in usable().items()]))"
+    )
+    said = ordinary_user.run([sys.executable, "-c", code])
+    assert (mounted.stderr, said.stderr) == ("", "")
+    answers = {(key, value): Answer(answer) for key, value, answer in json.loads(said.stdout)}
+    compare(answers, json.loads(mounted.stdout))
+    assert answers["metacopy", "on"] is Answer.NO
+    assert answers["userxattr", None] is Answer.YES
+
+
+def test_an_option_that_is_not_there() -> None:
+    """The answer to an option says which of its values the kernel lacks, and since when it has them."""
+    from ovlctl.ops.doctor import host
+    from ovlctl.ops.doctor.trial import Reply, Trial, Way, option_question
+
+    replies = {option_question(key, value): Reply(answer=Answer.YES) for key, value in VALUES}
+    replies[option_question("uuid", "null")] = Reply(answer=Answer.NO)
+    report = host.report(Trial(way=Way.HERE, replies=replies))
+    uuid = next(finding for finding in report.findings if finding.ability == "uuid")
+    assert uuid.answer is Answer.NO
+    assert "null" in uuid.tried.text()
+    assert uuid.fix is not None
+    assert uuid.fix.text().startswith("Linux 6.6")

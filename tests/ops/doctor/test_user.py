@@ -1,0 +1,121 @@
+"""What a user may do, and what is said to be in the way, in namespaces where it really is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ovlctl.kernel import mounts
+from ovlctl.kernel.bootcache import Answer
+from ovlctl.ops.doctor import diagnose, user
+from ovlctl.ops.doctor.trial import Reply, Trial, Way
+from ovlctl.ops.doctor.values import Ability
+from tests import capabilities
+
+if TYPE_CHECKING:
+    from tests.conftest import OrdinaryUser
+
+pytestmark = capabilities.needs_overlay
+
+_CODE = (
+    "import json; from ovlctl.ops.doctor import diagnose\n"
+    "found = diagnose([]).user.findings\n"
+    "print(json.dumps({f.ability: [f.answer, f.tried.text(), f.fix and f.fix.text()] for f in found}))"
+)
+
+
+def diagnosed(*before: str) -> Any:
+    """Answer, reason and fix by name, of a diagnosis made behind the command *before*."""
+    done = subprocess.run([*before, sys.executable, "-c", _CODE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def test_nothing_stays() -> None:
+    """The trial mounts are in no table afterwards, and the child is waited for."""
+    before = mounts.mounts()
+    diagnose([])
+    assert mounts.mounts() == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_ordinary_user(ordinary_user: OrdinaryUser) -> None:
+    """Rootless is what the tests' own attempt says; root and mounting are not had, and ranges are what files say."""
+    done = ordinary_user.run([sys.executable, "-c", _CODE])
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert found["root"][0] == found["mount"][0] == found["id-ranges"][0] == "no"
+    assert "CAP_SYS_ADMIN" in found["mount"][1]
+    assert found["id-ranges"][2] == f"sudo usermod -v 100000-165535 -w 100000-165535 '{ordinary_user.uid}'"
+    able = capabilities.user_namespaces()
+    assert found["rootless"][0] == found["user-namespace"][0] == ("yes" if able else "no")
+
+
+@capabilities.needs_root
+def test_root() -> None:
+    """Root may do everything here; rootless is asked as somebody else."""
+    found = diagnosed()
+    able = "yes" if capabilities.user_namespaces() else "no"
+    assert [found[name][0] for name in ("root", "mount", "id-ranges")] == ["yes"] * 3
+    assert found["rootless"][0] == able
+    assert "nobody" in found["rootless"][1]
+
+
+@capabilities.needs_root
+def test_root_without_the_capability() -> None:
+    """Root in a container without CAP_SYS_ADMIN is told which capability it is."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    found = diagnosed("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin")
+    assert found["root"][0] == found["mount"][0] == "no"
+    assert "CAP_SYS_ADMIN" in found["mount"][1]
+
+
+@capabilities.needs_root
+def test_foreign_mount_namespace() -> None:
+    """``unshare -Ur``: the capability is there, but for other mounts."""
+    found = diagnosed("unshare", "-Ur")
+    assert found["mount"][0] == "no"
+    assert "unshare -Urm" in found["mount"][2]
+    assert found["rootless"][0] == "yes"
+
+
+@capabilities.needs_root
+def test_no_user_namespaces() -> None:
+    """Where the limit of user namespaces is 0, that is the reason, and the setting is the fix."""
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    found = diagnosed("unshare", "-Urm", "sh", "-c", script, "sh")
+    assert found["mount"][0] == "yes"
+    for name in ("rootless", "user-namespace"):
+        answer, reason, fix = found[name]
+        assert answer == "no"
+        assert "user.max_user_namespaces is 0" in reason
+        assert "sysctl user.max_user_namespaces" in fix
+
+
+def test_a_tmpfs_without_user_attributes() -> None:
+    """What works on a disk may not work on a tmpfs: two answers."""
+    replies = {"overlay": Reply(answer=Answer.YES), "opaque": Reply(answer=Answer.NO, reason="EIO")}
+    trial = Trial(way=Way.USER_NAMESPACE, replies=replies)
+    found = {finding.ability: finding for finding in user.report(trial, trial).findings}
+    assert found[Ability.ROOTLESS].answer is Answer.YES
+    assert found[Ability.TMPFS_UPPER].answer is Answer.NO
+    assert "EIO" in found[Ability.TMPFS_UPPER].tried.text()
+
+
+def test_ranges(scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges are found by name and by number, added up, and broken lines are nobody's."""
+    path = os.path.join(scratch, "subuid")
+    uid = os.geteuid()
+    with open(path, "w") as file:
+        file.write(f"somebody:1:9\nme:100000:65536\n{uid}:300000:10\nme:x\nme\n\n")
+    assert user._ranges(path, "me") == 65546  # noqa: SLF001 -- the files of the machine cannot be changed
+    assert user._ranges(path, "other") == 10  # noqa: SLF001
+    assert user._ranges(f"{path}.missing", "me") == 0  # noqa: SLF001
