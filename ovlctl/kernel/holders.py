@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ovlctl.errors import KernelLacks
 from ovlctl.kernel import mounts
-from ovlctl.kernel.statmount import mnt_id_unique
+from ovlctl.kernel.tasks import mount_id_at, tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from ovlctl.kernel.mounts import Mount
+    from ovlctl.kernel.tasks import Task
 
 
 class HolderKind(StrEnum):
@@ -35,7 +35,7 @@ class HolderKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """One way in which one process holds the mount.
+    """One way in which one process holds a mount.
 
     Attributes:
         pid: The process.
@@ -43,6 +43,9 @@ class Holder:
         kind: How it holds it.
         path: On what, as /proc shows it: ``" (deleted)"`` follows the name of a file that is gone.
         fd: The descriptor of an open file, else None.
+        tid: The thread, when it is one with directories or descriptors of its own; else *pid*.
+        mount_id: The mount, as in mountinfo; None for a mapping of which only the path is known.
+        namespace: Inode number of the mount namespace of the process; None when not known.
     """
 
     pid: int
@@ -50,6 +53,9 @@ class Holder:
     kind: HolderKind
     path: str
     fd: int | None = None
+    tid: int
+    mount_id: int | None
+    namespace: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,112 +99,148 @@ class Holders:
 
 # start-end perms offset major:minor inode path; proc_pid_maps(5).
 _MAP = re.compile(
-    rb"(?P<range>[0-9a-f]+-[0-9a-f]+) \S+ \S+ (?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+) \d+ +(?P<path>/.*)"
+    rb"^(?P<range>[0-9a-f]+-[0-9a-f]+) \S+ \S+ (?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+) \d+ +(?P<path>/.*)",
+    re.MULTILINE,
 )
 
 
 def holders(mount: Mount) -> Holders:
     """Find who holds *mount*.
 
-    Not to be seen from user space: descriptors in flight over a socket, files of io_uring, swap files, loop devices,
-    threads with a working directory or a file table of their own, and processes hidden by hidepid=2.
+    Not to be seen from user space: descriptors in flight over a socket, files of io_uring, and processes hidden by
+    hidepid=2.
 
     Args:
         mount: A mount of the own namespace that is there now; device numbers and ids of dead ones are used again.
     """
-    import psutil
-
-    found: list[Holder] = []
-    unreadable = 0
-    for pid in psutil.pids():
-        refused = False
-        for search in (_directories, _fds, _maps):
-            try:
-                hits = list(search(pid, mount))
-                if hits:
-                    name = psutil.Process(pid).name()
-                    found += (Holder(pid=pid, name=name, kind=kind, path=path, fd=fd) for kind, path, fd in hits)
-            except PermissionError:
-                refused = True
-            except (OSError, psutil.NoSuchProcess):
-                continue  # gone meanwhile, a zombie or a kernel thread
-        unreadable += refused
+    everybody = tasks()
     table = mounts.mounts()
     return Holders(
-        processes=tuple(found),
+        processes=tuple(search(everybody.tasks, {mount.mount_id: mount.mount_point}, devs={mount.dev})),
         submounts=tuple(
             other.mount_point
             for other in table
             if other.parent_id == mount.mount_id and other.mount_id != mount.mount_id
         ),
-        binds=tuple(other.mount_point for other in table if _same_superblock(other, mount) and other != mount),
+        binds=tuple(other.mount_point for other in table if same_superblock(other, mount) and other != mount),
         namespaces=tuple(_namespaces(mount)),
-        unreadable=unreadable,
+        unreadable=everybody.unreadable,
     )
 
 
-def _same_superblock(one: Mount, other: Mount) -> bool:
+def same_superblock(one: Mount, other: Mount) -> bool:
+    """Whether two mounts, of whatever namespaces, show one file system."""
     return (one.dev, one.fs_type) == (other.dev, other.fs_type)
 
 
-def _lies_on(link: str, mount: Mount) -> bool:
-    # The links of /proc jump to the very object, so its mount is exact: st_dev would take a bind mount, or the same
-    # mount of another namespace, for this one, and miss the files of an overlay of several file systems.
-    if mount.unique_id is not None:
+def search(
+    everybody: Iterable[Task], where: Mapping[int, str], *, devs: Container[tuple[int, int]], whole: bool = True
+) -> Iterator[Holder]:
+    """Find who holds one of several mounts, or a directory on them.
+
+    Args:
+        everybody: The processes.
+        where: The mounts by their id; to each the path of its mount point, or of the directory, as /proc shows it.
+        devs: The superblocks they show.
+        whole: Whether everything on the mounts counts; else only what lies at or below those paths.
+    """
+    import psutil
+
+    for task in everybody:
         try:
-            return mnt_id_unique(link) == mount.unique_id
-        except KernelLacks:
-            pass
-    return mounts.mount_id_of(link) == mount.mount_id
+            hits = [*_places(task, where, whole=whole), *_maps(task, where, devs, whole=whole)]
+            name = psutil.Process(task.pid).name() if hits else ""
+        except (OSError, psutil.Error):
+            continue  # gone meanwhile
+        for kind, path, fd, mount_id in hits:
+            yield Holder(
+                pid=task.pid,
+                name=name,
+                kind=kind,
+                path=path,
+                fd=fd,
+                tid=task.tid,
+                mount_id=mount_id,
+                namespace=task.namespace,
+            )
 
 
-def _directories(pid: int, mount: Mount) -> Iterator[tuple[HolderKind, str, None]]:
-    for kind in (HolderKind.CWD, HolderKind.ROOT, HolderKind.EXE):
-        link = f"/proc/{pid}/{kind}"
+def _below(path: str, directory: str) -> bool:
+    path = path.removesuffix(" (deleted)")
+    return directory in {"/", path} or path.startswith(f"{directory}/")
+
+
+_Hit = tuple[HolderKind, str, int | None, int | None]
+
+
+def _places(task: Task, where: Mapping[int, str], *, whole: bool) -> Iterator[_Hit]:
+    held: list[tuple[HolderKind, str, int | None, int]] = [
+        (HolderKind(kind), f"{task.proc}/{kind}", None, mount_id)
+        for kind, mount_id in task.places.items()
+        if mount_id in where
+    ]
+    held += [
+        (HolderKind.FD, f"{task.proc}/fd/{fd}", fd, mount_id) for fd, mount_id in task.fds.items() if mount_id in where
+    ]
+    for kind, link, fd, mount_id in held:
         try:
-            if _lies_on(link, mount):
-                yield kind, os.readlink(link), None
-        except FileNotFoundError:
-            continue  # a kernel thread has no exe
-
-
-def _fds(pid: int, mount: Mount) -> Iterator[tuple[HolderKind, str, int]]:
-    # fdinfo has the id itself and asks nobody: neither a hung network file system nor a FUSE daemon.
-    wanted = mount.mount_id
-    directory = f"/proc/{pid}/fdinfo"
-    for fd in os.listdir(directory):
-        try:
-            with open(f"{directory}/{fd}", "rb") as file:
-                held = mounts.parse_fdinfo(file.read()) == wanted
-            if held:
-                yield HolderKind.FD, os.readlink(f"/proc/{pid}/fd/{fd}"), int(fd)
+            path = os.readlink(link)
         except FileNotFoundError:
             continue  # closed meanwhile
+        if whole or _below(path, where[mount_id]):
+            yield kind, path, fd, mount_id
 
 
-def _maps(pid: int, mount: Mount) -> Iterator[tuple[HolderKind, str, None]]:
-    below = os.fsencode(mount.mount_point).rstrip(b"/") + b"/"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedFile:
+    """A file that a process has mapped.
+
+    Attributes:
+        raw: Its path as maps shows it.
+        device: Major and minor number as maps shows them: of the superblock since 6.8.
+        link: The link in map_files that leads to it.
+    """
+
+    raw: bytes
+    device: tuple[int, int]
+    link: str
+
+
+def mappings(task: Task) -> Iterator[MappedFile]:
+    """The files a process has mapped, each path once; none where they may not be read, or for a thread."""
+    if task.tid != task.pid:
+        return  # threads share their memory
+    try:
+        with open(f"/proc/{task.pid}/maps", "rb") as file:
+            content = file.read()
+    except OSError:
+        return  # gone, or counted when the process was looked at
     seen: set[bytes] = set()
-    with open(f"/proc/{pid}/maps", "rb") as file:
-        for line in file:
-            match = _MAP.match(line)
-            if match is None or match["path"] in seen:
-                continue
+    for match in _MAP.finditer(content):
+        if match["path"] not in seen:
+            seen.add(match["path"])
             device = (int(match["major"], 16), int(match["minor"], 16))
-            # Before 6.8 the device of a mapped file on an overlay is that of the layer; the path is right always.
-            if device != mount.dev and not match["path"].startswith(below):
-                continue
-            link = f"/proc/{pid}/map_files/{_plain(match['range'])}"
-            try:
-                held, path = _lies_on(link, mount), os.readlink(link)
-            except PermissionError:
-                # map_files asks for CAP_CHECKPOINT_RESTORE. maps escapes newlines and does not escape its escapes.
-                held, path = device == mount.dev, os.fsdecode(match["path"].replace(b"\\012", b"\n"))
-            except FileNotFoundError:
-                continue  # unmapped meanwhile
-            if held:
-                seen.add(match["path"])
-                yield HolderKind.MAP, path, None
+            link = f"/proc/{task.pid}/map_files/{_plain(match['range'])}"
+            yield MappedFile(raw=match["path"], device=device, link=link)
+
+
+def _maps(task: Task, where: Mapping[int, str], devs: Container[tuple[int, int]], *, whole: bool) -> Iterator[_Hit]:
+    below = tuple(os.fsencode(path).rstrip(b"/") + b"/" for path in where.values())
+    for mapping in mappings(task):
+        # Before 6.8 the device of a mapped file on an overlay is that of the layer; the path is right always.
+        if not mapping.raw.startswith(below) and (mapping.device not in devs or not whole):
+            continue
+        try:
+            mount_id, path = mount_id_at(mapping.link), os.readlink(mapping.link)
+            held = mount_id in where
+        except PermissionError:
+            # map_files asks for CAP_CHECKPOINT_RESTORE. maps escapes newlines and does not escape its escapes.
+            mount_id, path = None, os.fsdecode(mapping.raw.replace(b"\\012", b"\n"))
+            held = mapping.device in devs
+        except FileNotFoundError:
+            continue  # unmapped meanwhile
+        if held:
+            yield HolderKind.MAP, path, None, mount_id
 
 
 def _plain(addresses: bytes) -> str:
@@ -212,7 +254,7 @@ def _namespaces(mount: Mount) -> Iterator[NamespaceHolder]:
     points: dict[int, list[str]] = {}
     asked: dict[int, int] = {}
     for entry in mounts.mounts_of_all_namespaces(mount.fs_type):
-        if entry.namespace != own and _same_superblock(entry.mount, mount):
+        if entry.namespace != own and same_superblock(entry.mount, mount):
             points.setdefault(entry.namespace, []).append(entry.mount.mount_point)
             asked[entry.namespace] = entry.pid
     if not points:

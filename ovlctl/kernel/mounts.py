@@ -191,19 +191,23 @@ def pids_by_namespace() -> tuple[dict[int, list[int]], int]:
     return members, unreadable
 
 
-def from_statmount(fs_type: str | None = None) -> list[Mount]:
+def from_statmount(fs_type: str | None = None, *, mnt_ns_id: int = 0) -> list[Mount]:
     """:func:`mounts` through listmount(2) and statmount(2).
+
+    Args:
+        fs_type: As there.
+        mnt_ns_id: Another mount namespace by its 64-bit id, mount points seen from its root; 0 for the own one.
 
     Raises:
         KernelLacks: They are missing, are refused or do not tell enough.
     """
     found = []
     with _refusals():
-        for mnt_id in statmount.listmount():
+        for mnt_id in statmount.listmount(mnt_ns_id=mnt_ns_id):
             try:
                 # A cheap look first: a host with many containers has thousands of mounts, few of them wanted.
-                if fs_type is None or statmount.fs_type(mnt_id) == fs_type:
-                    found.append(_from_statmount(statmount.statmount(mnt_id)))
+                if fs_type is None or statmount.fs_type(mnt_id, mnt_ns_id=mnt_ns_id) == fs_type:
+                    found.append(_from_statmount(statmount.statmount(mnt_id, mnt_ns_id=mnt_ns_id)))
             except OSError as error:
                 if error.errno != errno.ENOENT:  # else: unmounted since it was listed
                     raise
@@ -221,7 +225,7 @@ def _refusals() -> Iterator[None]:
         raise KernelLacks(literal(f"statmount(2) is refused: {strerror(error)}"), errno=error.errno) from error
 
 
-def from_mountinfo(fs_type: str | None = None, pid: int | str = "self") -> list[Mount]:
+def from_mountinfo(fs_type: str | None = None, pid: int | str = "thread-self") -> list[Mount]:
     """:func:`mounts` through /proc/PID/mountinfo.
 
     Raises:

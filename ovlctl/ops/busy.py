@@ -1,42 +1,126 @@
-"""Who holds a mount, in words."""
+"""Who is in the way, in one line for an error: the answer of ``who``, asked when something has failed already."""
 
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ovlctl.kernel.mounts import Mount
+    from ovlctl.ops.who.answer import Answer, Command, Copy, Process, Submount
 
 #: How many holders one error line names.
 _NAMED = 5
 
 
-def explained(mount: Mount) -> errors.MountBusy:
-    """The error for a *mount* that the kernel calls busy, naming processes and mount namespaces that hold it."""
-    from ovlctl.kernel import holders
+@dataclass(slots=True)
+class Line:
+    """Text with paths in it, being put together: a message and a hint share the paths.
 
-    found = holders.holders(mount)
-    parts: list[str] = []
-    paths = [mount.mount_point]
-    for process in found.processes[:_NAMED]:
-        parts.append(f"pid {process.pid} ({{}}) by {process.kind} {{}}")
-        paths += [process.name, process.path]
-    more = len(found.processes) - _NAMED
-    if more > 0:
-        parts.append(f"{more} more")
-    for below in found.submounts[:_NAMED]:
-        parts.append("the mount {} below it")
-        paths.append(below)
-    parts += [f"mount namespace {literal(str(each.namespace))} (pid {each.pids[0]})" for each in found.namespaces]
+    Attributes:
+        paths: The paths so far.
+    """
+
+    paths: list[str] = field(default_factory=list)
+
+    def place(self, path: str) -> str:
+        """A placeholder for *path*."""
+        self.paths.append(path)
+        return f"{{{len(self.paths) - 1}}}"
+
+    def process(self, process: Process) -> str:
+        """A process and the first few ways in which it holds something."""
+        container = "" if process.container is None else f", {literal(process.container.label)}"
+        name = self.place(process.command)
+        how = [f"{hold.kind} {self.place(hold.path)}" for hold in process.holds[:_NAMED]]
+        how += [f"{len(process.holds) - _NAMED} more"] if len(process.holds) > _NAMED else []
+        return f"pid {process.pid} ({name}{container}) by {', '.join(how)}"
+
+    def commands(self, commands: Iterable[Command | None]) -> str:
+        """The first few of *commands*, each once."""
+        shown: list[str] = []
+        for words in dict.fromkeys(filter(None, commands)):
+            text = " ".join(self.place(word) if "/" in word else literal(word) for word in words)
+            shown.append(f"`{text}`")
+        return ", ".join(shown[:_NAMED])
+
+
+def explained(mount: Mount) -> errors.MountBusy:
+    """The error for a *mount* that the kernel calls busy, naming who holds it, and what ends that."""
+    from ovlctl.ops.who.asking import about_mount
+    from ovlctl.ops.who.scene import Scene
+
+    with Scene() as scene:
+        answer = about_mount(scene, mount, None, {})
+    line = Line()
+    busy = line.place(mount.mount_point)
+    # A copy elsewhere does not hinder: only what holds this very mount does.
+    holding = [
+        process
+        for group in answer.groups
+        for process in group.processes
+        if any(hold.mount_id in {mount.mount_id, None} for hold in process.holds)
+    ]
+    mounted: list[Copy | Submount] = [each for group in answer.groups for each in group.submounts]
+    mounted += [each for group in answer.groups for each in group.copies]
+    below = [each for each in mounted if each.mount.parent_id == mount.mount_id != each.mount.mount_id]
+    parts = [line.process(process) for process in holding[:_NAMED]]
+    if len(holding) > _NAMED:
+        parts.append(f"{len(holding) - _NAMED} more")
+    parts += [f"the mount {line.place(each.mount.mount_point)} below it" for each in below[:_NAMED]]
     who = "; ".join(parts) or "nobody that /proc shows"
-    unreadable = f" (not looked at for lack of permission: {found.unreadable})" if found.unreadable else ""
+    unreadable = f" (not looked at for lack of permission: {answer.unreadable})" if answer.unreadable else ""
+    ends = line.commands((*(each.release for each in holding), *(each.release for each in below)))
+    hint = f"{ends} would release it" if ends else f"`ovlctl who {busy}` says who keeps it otherwise"
     return errors.MountBusy(
-        f"{{}} is in use by {who}{unreadable}",
-        *paths,
+        f"{busy} is in use by {who}{unreadable}",
+        *line.paths,
         errno=errno.EBUSY,
-        hint="end them, or leave the mount: ovlctl never detaches lazily",
+        hint=f"{hint}; ovlctl never detaches lazily",
     )
+
+
+def user_of_layer(directory: str, line: Line) -> tuple[str, str | None]:
+    """Whose a directory is that the kernel says is in use, though no overlay of this namespace's table has it.
+
+    Args:
+        directory: Upper or work directory of a live overlay.
+        line: Takes the paths.
+
+    Returns:
+        What to add to the message, perhaps nothing, and a hint with the commands that end it.
+    """
+    from ovlctl.ops.who.asking import about_layer
+    from ovlctl.ops.who.scene import Scene
+
+    with Scene() as scene:
+        answer = about_layer(scene, directory, None, {}, in_use=True)
+    return _mounted_elsewhere(answer, line) or _unmounted_lazily(answer, line) or ("", None)
+
+
+def _mounted_elsewhere(answer: Answer, line: Line) -> tuple[str, str | None] | None:
+    for user in answer.users:
+        if any(use.role in {"upper", "work"} for use in user.uses):
+            namespace, point = user.points[0]
+            whose = "" if user.container is None else f" of {literal(user.container.label)}"
+            text = f": the one at {line.place(point)} in mount namespace {namespace}{whose}"
+            ends = line.commands(user.release)
+            return text, f"{ends} would end it" if ends else None
+    return None
+
+
+def _unmounted_lazily(answer: Answer, line: Line) -> tuple[str, str | None] | None:
+    lost = sorted((each for each in answer.lost if each.processes), key=lambda each: not each.sure)
+    if not lost:
+        return None
+    processes = lost[0].processes
+    text = ", ".join(line.process(process) for process in processes[:_NAMED])
+    ends = line.commands(process.release for process in processes)
+    perhaps = "" if lost[0].sure else "perhaps "
+    return f": unmounted lazily, and {perhaps}kept by {text}", f"{ends} would release it" if ends else None

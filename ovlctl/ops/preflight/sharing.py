@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
+from ovlctl.ops import busy
 from ovlctl.ops.preflight.in_use import Question, in_use
 from ovlctl.overlay.live import LiveStack, layers
 
@@ -69,18 +70,22 @@ def written_lower(lowers: Sequence[Place]) -> errors.LowerInUse | None:
             if identity not in answers:
                 answers[identity] = in_use(path)
             if answers[identity]:
-                return _lower_in_use(lower, None)
+                return _lower_in_use(lower, None, written=path)
     return None
 
 
 def upper_in_use(kind: str, place: Place, mount_point: str | None) -> errors.UpperInUse:
     """The error for an upper or a work directory that a live overlay has; *mount_point* as far as it is known."""
     if mount_point is None:
+        line = busy.Line()
+        which = line.place(place.path)
+        whose, hint = busy.user_of_layer(place.path, line)
         return errors.UpperInUse(
-            f"the {kind} {{}} belongs to a live overlay that is not in this mount namespace's table",
-            place.path,
+            f"the {kind} {which} belongs to a live overlay that is not in this mount namespace's table{whose}",
+            *line.paths,
             errno=errno.EBUSY,
-            hint="it is mounted in another namespace, or was unmounted lazily and lives until its last user ends",
+            hint=hint
+            or "it is mounted in another namespace, or was unmounted lazily and lives until its last user ends",
         )
     return errors.UpperInUse(
         f"the {kind} {{}} belongs to the overlay mounted at {{}}; sharing it is undefined behaviour",
@@ -91,14 +96,16 @@ def upper_in_use(kind: str, place: Place, mount_point: str | None) -> errors.Upp
     )
 
 
-def _lower_in_use(lower: Place, mount_point: str | None) -> errors.LowerInUse:
+def _lower_in_use(lower: Place, mount_point: str | None, *, written: str | None = None) -> errors.LowerInUse:
     if mount_point is None:
+        line = busy.Line()
+        which = line.place(lower.path)
+        whose, hint = busy.user_of_layer(written or lower.path, line)
         return errors.LowerInUse(
-            "the lower {} is written to by a live overlay that is not in this mount namespace's table; the merged "
-            "view would be undefined",
-            lower.path,
+            f"the lower {which} is written to by a live overlay that is not in this mount namespace's table{whose}",
+            *line.paths,
             errno=errno.EBUSY,
-            hint="wait until that one has ended, or use a copy",
+            hint=f"{hint}, or use a copy" if hint else "wait until that one has ended, or use a copy",
         )
     return errors.LowerInUse(
         "the lower {} is written to by the overlay mounted at {}; the merged view would be undefined",
