@@ -92,12 +92,7 @@ def parse(content: bytes, path: str) -> StackFile:
 
 
 def _stack(name: str, body: Table, path: str) -> Declared:
-    try:
-        check_name(name)
-    except errors.BadUsage as error:
-        hint = error.hint()
-        message = "{} in {} cannot name a stack"
-        raise errors.StackFileWrong(message, name, path, hint=None if hint is None else literal(hint)) from error
+    _check_name(name, path)
     body.only(_STACK)
     lowers = body.get("lowers")
     if lowers is None:
@@ -119,6 +114,15 @@ def _stack(name: str, body: Table, path: str) -> Declared:
     )
 
 
+def _check_name(name: str, path: str) -> str:
+    try:
+        return check_name(name)
+    except errors.BadUsage as error:
+        hint = error.hint()
+        message = "{} in {} cannot name a stack"
+        raise errors.StackFileWrong(message, name, path, hint=None if hint is None else literal(hint)) from error
+
+
 def _path(value: Value) -> str:
     return absolute(value.text(), base=os.path.dirname(value.file), place=value.place, file=value.file)
 
@@ -132,9 +136,9 @@ def _layer(value: Value) -> Layer:
     table.only(("stack", "layers"))
     merged, layers = table.get("stack"), table.get("layers")
     if merged is not None and layers is None:
-        return MergedOf(merged.text())
+        return MergedOf(_check_name(merged.text(), merged.file))
     if layers is not None and merged is None:
-        return LayersOf(layers.text())
+        return LayersOf(_check_name(layers.text(), layers.file))
     raise table.wrong('is no layer: expected either {stack = "NAME"} or {layers = "NAME"}')
 
 
