@@ -177,7 +177,7 @@ def diagnosis_json(diagnosis: Diagnosis, met: Sequence[Met]) -> dict[str, Any]:
             "release": host.release,
             "machine": host.machine,
             "selinux": host.selinux,
-            "apparmor": host.apparmor,
+            "apparmor": None if host.apparmor is None else show_name(host.apparmor),
             "advice": list(host.advice),
             "module_parameters": [
                 {
@@ -214,7 +214,7 @@ def _directory_json(directory: DirectoryReport) -> dict[str, Any]:
     return {
         **json_path("path", directory.path),
         **json_path("mount_point", directory.mount_point),
-        "fs": directory.fs_type,
+        "fs": show_name(directory.fs_type),
         **json_path("source", directory.source),
         "read_only": directory.read_only,
         "overlay_depth": directory.overlay_depth,

@@ -58,6 +58,13 @@ def look_at(path: str) -> Place:
         status = os.stat(path)
         mount = mounts.mount_at(path)
     except OSError as error:
+        if error.errno == errno.ENOENT and os.path.lexists(path):
+            raise errors.PathMissing(
+                "{} lies on a mount that is in no mount table, as happens in a chroot",
+                path,
+                errno=error.errno,
+                hint="enter it with `unshare -m` and pivot_root(8), or look from outside",
+            ) from error
         raise translated(error, path) from error
     if not stat.S_ISDIR(status.st_mode):
         raise errors.NotADirectory("{} is not a directory", path, errno=errno.ENOTDIR)
@@ -73,14 +80,14 @@ def report(place: Place, mine: Trial) -> DirectoryReport:
     """
     path, mount = place.path, place.mount
     tried = _tried(place)
-    space = os.statvfs(path)
+    free_bytes, free_inodes = _free(path)
     subvolumes = _subvolumes(place)
     flags = _flags(path)
     facts = Facts(
         place=place,
         tried=tried,
-        free_bytes=space.f_bavail * space.f_frsize if space.f_blocks else None,
-        free_inodes=space.f_favail if space.f_files else None,
+        free_bytes=free_bytes,
+        free_inodes=free_inodes,
         flags=flags,
         local=mount.fs_type not in _NETWORK and mount.fs_type.partition(".")[0] not in {"fuse", "fuseblk"},
         depth=_depth(place),
@@ -121,6 +128,15 @@ def _tried(place: Place) -> DirectoryFeatures | Untried:
         return probes.directory_features(place.path)
     except OSError as error:
         return Untried(reason=f"nothing can be made here: {strerror(error)}", errno=error.errno)
+
+
+def _free(path: str) -> tuple[int | None, int | None]:
+    """Bytes and inodes left for this user; None where the file system does not count them."""
+    try:
+        space = os.statvfs(path)
+    except OSError:
+        return None, None
+    return space.f_bavail * space.f_frsize if space.f_blocks else None, space.f_favail if space.f_files else None
 
 
 def _flags(path: str) -> FS_FL:

@@ -140,7 +140,11 @@ def _apart(enter: Callable[[], Way], directories: Sequence[str]) -> Trial:
         content = apart(lambda: _encode(_tried(enter, directories)))
     except OSError as error:
         return Trial(way=Way.NOWHERE, refusal=f"no process can be made: {strerror(error)}")
-    return Trial(way=Way.NOWHERE, refusal="the process that tried was killed") if content is None else _decode(content)
+    return (
+        Trial(way=Way.NOWHERE, refusal="the process that tried failed or was killed")
+        if content is None
+        else _decode(content)
+    )
 
 
 def _tried(enter: Callable[[], Way], directories: Sequence[str]) -> Trial:
