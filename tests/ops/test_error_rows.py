@@ -405,7 +405,7 @@ ROWS = [
 ROOT_ONLY = ("index", "metacopy", "nfs_export", "ramfs", "sysfs", "lower below a live upper")
 
 
-def _skip_unless_it_means_the_same(row: Row) -> None:
+def skip_unless_it_means_the_same(row: Row) -> None:
     if not capabilities.root() and any(word in row.name for word in ROOT_ONLY):
         pytest.skip("needs root: it means something else in a user namespace")
 
@@ -422,7 +422,7 @@ def scene(scratch: str, make_fs: MakeFs) -> Iterator[Scene]:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row(row: Row, scene: Scene, state_dir: str) -> None:
     """The row's own error, before the kernel; afterwards no mount, directory or record that was not there before."""
-    _skip_unless_it_means_the_same(row)
+    skip_unless_it_means_the_same(row)
     stack = row.make(scene)
     target = os.path.join(scene.base, row.target)
     if row.target == "t":
@@ -446,7 +446,7 @@ def test_row(row: Row, scene: Scene, state_dir: str) -> None:
 @pytest.mark.parametrize("row", [row for row in ROWS if row.kernel != NOT_ASKED], ids=lambda row: row.name)
 def test_row_is_what_the_kernel_does(row: Row, scene: Scene) -> None:
     """Asked without any check, the kernel refuses with the row's errno, or mounts where the row says so."""
-    _skip_unless_it_means_the_same(row)
+    skip_unless_it_means_the_same(row)
     stack = resolved(row.make(scene))
     target = scene.dir("t")
     if row.kernel == ACCEPTED:

@@ -121,7 +121,7 @@ def parse_text(text: str) -> Line | None:
     try:
         given = _Given()
         given.read(argv[1:])
-        if not given.options and given.types is None:
+        if given.types is None and "lowerdir" not in ",".join(given.options):
             # Prose with the word in it.
             return None
         return given.line(by_root=by_root)

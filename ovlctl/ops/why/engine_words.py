@@ -54,9 +54,15 @@ RULES: tuple[Rule, ...] = (
     ),
     _anywhere(
         r"special device \S{1,255} does not exist",
-        (errors.PathMissing, errors.BadUsage),
+        (errors.PathMissing, errors.BadUsage, errors.OptionsTooLong),
         "the kernel did not find a layer; mount(8) blames the source, which an overlay has none of",
         "`ls -ld` each of lowerdir, upperdir and workdir; relative ones count from the present directory",
+    ),
+    _anywhere(
+        r"already mounted or mount point busy",
+        (errors.UpperInUse, errors.LowerInUse, errors.TargetOccupied),
+        "a layer belongs to an overlay that is mounted; mount(8) blames the target",
+        "`ovlctl who DIR` for upper, work and lowers names the other overlay; the kernel's log says which layer it is",
     ),
     _anywhere(
         r"can't find (?:\S{1,4096} )?in /etc/fstab",

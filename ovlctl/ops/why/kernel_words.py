@@ -173,8 +173,8 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(
         r"maximum fs stacking depth exceeded",
-        errors.StackTooDeep,
-        "a lower lies on an overlay that stands on an overlay itself",
+        (errors.StackTooDeep, errors.LayerFileSystemRefused),
+        "a lower lies on an overlay that stands on an overlay itself (or on proc, which counts as such)",
         "`findmnt -t overlay` shows them; name that overlay's own layers as lowers instead of its merged view",
     ),
     # what is left from earlier mounts
@@ -276,6 +276,12 @@ RULES: tuple[Rule, ...] = (
         errors.OptionUnknown,
         "an overlay's own options cannot be changed by a remount",
         "`ovlctl remount` makes a new mount and swaps it in; or unmount, and mount again",
+    ),
+    rule(
+        rf"option \"?workdir={_P}\"? is (?:useless|meaningless) in a non-upper mount",
+        errors.WorkWithoutUpper,
+        "the work directory {} serves nothing without an upper, and was ignored",
+        "add `upperdir=DIR`, or leave out `workdir`",
     ),
     rule(
         r"option \"?(?:volatile|workdir|index|uuid)[^ ]{0,300} is (?:useless|meaningless) in a non-upper mount",

@@ -111,8 +111,10 @@ def _pairs(line: str) -> Entry | None:
 
 
 def _printed_by_mount(line: str) -> Entry | None:
-    found = re.match(r"\s*\S.{0,4096}? on (/.{0,4096}) type overlay \((.*)\)\s*$", line)
-    return None if found is None else _made(found[1], found[2].split(","))
+    # No pattern: whatever is pasted, each of these looks at the line once.
+    head, typed, options = line.strip().rpartition(" type overlay (")
+    _, on, target = head.partition(" on /")
+    return _made(f"/{target}", options[:-1].split(",")) if typed and on and options.endswith(")") else None
 
 
 def _proc_mounts(line: str) -> Entry | None:

@@ -22,8 +22,20 @@ if TYPE_CHECKING:
 #: The most of a text that is looked at, in characters, and of one line.
 TEXT_MAX = 1 << 18
 _LINE_MAX = 1 << 17
+_LINES_MAX = 4000
 _EVIDENCE_MAX = 200
 _MARKERS_MAX = 32
+
+#: The kernel says it and mounts; it settles nothing about a mount that failed.
+_ONLY_WARNINGS = frozenset(
+    {
+        errors.LayerWithoutHandles,
+        errors.OptionNeedsUpper,
+        errors.NfsExportWithoutUpper,
+        errors.WorkWithoutUpper,
+        errors.WeakerThanAsked,
+    }
+)
 
 _MARKER = re.compile(r"\boverlay(?:fs)?: ")
 _TERMINAL = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
@@ -43,7 +55,10 @@ def explain(text: str) -> Explanation:
         NothingRecognised: when nothing in it is known.
     """
     text = _TERMINAL.sub("", text[:TEXT_MAX]).replace("\0", "").replace("\\\n", " ")
-    lines = [line for line in (raw.strip()[:_LINE_MAX] for raw in text.splitlines()) if line]
+    # Once each: logs repeat themselves.
+    lines = list(dict.fromkeys(line for line in (raw.strip()[:_LINE_MAX] for raw in text.splitlines()) if line))[
+        :_LINES_MAX
+    ]
     alone = _one_mount(text, lines)
     if alone is not None:
         return alone
@@ -147,7 +162,7 @@ class _Reading:
                 ]
 
     def finished(self) -> tuple[Finding, ...]:
-        """The causes, each once, the certain ones first; a guess that a certain one settles is dropped."""
+        """The causes, each once; guesses only when nothing is certain but what the kernel merely warned of."""
         certain: dict[type[OvlError], Finding] = {}
         for each in self.found:
             if each.certainty is Certainty.CERTAIN:
@@ -155,16 +170,13 @@ class _Reading:
                 # What names paths says more.
                 if known is None or (each.error.paths and not known.error.paths):
                     certain[type(each.error)] = each
-        guesses: dict[type[OvlError], Finding] = {}
-        for each in self.found:
-            if each.certainty is Certainty.LIKELY and not {one.cause for one in each.candidates} & set(certain):
-                guesses.setdefault(type(each.error), each)
-        narrowed = list(guesses.values())
-        if len(narrowed) > 1:
-            # Of two guesses the one with fewer candidates knows more.
-            least = min(len(each.candidates) for each in narrowed)
-            narrowed = [each for each in narrowed if len(each.candidates) == least]
-        return (*certain.values(), *(narrowed if not certain else ()))
+        if set(certain) - _ONLY_WARNINGS:
+            return tuple(certain.values())
+        guesses = [each for each in self.found if each.certainty is Certainty.LIKELY]
+        # Of two guesses the one with fewer candidates knows more.
+        least = min((len(each.candidates) for each in guesses), default=0)
+        best = {type(each.error): each for each in reversed(guesses) if len(each.candidates) == least}
+        return (*reversed(best.values()), *certain.values())
 
 
 def _pieces(line: str) -> Iterator[str]:

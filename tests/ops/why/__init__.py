@@ -1,0 +1,1 @@
+"""Why a mount failed: from words to causes."""
