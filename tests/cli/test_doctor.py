@@ -183,6 +183,7 @@ def test_ordinary_user(ordinary_user: OrdinaryUser, scratch: str) -> None:
     text = ordinary_user.ovlctl("doctor", "--dir", foreign)
     assert (text.status, text.stderr) == (0, "")
     assert "EACCES" in text.stdout
+    assert text.stdout.count("fix:  use a directory of your own") == 2
     answers = _answers(_data(ordinary_user.ovlctl("doctor", "--dir", foreign, "--json")))
     assert (answers["upper"], answers["lower"], answers["writable"]) == ("no", "yes", "no")
     assert (answers["d_type"], answers["file-handles"]) == ("unknown", "yes")

@@ -64,6 +64,7 @@ _COSTS = {
     Ability.O_TMPFILE: "copy-up goes through named files in work, which a crash leaves there until the next mount",
     Ability.FILE_HANDLES: "index, nfs_export and xino=auto are dropped, and inode numbers change at copy-up or remount",
     Ability.REFLINK: "the first write to a file copies all its data",
+    Ability.FS_VERITY: "verity=on records no digests of files here, and verity=require refuses them",
     Ability.CASE_SENSITIVE: "overlays refuse the directory, or since 6.18 take it only if all layers fold case alike",
     Ability.ONE_SUBVOLUME: "upper and work in different subvolumes mount, then every copy-up fails with EXDEV",
     Ability.LOCAL: "what others change on the server is not seen in the merged view, or only later; NFS takes no upper",
@@ -100,7 +101,8 @@ _FIXES = {
     Ability.O_TMPFILE: "use a directory on ext4, xfs, btrfs or tmpfs",
     Ability.FILE_HANDLES: "use a directory on ext4, xfs, btrfs or tmpfs",
     Ability.REFLINK: "use a directory on xfs or btrfs",
-    Ability.CASE_SENSITIVE: "mkdir a directory and keep it without `chattr +F`",
+    Ability.FS_VERITY: "a kernel with CONFIG_FS_VERITY; on ext4 also `tune2fs -O verity DEVICE`",
+    Ability.CASE_SENSITIVE: "use a directory that was made without `chattr +F`",
     Ability.ONE_SUBVOLUME: "put upper and work side by side, outside or inside the same subvolume",
     Ability.LOCAL: "use a local disk for uppers",
 }

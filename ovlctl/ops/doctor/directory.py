@@ -197,6 +197,7 @@ def _findings(facts: Facts, subvolumes: _Subvolumes) -> Iterator[Finding]:
     yield _feature(Ability.O_TMPFILE, facts, "opening a file with O_TMPFILE", "o_tmpfile")
     yield _handles(facts)
     yield _feature(Ability.REFLINK, facts, "cloning a file (FICLONE)", "reflink")
+    yield _feature(Ability.FS_VERITY, facts, "asking for the digest of a file (FS_IOC_MEASURE_VERITY)", "verity")
     yield _case(facts)
     yield _one_subvolume(facts, subvolumes)
     kind = literal(facts.place.mount.fs_type)
@@ -205,26 +206,19 @@ def _findings(facts: Facts, subvolumes: _Subvolumes) -> Iterator[Finding]:
 
 
 def _writable(facts: Facts) -> Finding:
-    path, refusal = facts.place.path, facts.tried
+    refusal = facts.tried
     if not isinstance(refusal, Untried):
         return finding(Ability.WRITABLE, Answer.YES, "a directory was made and removed again")
     answer = Answer.UNKNOWN if refusal.errno in verdicts.FULL else Answer.NO
-    fix: Note | None = None
-    reason = refusal.reason
-    if FS_FL.IMMUTABLE in facts.flags or FS_FL.APPEND in facts.flags:
-        fix = Note("sudo chattr -i -a {}", (path,))
-        reason += "; it is marked immutable or append-only"
-    elif facts.place.mount.read_only or facts.place.mount.sb_read_only:
-        fix = Note("sudo mount -o remount,rw {}", (facts.place.mount.mount_point,))
-    elif refusal.errno in {errno.EACCES, errno.EPERM} and os.geteuid() != 0:
-        fix = Note("use a directory of your own, such as one in your home, or run as root")
-    return finding(Ability.WRITABLE, answer, literal(reason), fix=fix)
+    marked = FS_FL.IMMUTABLE in facts.flags or FS_FL.APPEND in facts.flags
+    reason = literal(refusal.reason) + ("; it is marked immutable or append-only" if marked else "")
+    return finding(Ability.WRITABLE, answer, reason, fix=verdicts.writable_again(facts))
 
 
 def _room(ability: Ability, free: int | None, tried: DirectoryFeatures | Untried, what: str) -> Finding:
     if free is None:
         return finding(ability, Answer.YES, f"the file system does not limit {what}")
-    fix = "make room: `df` shows how full it is" if ability is Ability.SPACE else "remove files: `df -i` shows how many"
+    fix = verdicts.MORE_BYTES if ability is Ability.SPACE else verdicts.MORE_INODES
     if isinstance(tried, Untried) and tried.errno == errno.EDQUOT:
         return finding(ability, Answer.NO, "the quota of this user or project is used up", fix="`quota` shows it")
     return finding(ability, Answer.YES if free > 0 else Answer.NO, f"{free} {what} free for this user", fix=fix)

@@ -124,8 +124,9 @@ def _option(key: Key, found: Trial) -> Finding:
         tried = f"the kernel cannot be asked{said(found.refusal)}"
         fix = "sudo ovlctl doctor"
     else:
-        refused = ", ".join(f"{key.name}={value.value}" for value in values if value.usable is Answer.NO)
-        tried = literal(f"not for this user: {refused}; {problems[0].message()}")
+        left = [value.value for value in values if value.usable is Answer.YES and value.value]
+        only = f"of its values only {', '.join(left)} can be had: " if len(problems) > 1 else ""
+        tried = literal(only + problems[0].message())
         fix = "mount as root: `sudo ovlctl mount ...`"
     return finding(OPTIONS[key.name], answer, tried, fix=fix, values=tuple(values))
 

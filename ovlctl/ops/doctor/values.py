@@ -70,6 +70,7 @@ class Ability(StrEnum):
     O_TMPFILE = "o_tmpfile"
     FILE_HANDLES = "file-handles"
     REFLINK = "reflink"
+    FS_VERITY = "fs-verity"
     CASE_SENSITIVE = "case-sensitive"
     ONE_SUBVOLUME = "one-subvolume"
     LOCAL = "local"

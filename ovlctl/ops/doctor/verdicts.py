@@ -8,6 +8,7 @@ extras is a loss, no obstacle. Causes come in the order in which the kernel meet
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: File systems whose own way to compare names overlayfs refuses (ovl_dentry_weird); for kernels that cannot be asked.
 _WEIRD = frozenset({"vfat", "msdos", "exfat", "hfs", "hfsplus", "hpfs", "affs", "adfs", "efivarfs", "autofs"})
+#: File systems that no remount makes writable (an overlay that is read-only has no upper).
+_NEVER_WRITABLE = frozenset({"overlay", "squashfs", "erofs", "iso9660", "cramfs", "romfs"})
+
+MORE_BYTES = "make room: `df` shows how full it is"
+MORE_INODES = "remove files: `df -i` shows how many there are"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ def verdicts(facts: Facts) -> Iterator[Finding]:
     """The two verdicts."""
     no = next(_against_upper(facts), None)
     if no is not None:
-        yield finding(Ability.UPPER, Answer.NO, no)
+        yield finding(Ability.UPPER, Answer.NO, no, fix=writable_again(facts))
     else:
         unknown = _unknown(facts)
         words = "a fresh upper and work here would do" if unknown is None else unknown
@@ -88,6 +94,23 @@ def verdicts(facts: Facts) -> Iterator[Finding]:
     no = next(_against_lower(facts), None)
     answer = Answer.YES if no is None else Answer.NO
     yield finding(Ability.LOWER, answer, "this directory, or one in it, would do" if no is None else no)
+
+
+def writable_again(facts: Facts) -> Note | None:
+    """What lets this user make something in the directory, when that is all it takes."""
+    if not isinstance(facts.tried, Untried):
+        full = dict(facts.tried.refusals).get("data") in FULL
+        return Note(MORE_BYTES) if full else None
+    if FS_FL.IMMUTABLE in facts.flags or FS_FL.APPEND in facts.flags:
+        return Note("sudo chattr -i -a {}", (facts.place.path,))
+    mount = facts.place.mount
+    if (mount.read_only or mount.sb_read_only) and mount.fs_type not in _NEVER_WRITABLE:
+        return Note("sudo mount -o remount,rw {}", (mount.mount_point,))
+    if facts.tried.errno in {errno.EACCES, errno.EPERM} and os.geteuid() != 0:
+        return Note("use a directory of your own, such as one in your home, or run as root")
+    if facts.tried.errno in FULL:
+        return Note(MORE_INODES if facts.free_inodes == 0 else MORE_BYTES)
+    return None
 
 
 def _against_any(facts: Facts, reply: Reply) -> Iterator[Note]:
