@@ -21,18 +21,17 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import fscontext, mounts
-from ovlctl.kernel.fscontext import MOVE_MOUNT, OPEN_TREE
+from ovlctl.kernel.fscontext import OPEN_TREE
 from ovlctl.kernel.libc import AT_FDCWD
-from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.own_mounts import without
-from ovlctl.kernel.syncfs import open_and_syncfs, syncfs
 from ovlctl.ops import busy, keeping, records
-from ovlctl.ops.preflight.in_use import in_use
 from ovlctl.ops.records import Phase
 from ovlctl.ops.state import State, write_atomically
+from ovlctl.ops.stepping_aside import end_above, put_beneath
 from ovlctl.ops.steps import failing_as
-from ovlctl.ops.unmount_steps import end
-from ovlctl.ops.views import elsewhere, same, users, views
+from ovlctl.ops.unmount_steps import end, persistently
+from ovlctl.ops.views import same, views
 
 if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
@@ -43,10 +42,11 @@ if TYPE_CHECKING:
 FREE_PATIENCE = 1.0
 #: Seconds for which the old mount may be in use once the new one is beneath it.
 END_PATIENCE = 5.0
-#: Seconds to wait until the kernel has let go of the upper.
-_UPPER_PATIENCE = 2.0
-_PAUSE = 0.0003
-_LOST = "writes through the volatile mount {} were lost"
+#: How often a holder is looked at before it counts as one that stays, and the seconds in between.
+_LOOKS = 250
+_BETWEEN_LOOKS = 0.004
+#: Seconds of tries before anybody is looked for.
+_AT_ONCE = 0.01
 
 
 def remember(state: State, record: Record) -> None:
@@ -73,18 +73,20 @@ class CheckFree:
         return Note("make sure that nobody keeps {} busy", (self.mount.mount_point,))
 
     def apply(self) -> None:
-        """Ask until the answer is no, or patience ends."""
+        """Ask until the answer is no, or who holds it only comes and goes, or patience ends."""
         deadline = time.monotonic() + self.patience
         while not self._free():
-            if time.monotonic() > deadline:
+            staying = held_steadily(self.mount)
+            if staying or (staying is None and time.monotonic() > deadline):
                 raise busy.explained(self.mount)
-            time.sleep(_PAUSE)
+            if staying is False:
+                return
 
     def _free(self) -> bool:
         point = self.mount.mount_point
         self._look()
         try:
-            umount2(point, MNT.EXPIRE | MNT.UMOUNT_NOFOLLOW)
+            persistently(lambda: umount2(point, MNT.EXPIRE | MNT.UMOUNT_NOFOLLOW), _AT_ONCE)
         except OSError as error:
             if error.errno not in {errno.EBUSY, errno.EAGAIN}:
                 text = f"the kernel does not let {{}} be unmounted: {literal(strerror(error))}"
@@ -102,6 +104,36 @@ class CheckFree:
 
     def undo(self) -> None:
         """Nothing was changed."""
+
+
+def held_steadily(mount: Mount) -> bool | None:
+    """Whether somebody holds *mount* all the time, and does not only look at it again and again; None: nobody seen.
+
+    A file that a process was seen to have open is looked at many times in the following second.
+    """
+    from ovlctl.kernel import holders
+
+    found = holders.holders(mount)
+    files = [holder for holder in found.processes if holder.fd is not None]
+    if len(files) < len(found.processes) or found.submounts:
+        return True
+    if not files:
+        return None
+    staying = {f"/proc/{holder.pid}/fdinfo/{holder.fd}" for holder in files}
+    for _ in range(_LOOKS):
+        staying = {path for path in staying if _on(path, mount)}
+        if not staying:
+            return False
+        time.sleep(_BETWEEN_LOOKS)
+    return True
+
+
+def _on(path: str, mount: Mount) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return mounts.parse_fdinfo(file.read()) == mount.mount_id
+    except OSError:
+        return False
 
 
 @dataclass(eq=False, repr=False)
@@ -125,47 +157,6 @@ class WriteRemounting:
         standing = views(self.before)
         record = replace(self.before, mount_id=standing[-1].unique_id) if standing else self.before
         remember(self.state, record)
-
-
-@dataclass(eq=False, repr=False)
-class FlushVolatile:
-    """Write back what a volatile mount never synced, and make sure that none of it was lost."""
-
-    mount: Mount
-    upper: str
-    _fd: int = -1
-
-    def describe(self) -> Note:
-        """The command."""
-        return Note("sync -f {}   # volatile until now", (self.mount.mount_point,))
-
-    def apply(self) -> None:
-        """Ask the overlay, which remembers every error since it was mounted, then write back."""
-        with failing_as(
-            errors.VolatileUnsafe, "writes through the volatile mount {} were lost", self.mount.mount_point
-        ):
-            # From here on the descriptor hears of every error; it is on the upper, and does not keep the mount busy.
-            self._fd = os.open(self.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                open_and_syncfs(self.mount.mount_point)
-                syncfs(self._fd)
-            except OSError:
-                self.undo()
-                raise
-
-    def finish(self) -> None:
-        """Write back what came after :meth:`apply`; the mount has ended."""
-        with failing_as(
-            errors.VolatileUnsafe, "writes through the volatile mount {} were lost", self.mount.mount_point
-        ):
-            syncfs(self._fd)
-        self.undo()
-
-    def undo(self) -> None:
-        """Let go of the upper."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
 
 @dataclass(eq=False, repr=False)
@@ -208,17 +199,17 @@ class Make:
         """
         put_beneath(self.fd, self.overlay.record.target)
         self.attached = mounts.mount_at(self.fd)
-        self._close()
         return self.attached
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the descriptor, which keeps a mount that stands busy."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
     def undo(self) -> None:
         """End it. When it waits beneath a mount that cannot be ended this fails, and the record tells."""
-        self._close()
+        self.close()
         if self.attached is not None:
             standing = views(self.overlay.record)
             alone = len(standing) == 1
@@ -239,21 +230,21 @@ def _stuck(record: Record, *, alone: bool) -> errors.OvlError:
     )
 
 
-def put_beneath(fd: int, target: str) -> None:
-    """Put the mount *fd* beneath the one that is seen at *target*.
+def end_old(state: State, new: Make | None, old: Mount) -> None:
+    """Put *new* beneath *old*, unless it is there already (None), and end *old*.
 
     Raises:
-        SwapRefused: when the kernel refuses.
+        MountBusy: when somebody stays in the old one; :meth:`Make.undo` takes the new one away.
+        SwapRefused: as for :func:`put_beneath`.
     """
+    if new is None:
+        end(old, patience=END_PATIENCE)
+        return
+    new.put_beneath()
     try:
-        fscontext.move_mount(fd, "", AT_FDCWD, target, MOVE_MOUNT.F_EMPTY_PATH | MOVE_MOUNT.BENEATH)
-    except OSError as error:
-        raise errors.SwapRefused(
-            f"the kernel puts no mount beneath {{}}: {literal(strerror(error))}",
-            target,
-            errno=error.errno,
-            hint="`--with-gap` unmounts first and mounts then",
-        ) from error
+        end_above(state, old, new.fd, patience=END_PATIENCE)
+    finally:
+        new.close()
 
 
 @dataclass(eq=False, repr=False)
@@ -280,14 +271,10 @@ class Swap:
     def apply(self) -> None:
         """Swap; when the old one turns out to be held, the new one is taken away again."""
         old = mounts.mount_at(self.record.target)
-        if self.new is not None:
-            self.new.put_beneath()
         try:
-            end(old, patience=END_PATIENCE)
+            end_old(self.state, self.new, old)
         except errors.MountBusy as error:
-            if not self.detach:
-                if self.new is not None:
-                    taken_back(self.state, self.new, old)
+            if not self.detach or not same(mounts.mount_at(self.record.target), old):
                 raise
             umount2(old.mount_point, MNT.DETACH | MNT.UMOUNT_NOFOLLOW)
             self.remarks.append(Note(f"the old view was detached, and lives on: {error.template}", error.paths))
@@ -296,111 +283,6 @@ class Swap:
 
     def undo(self) -> None:
         """The old mount is gone; :meth:`Make.undo` says that the new one stands."""
-
-
-@dataclass(eq=False, repr=False)
-class SwapBridge:
-    """Put the bridge in the place of the old mount, of which a copy is kept for going back."""
-
-    state: State
-    bridge: Make | None
-    before: Record
-    again: Make
-    spare: int = -1
-
-    def describe(self) -> Note:
-        """What happens."""
-        return Note("move the read-only bridge beneath {0}, umount {0}", (self.before.target,))
-
-    def apply(self) -> None:
-        """Swap, and make sure that nothing but the copy keeps the old overlay alive."""
-        target = self.before.target
-        old = mounts.mount_at(target)
-        with failing_as(errors.KernelRefused, "cannot copy the mount {}", target):
-            self.spare = fscontext.open_tree(AT_FDCWD, target, OPEN_TREE.CLONE)
-        try:
-            if self.bridge is not None:
-                self.bridge.put_beneath()
-            end(old, patience=END_PATIENCE)
-        except errors.MountBusy:
-            if self.bridge is not None:
-                taken_back(self.state, self.bridge, old)
-            self.let_go()
-            raise
-        except BaseException:
-            self.let_go()
-            raise
-        held = holding(old)
-        if held is not None:
-            self.undo()
-            raise held
-
-    def let_go(self) -> None:
-        """Drop the copy: there is no way back to the old mount itself."""
-        if self.spare >= 0:
-            os.close(self.spare)
-            self.spare = -1
-
-    def undo(self) -> None:
-        """Put the copy, or the same stack mounted anew, beneath the bridge, which ends next."""
-        if self.spare >= 0:
-            put_beneath(self.spare, self.before.target)
-            self.let_go()
-            return
-        upper = self.before.stack.upper
-        if upper is not None and in_use(upper):
-            raise errors.UpperHeld("the upper {} is in use still", upper, errno=errno.EBUSY)
-        self.again.apply()
-        self.again.put_beneath()
-
-
-@dataclass(eq=False, repr=False)
-class PassUpper:
-    """Wait until the kernel has let go of the upper, and take the marker of a volatile mount away."""
-
-    upper: str
-    work: str
-    swap: SwapBridge | None
-    volatile: bool
-    flush: FlushVolatile | None = None
-
-    def describe(self) -> Note:
-        """What happens."""
-        if self.volatile:
-            marker = os.path.join(self.work, "work", "incompat", "volatile")
-            return Note("wait until the upper {} is free, sync it, and remove {}", (self.upper, marker))
-        return Note("wait until the upper {} is free", (self.upper,))
-
-    def apply(self) -> None:
-        """Wait."""
-        if self.swap is not None:
-            self.swap.let_go()
-        deadline = time.monotonic() + _UPPER_PATIENCE
-        while in_use(self.upper):
-            if time.monotonic() > deadline:
-                raise errors.UpperHeld(
-                    "the mount has ended, but something that /proc does not show keeps the upper {} in use",
-                    self.upper,
-                    errno=errno.EBUSY,
-                    hint="`ovlctl who {}` may tell; when it has ended, `ovlctl refresh` goes on",
-                )
-        if self.volatile:
-            self._clear()
-
-    def _clear(self) -> None:
-        if self.flush is not None:
-            self.flush.finish()
-        else:
-            with failing_as(errors.VolatileUnsafe, "cannot write back the upper {}", self.upper):
-                open_and_syncfs(self.upper)
-        incompat = os.path.join(self.work, "work", "incompat")
-        for path in ("volatile/dirty", "volatile", ""):
-            with suppress(OSError):
-                where = os.path.join(incompat, path).rstrip("/")
-                (os.unlink if path == "volatile/dirty" else os.rmdir)(where)
-
-    def undo(self) -> None:
-        """What was let go of is taken again by who mounts."""
 
 
 @dataclass(eq=False, repr=False)
@@ -448,79 +330,3 @@ class WriteStanding:
 
     def undo(self) -> None:
         """It is true."""
-
-
-def holding(mount: Mount) -> errors.UpperHeld | None:
-    """The error for an old overlay that will not let go of its upper, or None."""
-    for namespace, each in elsewhere(mount):
-        if namespace == 0:
-            return errors.UpperHeld(
-                "the mount {} shows the old view of {} and keeps its upper in use",
-                each.mount.mount_point,
-                mount.mount_point,
-                errno=errno.EBUSY,
-                hint="`umount {0}` first",
-            )
-        return errors.UpperHeld(
-            f"mount namespace {namespace} (pid {each.pid}) has the old view of {{}} at {{}} and keeps its upper in use",
-            mount.mount_point,
-            each.mount.mount_point,
-            errno=errno.EBUSY,
-            hint=f"end it, or `nsenter -t {each.pid} -m umount {{1}}`",
-        )
-    for user in users(mount):
-        return errors.UpperHeld(
-            "the overlay mounted at {} has {} as a layer and keeps its upper in use",
-            user.mount_point,
-            mount.mount_point,
-            errno=errno.EBUSY,
-            hint="unmount {0} first",
-        )
-    return None
-
-
-def taken_back(state: State, new: Make, old: Mount) -> bool:
-    """Take *new* away from beneath *old*, without a moment without a view; False where the kernel gives no way.
-
-    The old mount steps aside, which shows the new one, comes back beneath it, and the new one ends. A mount below a
-    shared one cannot be moved (mount_namespaces(7)), so this works below private ones only.
-    """
-    stage = stage_of(state)
-    try:
-        os.makedirs(stage, mode=0o700, exist_ok=True)
-        mount("ovlctl:stage", stage, "tmpfs", MS.NOSUID | MS.NODEV, b"size=4k")
-    except OSError:
-        return False
-    moved = False
-    try:
-        mount(None, stage, None, MS.PRIVATE)
-        point = os.path.join(stage, "old")
-        os.mkdir(point)
-        held = fscontext.open_tree(AT_FDCWD, old.mount_point)
-        try:
-            if not same(mounts.mount_at(held), old):
-                return False
-            fscontext.move_mount(held, "", AT_FDCWD, point, MOVE_MOUNT.F_EMPTY_PATH)
-            moved = True
-            put_beneath(held, old.mount_point)
-            moved = False
-        finally:
-            if moved:
-                fscontext.move_mount(held, "", AT_FDCWD, old.mount_point, MOVE_MOUNT.F_EMPTY_PATH)
-            os.close(held)
-    except (OSError, errors.SwapRefused):
-        return False
-    finally:
-        with suppress(OSError):
-            umount2(stage, MNT.UMOUNT_NOFOLLOW)
-            os.rmdir(stage)
-    try:
-        new.undo()
-    except errors.OvlError:
-        return False
-    return True
-
-
-def stage_of(state: State) -> str:
-    """Where a mount stands for the moment in which it changes places."""
-    return os.path.join(state.run, "stage")

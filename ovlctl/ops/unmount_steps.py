@@ -20,6 +20,8 @@ from ovlctl.ops.removal import check_unmounted, remove_tree
 from ovlctl.ops.steps import PointOfNoReturn, failing_as
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.keeping import Layout
     from ovlctl.ops.state import State
@@ -70,31 +72,48 @@ def end(mount: Mount, *, patience: float = 0.0) -> None:
     """Unmount *mount*, which is the topmost at its mount point.
 
     Args:
-        mount: Which one; that it is still the one there is looked at before each attempt.
+        mount: Which one; that it is the one there is looked at before.
         patience: Seconds for which to try again while somebody uses it, as readers come and go.
 
     Raises:
         MountBusy: when somebody uses it, with the list of who does.
         MissingCapability, KernelRefused, DiscardRefused: for other reasons.
     """
+    with failing_as(errors.KernelRefused, "cannot look at {}", mount.mount_point):
+        seen = mounts.mount_at(mount.mount_point)
+    if (seen.mount_id, seen.unique_id) != (mount.mount_id, mount.unique_id):
+        raise errors.DiscardRefused(
+            f"something else ({literal(seen.fs_type)}) is mounted over {{}}",
+            mount.mount_point,
+            hint="`umount {}` ends what is on top",
+        )
+    try:
+        persistently(lambda: umount2(mount.mount_point, MNT.UMOUNT_NOFOLLOW), patience)
+    except OSError as error:
+        raise _not_ended(mount, error) from error
+
+
+def persistently(call: Callable[[], None], patience: float) -> None:
+    """Make a system call again and again while it says EBUSY, as readers come and go.
+
+    Args:
+        call: The call.
+        patience: Seconds.
+
+    Raises:
+        OSError: What *call* raised in the end.
+    """
     deadline = time.monotonic() + patience
     while True:
-        with failing_as(errors.KernelRefused, "cannot look at {}", mount.mount_point):
-            seen = mounts.mount_at(mount.mount_point)
-        if (seen.mount_id, seen.unique_id) != (mount.mount_id, mount.unique_id):
-            raise errors.DiscardRefused(
-                f"something else ({literal(seen.fs_type)}) is mounted over {{}}",
-                mount.mount_point,
-                hint="`umount {}` ends what is on top",
-            )
         try:
-            umount2(mount.mount_point, MNT.UMOUNT_NOFOLLOW)
+            call()
         except OSError as error:
-            if error.errno == errno.EBUSY and time.monotonic() < deadline:
-                time.sleep(_PAUSE)
-                continue
-            raise _not_ended(mount, error) from error
-        return
+            if error.errno != errno.EBUSY or time.monotonic() >= deadline:
+                raise
+            # Each try makes path lookups slower, and readers stay longer.
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _not_ended(mount: Mount, error: OSError) -> errors.OvlError:

@@ -195,11 +195,20 @@ def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: 
     intent = (WriteEnding(state, record),) if discard else ()
     if mount is not None:
         # In the middle of a remount several lie over each other.
-        lying = views(record) if record.phase is Phase.REMOUNTING else (mount,)
-        return (*intent, *map(Unmount, reversed(lying)), *_after(state, record, place_of, discard=discard))
+        remounting = record.phase is Phase.REMOUNTING
+        lying = views(record) if remounting else (mount,)
+        aside = _aside(state) if remounting else ()
+        return (*intent, *aside, *map(Unmount, reversed(lying)), *_after(state, record, place_of, discard=discard))
     rest = finish(state, record, discard=discard)
     # Clearing away a mount that never came to be needs the record of its intent until the end.
     return rest if isinstance(rest[0], Recover) else (*intent, *rest)
+
+
+def _aside(state: State) -> tuple[Step, ...]:
+    from ovlctl.ops.stepping_aside import ClearStage
+
+    step = ClearStage(state)
+    return (step,) if step.needed else ()
 
 
 def _after(state: State, record: Record, place_of: Layout | None, *, discard: bool) -> tuple[Step, ...]:

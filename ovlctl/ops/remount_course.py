@@ -1,0 +1,158 @@
+"""In which order a remount takes its steps, from its beginning or from where one was interrupted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ovlctl.ops import ladder, preflight, records
+from ovlctl.ops.bridge_steps import FlushVolatile, PassUpper, SwapBridge, holding
+from ovlctl.ops.mount_steps import MountOverlay, ReadBack, WriteOutcome
+from ovlctl.ops.records import Phase, Record
+from ovlctl.ops.remount_checks import bridge_of
+from ovlctl.ops.remount_steps import CheckFree, EndForGap, Make, Swap, WriteRemounting, WriteStanding
+from ovlctl.ops.remount_values import How
+from ovlctl.ops.views import elsewhere, has_upper, users, views
+from ovlctl.overlay import live
+from ovlctl.overlay.options import Flag, stated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ovlctl import errors
+    from ovlctl.kernel.mounts import Mount
+    from ovlctl.ops.ladder import Rung
+    from ovlctl.ops.state import State
+    from ovlctl.ops.steps import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemountCase:
+    """One remount to be made."""
+
+    before: Record
+    record: Record
+    rung: Rung
+    how: How
+    old: Mount
+
+
+def steps_of(state: State, case: RemountCase) -> Iterator[Step]:
+    """The steps of *case*, in order."""
+    before, record, how = case.before, case.record, case.how
+    intent = replace(before, phase=Phase.REMOUNTING, successor=record.stack)
+    if not how.detach:
+        yield CheckFree(case.old)
+    flush = None
+    if _is_volatile(case.old) and before.stack.upper is not None:
+        flush = FlushVolatile(case.old, before.stack.upper)
+        yield flush
+    yield WriteRemounting(state, before, intent)
+    if how.with_gap:
+        yield from _with_gap(state, case, flush)
+        return
+    swap = None
+    if before.stack.upper is not None:
+        for error in filter(None, [_held_here(case.old)]):
+            raise error
+        bridge = _make_bridge(record)
+        swap = SwapBridge(state, bridge, before, _make(before, "the same again"))
+        yield from (bridge, swap)
+    yield from _onwards(state, record, case.rung, how, swap=swap, volatile=flush is not None, flush=flush)
+
+
+def _held_here(old: Mount) -> errors.UpperHeld | None:
+    """What can be known beforehand; a copy in another namespace may end with the mount, by propagation."""
+    if any(namespace == 0 for namespace, _ in elsewhere(old)) or any(True for _ in users(old)):
+        return holding(old)
+    return None
+
+
+def _onwards(
+    state: State,
+    record: Record,
+    rung: Rung,
+    how: How,
+    *,
+    swap: SwapBridge | None = None,
+    volatile: bool = False,
+    flush: FlushVolatile | None = None,
+) -> Iterator[Step]:
+    """The steps from where nothing writes to the upper."""
+    if record.stack.upper is not None and record.stack.work is not None:
+        yield PassUpper(record.stack.upper, record.stack.work, swap, volatile, flush)
+    overlay = MountOverlay(record, rung)
+    read_back = ReadBack(overlay, allow_weaker=how.allow_weaker)
+    new = Make(overlay, "the new view", read_back)
+    yield from (new, Swap(state, new, record, detach=how.detach))
+
+
+def _make(record: Record, what: str) -> Make:
+    told = stated(record.stack.options, trusted_xattrs=preflight.trusted_xattrs())
+    request = ladder.Request(stack=record.stack, told=told, target=record.target, source=record.source)
+    rung, _ = ladder.choose(request)
+    return Make(MountOverlay(record, rung), what)
+
+
+def _make_bridge(record: Record) -> Make:
+    return _make(replace(record, stack=bridge_of(record.stack)), "read-only, while the upper changes hands")
+
+
+def _with_gap(state: State, case: RemountCase, flush: FlushVolatile | None) -> Iterator[Step]:
+    yield EndForGap(case.old, _make(case.before, "").overlay)
+    stack = case.record.stack
+    if stack.upper is not None and stack.work is not None:
+        yield PassUpper(stack.upper, stack.work, None, flush is not None, flush)
+    overlay = MountOverlay(case.record, case.rung)
+    yield from (overlay, ReadBack(overlay, allow_weaker=case.how.allow_weaker), WriteOutcome(state, overlay))
+
+
+def finishing(state: State, record: Record) -> tuple[Step, ...]:
+    """The steps that finish what was interrupted, from what the mount table shows."""
+    wanted = record.successor or record.stack
+    request = ladder.Request(
+        stack=wanted,
+        told=stated(wanted.options, trusted_xattrs=preflight.trusted_xattrs()),
+        target=record.target,
+        source=record.source,
+    )
+    rung, reason = ladder.choose(request)
+    final = replace(
+        record,
+        phase=Phase.MOUNTED,
+        stack=wanted,
+        api=rung.api,
+        reason=reason,
+        # When it was begun is not known; the old moment is early enough to call no change of a lower missed.
+        seen=records.seen(wanted),
+        mount_id=None,
+        successor=None,
+    )
+    standing = views(record)
+    is_old = [_is_old(each, record) for each in standing]
+    if not standing or is_old == [True]:
+        # Nothing has happened yet, or everything has ended.
+        return (WriteStanding(state, record),)
+    if is_old[0] and len(standing) > 1:
+        # The new mount was being taken away.
+        return (WriteStanding(state, record, ending=True),)
+    if wanted.upper is None or has_upper(standing[0]):
+        return (Swap(state, None, final),) if len(standing) > 1 else (WriteStanding(state, final),)
+    volatile = record.stack.options.volatile is Flag.YES
+    if len(standing) == 1:
+        return tuple(_onwards(state, final, rung, How(), volatile=volatile))
+    flush = FlushVolatile(standing[-1], wanted.upper) if volatile else None
+    swap = SwapBridge(state, None, record, _make(record, "the same again"))
+    onwards = _onwards(state, final, rung, How(), swap=swap, volatile=volatile, flush=flush)
+    return (*(() if flush is None else (flush,)), swap, *onwards)
+
+
+def _is_old(mount: Mount, record: Record) -> bool:
+    if record.mount_id is not None and mount.unique_id is not None:
+        return mount.unique_id == record.mount_id
+    shown = live.layers(mount.options)
+    return (shown.lowers, shown.data_only) == (record.stack.lowers, record.stack.data_only)
+
+
+def _is_volatile(mount: Mount) -> bool:
+    return "volatile" in mount.options or "fsync=volatile" in mount.options
