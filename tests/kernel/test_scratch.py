@@ -26,10 +26,10 @@ _HOLD = "import sys\nfrom ovlctl.kernel.scratch import scratch\nheld = scratch(s
 def left_behind(directory: str) -> str:
     """Name of what a killed process left in *directory*, holding one of each kind that a probe makes."""
     code = f"""{_HOLD.replace("print(held.__enter__())", "path = held.__enter__()")}
-from ovlctl.kernel import probes
-probes._make(path + "/source", b"x")
+from ovlctl.kernel import features
+features._make(path + "/source", b"x")
 try:
-    probes._rename_whiteout(path)
+    features._rename_whiteout(path)
 except OSError:
     pass
 import os, signal
