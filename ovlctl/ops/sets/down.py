@@ -107,7 +107,8 @@ def _carry_out(final: DownPlan, state: State, watch: Callable[[Step], None] | No
                 run(_discarding(state, overlay.name).steps, watch)
                 done.append(overlay.name)
         for name in final.discarding:
-            if name not in done:
+            # Each discard also removes what was left of earlier ones.
+            if name not in done and _is_left(state, name):
                 run(_discarding(state, name).steps, watch)
     except BaseException as error:
         again = [each.name for each in ends if each.course is Course.UNDONE]

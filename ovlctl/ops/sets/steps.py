@@ -16,7 +16,6 @@ from ovlctl.ops.keeping import TmpfsUpper
 from ovlctl.ops.preflight import trusted_xattrs
 from ovlctl.ops.records import source_of
 from ovlctl.ops.steps import run
-from ovlctl.ops.unmount_steps import RemoveLeftover
 from ovlctl.overlay import encode
 from ovlctl.overlay.options import stated
 
@@ -115,7 +114,7 @@ class End:
         """The steps that end it, as they can be known now."""
         plan = unmounting.plan(self.name, state_dir=self._state)
         self.kept = plan.kept
-        return tuple(step for step in plan.steps if not isinstance(step, RemoveLeftover))
+        return plan.steps
 
     def describe(self) -> Note:
         """The command."""
