@@ -98,6 +98,8 @@ def _mount(spec: str, target: str, *, options: str, given: dict[str, str]) -> No
             "mount -t ovlctl needs root (CAP_SYS_ADMIN)", hint="without root use `ovlctl up` or `ovlctl mount`"
         )
     if "-N" in given:
+        # Entering one changes the working directory.
+        spec, target = os.path.abspath(spec), os.path.abspath(target)
         _enter(given["-N"])
     if words.remount:
         if "-f" not in given:

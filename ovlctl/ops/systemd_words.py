@@ -63,12 +63,14 @@ def value(text: str) -> str:
 
 
 def word(text: str) -> str:
-    """*text* as one word of ``RequiresMountsFor=`` and its like, where quotes group and backslashes are plain.
+    """*text* as one word of ``RequiresMountsFor=`` and its like, where quotes group.
 
     Raises:
-        NotWritable: for what a line cannot hold.
+        NotWritable: for what a line cannot hold, and for a backslash, which escapes in some versions of systemd.
     """
     _check_line(text)
+    if "\\" in text:
+        raise errors.NotWritable("{} cannot be a word in a unit file, as it holds a backslash", text)
     text = text.replace("%", "%%")
     if _HARMLESS.fullmatch(text):
         return text

@@ -145,7 +145,7 @@ def _environment(file: StackFile) -> dict[str, str]:
 
 def _mount_text(each: Ordered, file: StackFile, body: _Body, *, required: bool) -> str:
     wanted = "remote-fs.target" if each.network else "local-fs.target"
-    paths = boot_order.outermost_left_out((*each.paths, *body.paths))
+    paths = boot_order.outermost_left_out(map(_waitable, (*each.paths, *body.paths)))
     lines = [
         _header(file, (each.stack.name,)),
         "[Unit]",
@@ -162,6 +162,13 @@ def _mount_text(each: Ordered, file: StackFile, body: _Body, *, required: bool) 
         "",
     ]
     return "\n".join(lines)
+
+
+def _waitable(path: str) -> str:
+    """*path*, or the nearest directory above without a backslash: mounts lie there at the latest."""
+    while "\\" in path:
+        path = os.path.dirname(path)
+    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

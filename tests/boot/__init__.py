@@ -1,0 +1,1 @@
+"""Stacks after a real boot."""

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Run inside the guest's tree, before it is booted: the layers, and what `ovlctl unit` and `ovlctl fstab` write.
+set -eu
+export PATH=/opt/ovlctl/bin:/usr/sbin:/usr/bin LANG=C.UTF-8
+python3 -m compileall -q /opt/ovlctl
+cd /srv
+mkdir -p top base state/upper state/work plain/upper plain/work "we\"ird 'n %n/back\\x"
+echo top >top/f
+echo base | tee base/f >base/g
+echo weird >"we\"ird 'n %n/back\\x/f"
+mkdir -p "/mnt/in fstab" /mnt/over-hidden
+ovlctl unit stacks.toml unit kept over memory --dir /etc/systemd/system
+ovlctl unit stacks.toml plain --plain --dir /etc/systemd/system
+ovlctl fstab stacks.toml fstab over-hidden >>/etc/fstab
+systemctl enable mnt-unit.mount 'mnt-kept\x2d\x25n\x20upper.mount' mnt-over.mount mnt-memory.mount mnt-plain.mount
+cat >/etc/systemd/system/boot-check.service <<'X'
+[Unit]
+After=multi-user.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 /opt/check.py
+ExecStopPost=/usr/bin/systemctl poweroff --no-block
+
+[Install]
+WantedBy=multi-user.target
+X
+systemctl enable boot-check.service
