@@ -230,7 +230,12 @@ def _feature(ability: Ability, facts: Facts, tried: str, name: str) -> Finding:
     answer: Answer = getattr(facts.tried, name)
     number = dict(facts.tried.refusals).get(name)
     if answer is not Answer.YES and ability is Ability.TRUSTED_XATTR and number == errno.EPERM:
-        return finding(ability, answer, "only root may ask", fix="not needed without root: see user-xattr")
+        return finding(
+            ability,
+            answer,
+            "only root in the initial user namespace may",
+            fix="not needed without root: see user-xattr",
+        )
     outcome = {Answer.YES: " works", Answer.NO: " does not work", Answer.UNKNOWN: " tells nothing"}[answer]
     return finding(ability, answer, tried + (outcome if number is None else f": {strerror(OSError(number, ''))}"))
 

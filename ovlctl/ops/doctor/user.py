@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import Note, literal
-from ovlctl.kernel import capabilities, namespaces
+from ovlctl.kernel import capabilities, facilities, namespaces
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.capabilities import Capability
 from ovlctl.ops.doctor import trial
@@ -75,7 +75,10 @@ def _rootless(anybody: Trial) -> Iterator[Finding]:
     tried = f"{who} mounted an overlay on a tmpfs in one and used it"
     if reply.answer is not Answer.YES:
         tried = f"{who} cannot mount an overlay in one{said(reply.reason)}"
-    yield finding(Ability.ROOTLESS, reply.answer, tried, fix="a kernel of 5.11 or newer")
+    # Ubuntu lets everybody make a namespace and then takes the capabilities in it away.
+    restricted = facilities.sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1"
+    fix = "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0" if restricted else "Linux 5.11 or newer"
+    yield finding(Ability.ROOTLESS, reply.answer, tried, fix=fix)
 
 
 def _tmpfs_upper(mine: Trial) -> Finding:

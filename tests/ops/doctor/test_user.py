@@ -19,7 +19,7 @@ from ovlctl.ops.doctor.values import Ability
 from tests import capabilities
 
 if TYPE_CHECKING:
-    from tests.conftest import OrdinaryUser
+    from tests.conftest import MakeFs, OrdinaryUser
 
 pytestmark = capabilities.needs_overlay
 
@@ -119,3 +119,45 @@ def test_ranges(scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert user._ranges(path, "me") == 65546  # noqa: SLF001 -- the files of the machine cannot be changed
     assert user._ranges(path, "other") == 10  # noqa: SLF001
     assert user._ranges(f"{path}.missing", "me") == 0  # noqa: SLF001
+
+
+_USE = """
+import os, sys
+from ovlctl.kernel.mount import MS, mount
+from ovlctl.kernel.namespaces import enter_user_namespace
+enter_user_namespace()
+os.chdir(sys.argv[1])
+for name in ("l", "l/d", "u", "w", "m"):
+    os.mkdir(name)
+for name in ("l/f", "l/g", "l/d/f"):
+    open(name, "x").close()
+mount("t", "m", "overlay", MS(0), b"lowerdir=l,upperdir=u,workdir=w,userxattr")
+with open("m/f", "a") as file:
+    file.write("new")
+os.unlink("m/g")
+os.unlink("m/d/f")
+os.rmdir("m/d")
+os.mkdir("m/d")
+print(*sorted(os.listdir("m")), *os.listdir("m/d"))
+"""
+
+
+@capabilities.needs_root
+@pytest.mark.parametrize("kind", capabilities.FILE_SYSTEMS)
+def test_an_ordinary_user_on_each_file_system(kind: str, make_fs: MakeFs, ordinary_user: OrdinaryUser) -> None:
+    """The verdict for somebody without root is what an overlay of theirs does there; reflinks as for root."""
+    if not capabilities.user_namespaces():
+        pytest.skip(capabilities.user_namespaces().reason)
+    point = make_fs(kind)
+    os.chmod(os.path.dirname(point), 0o755)
+    os.chown(point, ordinary_user.uid, ordinary_user.gid)
+    done = ordinary_user.ovlctl("doctor", "--dir", point, "--json")
+    assert done.stderr == ""
+    (directory,) = done.data["directories"]
+    assert directory["fs"] == kind
+    answers = {finding["name"]: finding["answer"] for finding in directory["findings"]}
+    assert answers["reflink"] == ("yes" if kind in {"xfs", "btrfs"} else "no")
+    assert answers["trusted-xattr"] == "unknown"
+    used = ordinary_user.run([sys.executable, "-c", _USE, point])
+    assert used.stdout == "d f\n", used.stderr
+    assert (answers["upper"], answers["lower"], answers["user-xattr"]) == ("yes", "yes", "yes")
