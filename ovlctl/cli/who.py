@@ -11,6 +11,7 @@ from ovlctl.cli.output import emit, emit_json, warn
 from ovlctl.cli.parameters import Json, StateDir
 from ovlctl.cli.rootless import state_for
 from ovlctl.errors import ExitStatus
+from ovlctl.kernel import namespaces
 from ovlctl.ops.who import who as ask
 from ovlctl.ops.who.answer import Answer
 from ovlctl.show.who import answer_json, answer_text
@@ -41,7 +42,10 @@ def who(
     Not to be seen: descriptors in flight over a socket, files of io_uring, NFS exports, processes hidden by hidepid.
     Exits with 6 when processes or namespaces could not be looked into for lack of permission.
     """
-    answer = ask(stack, layer=layer, state_dir=state_for(state_dir), but_not={os.getpid()})
+    before = namespaces.mount_namespace_id()
+    state = state_for(state_dir)
+    moved = namespaces.mount_namespace_id() != before
+    answer = ask(stack, layer=layer, state_dir=state, but_not={os.getpid()}, moved=moved)
     warnings = _warnings(answer)
     if json:
         emit_json("who", answer_json(answer), warnings)
@@ -55,7 +59,8 @@ def who(
 
 def _warnings(answer: Answer) -> list[str]:
     found = []
-    more = "" if os.geteuid() == 0 else "; root sees more"
+    root = os.geteuid() == 0 and namespaces.in_initial_user_namespace()
+    more = "" if root else "; root sees more"
     if answer.unreadable:
         found.append(f"not looked into for lack of permission: {answer.unreadable} processes{more}")
     if answer.unread:

@@ -202,7 +202,7 @@ def _user(user: User, asked: Asked) -> Iterator[str]:
     (_, point), *more = user.points
     name = f" (stack {user.name})" if user.name else ""
     whose = "" if user.container is None else f" of {show_text(user.container.label)}"
-    also = f" and in {len(more)} more places" if more else ""
+    also = f" and in {len(more)} more {'place' if len(more) == 1 else 'places'}" if more else ""
     yield f"overlay at {show_name(point)}{name}{whose}{also}"
     relations = _RELATIONS if asked is Asked.LAYER else _RELATIONS_OF_MOUNT
     for use in user.uses:

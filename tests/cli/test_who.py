@@ -14,7 +14,7 @@ import pytest
 from ovlctl.errors import ExitStatus
 from ovlctl.kernel.mount import MS, mount, umount2
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, root
+from tests.capabilities import needs_overlay, needs_root, needs_userns, root
 from tests.kernel import overlays
 from tests.kernel.children import child
 
@@ -156,6 +156,35 @@ def test_ordinary_user(merged: str, scratch: str, ordinary_user: OrdinaryUser) -
     assert pid not in {each["pid"] for each in found}
     # The shell it was asked from is told to leave, not killed.
     assert {each["release"] for each in found} == {"cd /"}
+
+
+@needs_userns
+def test_mounts_without_root(scratch: str, ordinary_user: OrdinaryUser) -> None:
+    """Mounts that live in a user's own namespace: the commands work where the user is, which is outside."""
+    script = """
+        mkdir -p low/sub
+        ovlctl() { "$0" -m ovlctl "$@"; }
+        ovlctl mount -l low --name app >&2
+        mkfifo ready
+        ovlctl exec app -- sh -c 'mount -t tmpfs t sub; echo >"$0"; exec sleep 60' "$PWD/ready" &
+        read line <ready
+        ovlctl who app --json
+        ovlctl who app --json | "$0" -c 'import json, sys
+for group in json.load(sys.stdin)["data"]["namespaces"]:
+    print(*(each["release"] for key in ("processes", "mounts") for each in group[key] if each["release"]), sep="\\n")
+' | grep -v /merged$ | while read command; do echo "$command" >&2; eval "$command" || exit 9; done
+        wait
+        ovlctl umount app --discard --yes >&2
+    """
+    done = ordinary_user.run(["sh", "-c", script, sys.executable])
+    assert done.returncode == 0, done.stderr
+    data = _valid("who", json.loads(done.stdout))["data"]
+    (group,) = data["namespaces"]
+    assert not group["own"]
+    (process,) = group["processes"]
+    assert process["user"] == str(ordinary_user.uid)
+    (top,) = [each for each in group["mounts"] if each["role"] == "submount"]
+    assert top["release"].startswith("nsenter --user=/proc/")
 
 
 def test_layer_of_nothing(scratch: str, cli: Cli) -> None:

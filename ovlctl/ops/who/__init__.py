@@ -14,7 +14,7 @@ from ovlctl.ops.who.asking import about_layer, about_mount
 from ovlctl.ops.who.scene import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection
 
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.who.answer import Answer
@@ -25,7 +25,8 @@ def who(
     *,
     layer: bool = False,
     state_dir: str | State | None = None,
-    but_not: Container[int] = (),
+    but_not: Collection[int] = (),
+    moved: bool = False,
 ) -> Answer:
     """Find out who holds a mount or a layer. Nothing is ended, and nothing changed.
 
@@ -35,6 +36,7 @@ def who(
         layer: Take *word* as a layer whatever it lies on.
         state_dir: Where ovlctl keeps its records.
         but_not: Processes that do not count, such as the caller.
+        moved: Whether this process moved itself to where the mounts are: commands then say how to get there.
 
     Raises:
         StackNotFound, PathMissing: When *word* names nothing.
@@ -45,7 +47,7 @@ def who(
     overlay = None if layer else _overlay(state, text)
     found = discover.overlays(state).overlays
     names = {each.mount.mount_id: each.name for each in found if each.mount is not None and each.name is not None}
-    with Scene(but_not) as scene:
+    with Scene(frozenset(but_not), moved=moved) as scene:
         if overlay is None:
             return about_layer(scene, _real(text), None, names)
         mount = overlay.mount or _elsewhere(scene, overlay)

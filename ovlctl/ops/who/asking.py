@@ -45,7 +45,9 @@ def about_mount(scene: Scene, mount: Mount, name: str | None, names: Mapping[int
         asked=Asked.MOUNT,
         path=mount.mount_point,
         name=name,
-        groups=tuple(_groups(scene, found, [(space, each, _role(each, mount, space, home)) for space, each in copies])),
+        groups=tuple(
+            _groups(scene, found, [(space, each, _role(each, mount, space, home)) for space, each in copies], home)
+        ),
         users=users(scene, whole, names),
         lost=tuple(_lost(scene, each, sure=True) for each in _detached(scene, mount.dev) if each.dev == mount.dev),
         devices=tuple(
@@ -79,7 +81,9 @@ def about_layer(
         asked=Asked.LAYER,
         path=directory,
         name=name,
-        groups=tuple(_groups(scene, found, [] if place is None else _binds(shown, place, scene.own, directory))),
+        groups=tuple(
+            _groups(scene, found, [] if place is None else _binds(shown, place, scene.own, directory), scene.own)
+        ),
         users=using,
         lost=tuple(_lost_users(scene, directory)),
         devices=tuple(devices((directory,), scene.own.mounts or ())),
@@ -116,7 +120,12 @@ def _binds(
     return found
 
 
-def _groups(scene: Scene, found: Iterable[Holder], copies: list[tuple[MountNamespace, Mount, Role]]) -> Iterator[Group]:
+def _groups(
+    scene: Scene,
+    found: Iterable[Holder],
+    copies: list[tuple[MountNamespace, Mount, Role]],
+    home: MountNamespace,
+) -> Iterator[Group]:
     by_namespace: dict[int | None, list[Holder]] = {}
     for holder in found:
         by_namespace.setdefault(holder.namespace, []).append(holder)
@@ -124,19 +133,25 @@ def _groups(scene: Scene, found: Iterable[Holder], copies: list[tuple[MountNames
         own = [(each, role) for at, each, role in copies if at is space]
         holding = by_namespace.pop(space.inode, [])
         if own or holding:
-            yield _group(scene, space, own, holding)
+            yield _group(scene, space, own, holding, home)
 
 
-def _group(scene: Scene, space: MountNamespace, copies: list[tuple[Mount, Role]], holding: list[Holder]) -> Group:
+def _group(
+    scene: Scene, space: MountNamespace, copies: list[tuple[Mount, Role]], holding: list[Holder], home: MountNamespace
+) -> Group:
+    container = scene.container(space)
     ids = {each.mount_id for each, _ in copies}
-    on_top = [each for each in space.mounts or () if each.parent_id in ids and each.mount_id not in ids]
+    # What is on top of a copy elsewhere ends with the copy.
+    table = (space.mounts or ()) if space is home else ()
+    on_top = [each for each in table if each.parent_id in ids and each.mount_id not in ids]
+    ends = {each.mount_id: scene.ending(space, each) for each, _ in copies}
     return Group(
         namespace=space.inode,
-        own=space is scene.own,
-        pids=tuple(sorted({task.pid for task in space.tasks})),
-        container=scene.container(space),
+        own=space is scene.own and not scene.moved,
+        pids=tuple(sorted({task.pid for task in space.tasks} - set(scene.but_not))),
+        container=container,
         keepers=() if space is scene.own else scene.keepers(space),
-        copies=tuple(Copy(role=role, mount=each, release=scene.unmounting(space, each)) for each, role in copies),
+        copies=tuple(Copy(role=role, mount=each, release=ends[each.mount_id]) for each, role in copies),
         submounts=tuple(Submount(mount=each, release=scene.unmounting(space, each)) for each in on_top),
         processes=scene.processes(holding),
     )

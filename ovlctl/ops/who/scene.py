@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from ovlctl.kernel import idmap
 from ovlctl.kernel.mount_namespaces import MountNamespace, census
 from ovlctl.kernel.tasks import Task, tasks
 from ovlctl.ops.who.answer import Command, Keeper, Process
@@ -14,7 +15,6 @@ from ovlctl.ops.who.containers import Container, container_of_process
 from ovlctl.ops.who.locations import Lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Container as Among
     from collections.abc import Iterable, Iterator, Mapping
 
     from ovlctl.kernel.holders import Holder
@@ -26,13 +26,16 @@ class Scene:
 
     Args:
         but_not: Processes that do not count, such as the one that asks and is about to end.
+        moved: Whether this process moved itself into its present namespaces, so that whoever reads the answer is not
+            in them.
     """
 
-    def __init__(self, but_not: Among[int] = ()) -> None:
+    def __init__(self, but_not: frozenset[int] = frozenset(), *, moved: bool = False) -> None:
+        self.moved = moved
         found = tasks()
         self.tasks: tuple[Task, ...] = tuple(task for task in found.tasks if task.pid not in but_not)
         self.unreadable = found.unreadable
-        self._but_not = but_not
+        self.but_not = but_not
         self._namespace_of = {(task.pid, task.tid): task.namespace for task in found.tasks}
         everything = census(found.tasks)
         self.namespaces = everything.namespaces
@@ -76,15 +79,17 @@ class Scene:
 
     def entering(self, namespace: MountNamespace) -> Command | None:
         """The command that the words of another one are put after to run it in *namespace*; None, there is no way."""
-        if namespace is self.own:
+        if namespace is self.own and not self.moved:
             return ()
         door = self._door(namespace)
         return None if door is None else ("nsenter", *door)
 
     def _door(self, namespace: MountNamespace) -> Command | None:
         for task in namespace.tasks:
-            proc = task.proc if task.tid != task.pid else f"/proc/{task.pid}"
-            if os.geteuid() != 0 and not _same_user_namespace(proc):
+            proc = task.proc
+            if task.pid in self.but_not:
+                continue
+            if self.moved or (os.geteuid() != 0 and not _same_user_namespace(proc)):
                 # Whoever owns a user namespace may enter it, and by that the mounts that belong to it.
                 return (f"--user={proc}/ns/user", f"--mount={proc}/ns/mnt", "--preserve-credentials")
             return (f"--mount={proc}/ns/mnt",)
@@ -94,8 +99,15 @@ class Scene:
                 return (f"--mount={bound.mount_point}",)
             if holder.tasks:
                 return (f"--mount={holder.tasks[0].proc}/root{bound.mount_point}",)
-        others = (opened for opened in namespace.opened if opened.pid not in self._but_not)
+        others = (opened for opened in namespace.opened if opened.pid not in self.but_not)
         return next((_through(opened.pid, opened.tid, opened.fd) for opened in others), None)
+
+    def ending(self, namespace: MountNamespace, mount: Mount) -> Command | None:
+        """The command that ends a copy of a mount; one that is the root directory of a container ends with that."""
+        if mount.mount_point != "/":
+            return self.unmounting(namespace, mount)
+        container = self.container(namespace)
+        return None if container is None else container.stop
 
     def unmounting(self, namespace: MountNamespace, mount: Mount) -> Command | None:
         """The command that ends *mount* of *namespace*; None, there is no way."""
@@ -117,7 +129,7 @@ class Scene:
             )
         for opened in namespace.opened:
             proc = f"/proc/{opened.pid}" if opened.tid == opened.pid else f"/proc/{opened.pid}/task/{opened.tid}"
-            if opened.pid not in self._but_not:
+            if opened.pid not in self.but_not:
                 found.append(
                     Keeper(
                         path=f"{proc}/fd/{opened.fd}",
@@ -139,7 +151,7 @@ class Scene:
     def _process(self, pid: int, holds: list[Holder]) -> Process:
         return Process(
             pid=pid,
-            user=_user_of(pid),
+            user=self._user_of(pid),
             command=holds[0].name,
             container=self._container(pid),
             holds=tuple(holds),
@@ -151,6 +163,20 @@ class Scene:
             # Nobody wants to kill the shell that he types into.
             return ("cd", "/")
         return None if pid in {1, os.getpid()} else ("kill", str(pid))
+
+    def _user_of(self, pid: int) -> str:
+        import pwd
+
+        try:
+            uid = os.stat(f"/proc/{pid}").st_uid
+        except OSError:
+            return "?"
+        # Whoever reads the answer is outside, and goes by the ids there.
+        uid = idmap.outside(idmap.Kind.UID, uid) if self.moved else uid
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return str(uid)
 
     @cached_property
     def _ancestors(self) -> set[int]:
@@ -190,16 +216,3 @@ def name_of(pid: int) -> str | None:
     with suppress(OSError), open(f"/proc/{pid}/comm", "rb") as file:
         return os.fsdecode(file.read().removesuffix(b"\n"))
     return None
-
-
-def _user_of(pid: int) -> str:
-    import pwd
-
-    try:
-        uid = os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return "?"
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
