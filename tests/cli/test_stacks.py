@@ -19,7 +19,7 @@ from tests import capabilities, trees
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Cli, Finished, OrdinaryUser
+    from tests.conftest import Cli, OrdinaryUser
 
 pytestmark = capabilities.needs_overlay
 
@@ -237,24 +237,6 @@ def test_untrusted_state_directory(layers: str, cli: Cli, state_dir: str) -> Non
     os.chmod(f"{state_dir}/run", 0o777)
     refused = cli("mount", f"{layers}/t", "-l", f"{layers}/a")
     assert (refused.status, "OVL-E070" in refused.stderr) == (ExitStatus.PERMISSION, True)
-
-
-def _ask(user: OrdinaryUser, *words: str) -> Finished:
-    return user.ovlctl(*words, env={"XDG_RUNTIME_DIR": user.home})
-
-
-def test_ordinary_user(layers: str, ordinary_user: OrdinaryUser) -> None:
-    """Without root `mount` names the capability and what works instead; `ls` and `show` work; nothing is left."""
-    before = trees.everything(layers)
-    refused = _ask(ordinary_user, "mount", "-l", f"{layers}/a")
-    assert refused.status == ExitStatus.PERMISSION
-    assert "CAP_SYS_ADMIN" in refused.stderr
-    assert "bench-copyup" in refused.stderr
-    assert _ask(ordinary_user, "ls").status == 0
-    assert _ask(ordinary_user, "ls", "--json").data == [
-        each for each in _ask(ordinary_user, "ls", "--json").data if not each["managed"]
-    ]
-    assert trees.everything(layers) == before
 
 
 @capabilities.needs(capabilities.user_namespaces(), "user namespaces")

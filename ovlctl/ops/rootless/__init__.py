@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from ovlctl.ops.rootless.registry import Holder
 
-#: Tells what is started in the namespaces that it is, by the inode number of the mount namespace.
-MARK = "OVLCTL_NAMESPACE"
 _LOCK = "holder.lock"
 
 
@@ -46,6 +44,7 @@ class Entered:
     moved: bool = False
     notes: list[Note] = field(default_factory=list)
     _lock: int | None = None
+    _token: str = ""
 
     def settle(self) -> None:
         """See to it that what is mounted here is held, should the holder have been killed meanwhile.
@@ -60,7 +59,7 @@ class Entered:
         with self.state.locked():
             holder = registry.read(self.state)
             if holder is None or not _lives(holder):
-                starting.start(self.state, again=True)
+                starting.start(self.state, token=self._token)
 
     def leave_lock(self) -> None:
         """Let the holder end with the last mount from now on, although this process goes on."""
@@ -116,7 +115,7 @@ def trial(state_dir: str | State | None = None) -> Entered:
         OvlError: as for :func:`ensure`.
     """
     entered = _enter(state_dir, make=False)
-    if not namespaces.may_mount() and not _inside(entered.state):
+    if not namespaces.may_mount() and not _inside(registry.read(entered.state)):
         _new_namespaces()
         entered.moved = True
     return entered
@@ -128,14 +127,16 @@ def _enter(state_dir: str | State | None, *, make: bool) -> Entered:
     stays = bool(namespaces.may_mount())
     if stays and namespaces.in_initial_user_namespace():
         return entered
+    if make and not stays:
+        _one_thread()
     # Before the move: afterwards other users' ids cannot be told from root's.
     state.check()
-    make = make and (not stays or _marked())
+    make = make and (not stays or registry.own_mark() is not None)
     entered._lock = state.take_lock(_LOCK, make=make, shared=True)  # noqa: SLF001 -- of this module
     if entered._lock is None:  # noqa: SLF001
         return entered
     holder = registry.read(state)
-    if stays or _inside(state):
+    if stays or _inside(holder):
         _stay(entered, holder, make=make and stays)
     elif holder is None or not _moved_to(entered, holder):
         _without_holder(entered, make=make)
@@ -144,11 +145,10 @@ def _enter(state_dir: str | State | None, *, make: bool) -> Entered:
 
 def _stay(entered: Entered, holder: Holder | None, *, make: bool) -> None:
     """In a namespace where this process may mount, which can be the one held, or one that was held once."""
-    mine = namespaces.namespace_ids()[1]
-    if holder is not None and holder.mount_namespace == mine:
+    if holder is not None and _inside(holder):
         if make and not _lives(holder):
             with entered.state.locked():
-                starting.start(entered.state, again=True)
+                starting.start(entered.state, token=holder.token)
     elif not make:
         entered.leave_lock()
     elif holder is not None and _lives(holder):
@@ -158,7 +158,7 @@ def _stay(entered: Entered, holder: Holder | None, *, make: bool) -> None:
         )
     else:
         with entered.state.locked():
-            starting.start(entered.state, again=True)
+            starting.start(entered.state, token=(registry.own_mark() or "").partition(":")[2])
 
 
 def _without_holder(entered: Entered, *, make: bool) -> None:
@@ -183,7 +183,7 @@ def _without_holder(entered: Entered, *, make: bool) -> None:
             return
         entered.notes += _new_namespaces()
         entered.moved = True
-        starting.start(state, again=False)
+        entered._token = starting.start(state).token  # noqa: SLF001 -- of this module
 
 
 def _new_namespaces() -> list[Note]:
@@ -209,15 +209,15 @@ def _moved_to(entered: Entered, holder: Holder) -> bool:
 
 def _moved_after(entered: Entered, holder: Holder) -> bool:
     """Move to where *holder*, which is dead, was, if another process is there still; and start another holder there."""
-    for name in os.listdir("/proc"):
-        fd = registry.opened_process(int(name), holder.namespaces) if name.isdecimal() else None
-        if fd is not None:
-            _move(entered, fd, holder)
-            starting.start(entered.state, again=True)
-            text = f"the process that held your mounts (pid {holder.pid}) was ended; another one holds them now"
-            entered.notes.append(Note(text))
-            return True
-    return False
+    fd = registry.opened_other(holder)
+    if fd is None:
+        return False
+    _move(entered, fd, holder)
+    starting.start(entered.state, token=holder.token)
+    entered.notes.append(
+        Note(f"the process that held your mounts (pid {holder.pid}) was ended; another one holds them now")
+    )
+    return True
 
 
 def _move(entered: Entered, fd: int, holder: Holder) -> None:
@@ -231,16 +231,12 @@ def _move(entered: Entered, fd: int, holder: Holder) -> None:
             with suppress(FileNotFoundError):
                 name = os.getcwd()
             namespaces.setns(fd, CLONE.NEWUSER | CLONE.NEWNS)
-            entered.moved = True
+            entered.moved, entered._token = True, holder.token  # noqa: SLF001 -- of this module
             entered.notes += _back(name, where)
         finally:
             os.close(where)
     except OSError as error:
-        raise errors.HolderUnreachable(
-            f"pid {holder.pid}, which holds your mounts, cannot be joined: {literal(strerror(error))}",
-            errno=error.errno,
-            hint="run it outside of this user namespace, or give this place a state of its own with `--state-dir DIR`",
-        ) from error
+        raise registry.unreachable(holder, error) from error
     finally:
         os.close(fd)
 
@@ -273,20 +269,15 @@ def _lost(state: State, holder: Holder) -> Iterator[Note]:
             record = records.read(state, name)
             if record is not None and record.namespace == holder.mount_namespace:
                 names.append(name)
-    what = (
-        f"with it went {literal(', '.join(names))}; `ovlctl umount NAME` clears what is left" if names else "held none"
-    )
-    yield Note(f"the process that held your mounts (pid {holder.pid}) was ended; {what}")
+    lost = f", and with it {literal(', '.join(names))}: `ovlctl umount NAME` clears what is left" if names else ""
+    yield Note(f"the process that held your mounts (pid {holder.pid}) was ended{lost}")
 
 
-def _inside(state: State) -> bool:
+def _inside(holder: Holder | None) -> bool:
     """Whether this process is in the mount namespace held already, perhaps as somebody who may not mount there."""
-    holder = registry.read(state)
-    return holder is not None and holder.mount_namespace == namespaces.mount_namespace_id()
-
-
-def _marked() -> bool:
-    return os.environ.get(MARK) == str(namespaces.mount_namespace_id())
+    if holder is None or holder.mount_namespace != namespaces.mount_namespace_id():
+        return False
+    return _lives(holder) or registry.own_mark() == holder.mark
 
 
 def _lives(holder: Holder) -> bool:

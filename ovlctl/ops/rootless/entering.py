@@ -15,12 +15,14 @@ from ovlctl.errors import strerror
 from ovlctl.kernel import idmap, namespaces
 from ovlctl.kernel.idmap import Kind
 from ovlctl.ops.discover import Standing
-from ovlctl.ops.rootless import MARK
+from ovlctl.ops.rootless import registry
+from ovlctl.ops.rootless.registry import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ovlctl.ops.discover import Overlay
+    from ovlctl.ops.state import State
 
 _MISSING = {errno.ENOENT, errno.ENOTDIR}
 
@@ -33,12 +35,14 @@ class Entry:
         target: The mount point of the merged view.
         name: The stack's name, if it has one.
         cwd: The command's working directory; relative to the merged view, which is also the default.
+        mark: What tells processes in there, and what they start, in which namespace they are; None for root.
         keep_id: Give the command this user's own ids instead of those of root in the namespace.
     """
 
     target: str
     name: str | None
     cwd: str = "."
+    mark: str | None = None
     keep_id: bool = False
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
@@ -56,10 +60,10 @@ class Entry:
         own = {"OVLCTL_TARGET": self.target}
         if self.name is not None:
             own["OVLCTL_STACK"] = self.name
-        if not namespaces.in_initial_user_namespace():
-            own[MARK] = str(namespaces.mount_namespace_id())
-            if self.keep_id and os.geteuid() == 0:
-                idmap.unshare_keeping_ids(idmap.outside(Kind.UID, 0), idmap.outside(Kind.GID, 0))
+        if self.mark is not None:
+            own[MARK] = self.mark
+        if self.keep_id and os.geteuid() == 0 and not namespaces.in_initial_user_namespace():
+            idmap.unshare_keeping_ids(idmap.outside(Kind.UID, 0), idmap.outside(Kind.GID, 0))
         self._enter()
         # Python ignores these, and whoever is executed would inherit that.
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -70,7 +74,7 @@ class Entry:
             kind = errors.CommandMissing if error.errno in _MISSING else errors.CommandNotRunnable
             raise kind(f"cannot run {{}}: {strerror(error)}", argv[0], errno=error.errno) from error
         except ValueError as error:
-            raise errors.CommandNotRunnable("cannot run {}: it is empty or holds a NUL byte", argv[0]) from error
+            raise errors.CommandMissing("the command is empty or holds a NUL byte") from error
 
     def _enter(self) -> None:
         path = os.path.normpath(os.path.join(self.target, self.cwd))
@@ -83,8 +87,8 @@ class Entry:
             raise kind(f"cannot enter {{}}: {strerror(error)}", path, errno=error.errno) from error
 
 
-def entry(overlay: Overlay, *, cwd: str | None = None, keep_id: bool = False) -> Entry:
-    """How to enter *overlay*, which has to be mounted where this process is.
+def entry(state: State, overlay: Overlay, *, cwd: str | None = None, keep_id: bool = False) -> Entry:
+    """How to enter *overlay* of *state*, which has to be mounted where this process is.
 
     Raises:
         NotMountedHere: it is not.
@@ -101,7 +105,12 @@ def entry(overlay: Overlay, *, cwd: str | None = None, keep_id: bool = False) ->
             f"{name} is not mounted: {what.get(overlay.standing, overlay.standing)}",
             hint=f"mount it again, with `--name {name}`",
         )
-    return Entry(target=overlay.target, name=overlay.name, cwd=cwd or ".", keep_id=keep_id)
+    mark = None
+    if not namespaces.in_initial_user_namespace():
+        holder = registry.read(state)
+        if holder is not None and holder.mount_namespace == namespaces.mount_namespace_id():
+            mark = holder.mark
+    return Entry(target=overlay.target, name=overlay.name, cwd=cwd or ".", mark=mark, keep_id=keep_id)
 
 
 def shell(environment: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from ovlctl import errors
@@ -12,6 +13,8 @@ from ovlctl.kernel import namespaces, pidfd
 from ovlctl.ops.records import boot_id, open_plain
 from ovlctl.ops.state import State, write_atomically
 
+#: The variable that tells a process which mounts it was started among.
+MARK = "OVLCTL_NAMESPACE"
 _FORMAT = 1
 
 
@@ -26,6 +29,7 @@ class Holder:
         pid_namespace: Inode number of that pid namespace.
         user_namespace: Inode number of the user namespace that it keeps.
         mount_namespace: Inode number of the mount namespace that it keeps.
+        token: A random name of those namespaces: the kernel gives numbers of namespaces that ended to new ones.
     """
 
     pid: int
@@ -34,11 +38,17 @@ class Holder:
     pid_namespace: int
     user_namespace: int
     mount_namespace: int
+    token: str
 
     @property
     def namespaces(self) -> tuple[int, int]:
         """User and mount namespace, as :func:`ovlctl.kernel.namespaces.namespace_ids` gives them."""
         return self.user_namespace, self.mount_namespace
+
+    @property
+    def mark(self) -> str:
+        """What the processes started in these namespaces have as :data:`MARK` in their environment."""
+        return f"{self.mount_namespace}:{self.token}"
 
 
 def path_of(state: State) -> str:
@@ -46,8 +56,14 @@ def path_of(state: State) -> str:
     return os.path.join(state.run, "holder.json")
 
 
-def here(pid: int) -> Holder:
-    """The note about *pid*, a process in this one's namespaces.
+def own_mark() -> str | None:
+    """This process's mark, if it is in the mount namespace in which it, or what started it, was given the mark."""
+    mark = os.environ.get(MARK, "")
+    return mark if mark.startswith(f"{namespaces.mount_namespace_id()}:") else None
+
+
+def here(pid: int, token: str) -> Holder:
+    """The note about *pid*, a process in this one's namespaces, which are called *token*.
 
     Raises:
         OSError: ENOENT, ESRCH: it has ended.
@@ -63,6 +79,7 @@ def here(pid: int) -> Holder:
         pid_namespace=_pid_namespace(),
         user_namespace=user,
         mount_namespace=mount,
+        token=token,
     )
 
 
@@ -82,7 +99,7 @@ def read(state: State) -> Holder | None:
     try:
         with open_plain(path) as file:
             data = json.load(file)
-        if data.pop("format") != _FORMAT or not all(isinstance(data[key], int) for key in data if key != "boot"):
+        if data.pop("format") != _FORMAT or not _typed(data):
             raise ValueError(path)  # noqa: TRY301 -- one place says what is wrong with the file
         holder = Holder(**data)
     except FileNotFoundError:
@@ -103,26 +120,62 @@ def read(state: State) -> Holder | None:
     return holder
 
 
+def _typed(data: dict[str, object]) -> bool:
+    return all(isinstance(value, str if key in {"boot", "token"} else int) for key, value in data.items())
+
+
 def opened(holder: Holder) -> int | None:
-    """A pidfd of the process noted as *holder*, if it lives and is that process still."""
-    return opened_process(holder.pid, holder.namespaces, started=holder.started)
+    """A pidfd of the process noted as *holder*, if it lives and is that process still.
 
-
-def opened_process(pid: int, ids: tuple[int, int], *, started: int | None = None) -> int | None:
-    """A pidfd of the process *pid*, if it is in the namespaces *ids* and, when given, started at *started*."""
-    fd = pidfd.pidfd_open(pid)
+    Raises:
+        HolderUnreachable: when it is that process, and this one may not look at its namespaces.
+    """
+    fd = pidfd.pidfd_open(holder.pid)
     if fd is None:
         return None
+    same = False
     try:
-        same = namespaces.namespace_ids(pid) == ids and started in {None, pidfd.start_time(pid)}
+        same = (
+            pidfd.start_time(holder.pid) == holder.started and namespaces.namespace_ids(holder.pid) == holder.namespaces
+        )
+        # Looked at last: as long as it lives, /proc/PID was about this very process.
+        same = same and pidfd.alive(fd)
+    except PermissionError as error:
+        raise unreachable(holder, error) from error
     except OSError:
-        # It ended meanwhile, or it is somebody else's.
+        # It ended meanwhile.
         same = False
-    # Looked at last: as long as it lives, /proc/PID was about this very process.
-    if same and pidfd.alive(fd):
-        return fd
-    os.close(fd)
+    finally:
+        if not same:
+            os.close(fd)
+    return fd if same else None
+
+
+def opened_other(holder: Holder) -> int | None:
+    """A pidfd of some process that was started in the namespaces of *holder* and is there still."""
+    mark = os.fsencode(f"{MARK}={holder.mark}")
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        # It may be somebody else's, or end meanwhile.
+        with suppress(OSError):
+            if namespaces.namespace_ids(name) != holder.namespaces:
+                continue
+            fd = pidfd.pidfd_open(int(name))
+            if fd is None:
+                continue
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if mark in file.read().split(b"\0") and pidfd.alive(fd):
+                    return fd
+            os.close(fd)
     return None
+
+
+def unreachable(holder: Holder, error: OSError) -> errors.HolderUnreachable:
+    """The error for a holder that lives and cannot be joined."""
+    return errors.HolderUnreachable(
+        f"pid {holder.pid}, which holds your mounts, cannot be joined: {strerror(error)}",
+        errno=error.errno,
+        hint="run it outside of this user namespace, or give this place a state of its own with `--state-dir DIR`",
+    )
 
 
 def _pid_namespace() -> int:

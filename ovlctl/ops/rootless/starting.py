@@ -23,14 +23,14 @@ _READY = 3
 _PATIENCE = 20_000
 
 
-def start(state: State, *, again: bool) -> Holder:
+def start(state: State, *, token: str | None = None) -> Holder:
     """Start a holder of this process's user and mount namespace and note it. The caller holds the state's lock.
 
     It is nobody's child, has a session of its own, and nothing of this process but its namespaces.
 
     Args:
         state: Whose mounts.
-        again: There may be mounts of this user here already.
+        token: What these namespaces are called, where mounts of this user may be already; None for new ones.
 
     Raises:
         HolderFailed: when it did not come to be.
@@ -43,12 +43,12 @@ def start(state: State, *, again: bool) -> Holder:
         message = f"cannot start the process that is to hold the mounts: {literal(strerror(error))}"
         raise errors.HolderFailed(message, errno=error.errno) from error
     if child == 0:
-        _become_holder(state, writer, again=again)
+        _become_holder(state, writer, again=token is not None)
     os.close(writer)
     os.waitpid(child, 0)
     try:
         pid = _answer(ready)
-        holder = registry.here(pid)
+        holder = registry.here(pid, token or os.urandom(8).hex())
     except OSError as error:
         raise errors.HolderFailed("the process that is to hold the mounts ended at once") from error
     finally:

@@ -1,0 +1,335 @@
+"""An ordinary user's mounts, from the first to the end of what held them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ovlctl.errors import ExitStatus
+from tests import capabilities, trees
+from tests.ops.rootless.conftest import eventually
+
+if TYPE_CHECKING:
+    from tests.ops.rootless.conftest import Account
+
+pytestmark = [capabilities.needs_overlay, capabilities.needs_userns]
+
+
+def _mount(me: Account, *more: str) -> None:
+    made = me("mount", "t", "-l", "a", "-l", "b", "--name", "x", *more)
+    assert made.status == 0, made.stderr
+
+
+def _left(me: Account) -> dict[str, str]:
+    """Everything at home that the fixture did not make."""
+    own = ("a", "b", "t")
+    return {
+        path: kind
+        for path, kind in trees.everything(me.user.home).items()
+        if path.partition("/")[0] not in own and path not in {"run", ".local", ".local/state"}
+    }
+
+
+def test_from_mount_to_the_end(me: Account) -> None:
+    """mount, ls, show, exec, write and umount work without root; then no file, directory or process is left."""
+    made = me("mount", "t", "-l", "a", "-l", "b", "--name", "x", "--json")
+    assert made.status == 0, made.stderr
+    data = made.data
+    assert (data["rootless"], data["standing"], data["options"]["userxattr"]) == (True, "mounted", True)
+    assert me.holder() > 0
+    (listed,) = me("ls", "--json").data
+    assert {key: listed[key] for key in data} == data
+    assert me("show", me.path("t", "d"), "--json").data["rootless"] is True
+    script = "cat f only && rm d/x && rmdir d && mkdir d && ls d && echo new >new && rm f"
+    done = me("exec", "x", "--", "sh", "-ec", script)
+    assert (done.status, done.stdout, done.stderr) == (0, "ab", "")
+    assert me("exec", "x", "--", "sh", "-c", "cat new; ls").stdout.split() == ["new", "d", "new", "only"]
+    assert os.listdir(me.path("t")) == []
+    with open(me.path(".local/state/ovlctl/stacks/x/upper/new")) as file:
+        assert file.read() == "new\n"
+    ended = me("umount", "x", "--discard", "--yes")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert me.quiet()
+    assert eventually(lambda: not _left(me)), _left(me)
+
+
+def test_a_kept_upper_is_found_again(me: Account) -> None:
+    """Without --discard the upper stays, and only that; mounting again finds what was written."""
+    _mount(me)
+    me("exec", "x", "--", "sh", "-c", "echo kept >kept")
+    assert me("umount", "x").status == 0
+    assert me.quiet()
+    (kept,) = me("ls", "--json").data
+    assert (kept["standing"], kept["rootless"]) == ("kept", True)
+    _mount(me)
+    assert me("exec", "x", "--", "cat", "kept").stdout == "kept\n"
+
+
+def test_an_upper_in_memory(me: Account) -> None:
+    """--tmpfs-upper works; its tmpfs, which outlives the overlay, keeps the holder until it is discarded."""
+    _mount(me, "--tmpfs-upper", "1M")
+    assert me("exec", "x", "--", "sh", "-c", "echo here >here").status == 0
+    assert me("umount", "x").status == 0
+    time.sleep(0.2)
+    assert len(me.holders()) == 1
+    _mount(me, "--tmpfs-upper", "1M")
+    assert me("exec", "x", "--", "cat", "here").stdout == "here\n"
+    assert me("umount", "x", "--discard", "--yes").status == 0
+    assert me.quiet()
+    assert eventually(lambda: not _left(me)), _left(me)
+
+
+def test_the_holder_ends_with_the_last_mount(me: Account) -> None:
+    """One of two mounts ended: it stays; both ended: it goes."""
+    _mount(me)
+    first = me.holder()
+    assert me("mount", "-l", "a", "--name", "y").status == 0
+    assert me.holder() == first
+    assert me("umount", "x", "--discard", "--yes").status == 0
+    time.sleep(0.2)
+    assert me.holders() == [first]
+    assert me("umount", "y", "--discard", "--yes").status == 0
+    assert me.quiet()
+
+
+def test_what_fails_leaves_nothing(me: Account) -> None:
+    """A mount that is refused after the holder was started leaves neither the holder nor a file."""
+    refused = me("mount", "t", "-l", "nowhere")
+    assert (refused.status, "OVL-E002" in refused.stderr) == (ExitStatus.NOT_FOUND, True)
+    assert me.quiet()
+    assert eventually(lambda: not _left(me)), _left(me)
+
+
+def test_a_dry_run_makes_no_holder(me: Account) -> None:
+    """-n prints the steps of a mount and leaves no trace."""
+    planned = me("mount", "t", "-l", "a", "-n")
+    assert (planned.status, "mount -t overlay" in planned.stdout) == (0, True), planned.stderr
+    assert me.holders() == []
+    assert _left(me) == {}
+
+
+def test_reading_makes_no_holder(me: Account) -> None:
+    """ls, show and umount without any mount of this user start nothing and write nothing."""
+    assert me("ls").status == 0
+    assert me("show", "x").status == ExitStatus.NOT_FOUND
+    assert me("umount", "x").status == ExitStatus.NOT_FOUND
+    assert me("exec", "x", "--", "true").status == ExitStatus.NOT_FOUND
+    assert me.holders() == []
+    assert _left(me) == {}
+
+
+def test_two_that_race_make_one_holder(me: Account) -> None:
+    """Six commands that mount at once end up with one holder that has all their mounts."""
+    script = """
+        for n in 1 2 3 4 5 6; do "$0" -m ovlctl mount -l a --name "r$n" >/dev/null & done
+        wait
+        "$0" -m ovlctl ls
+    """
+    done = me.sh(script)
+    assert done.stdout.count("mounted") == 6, done.stderr
+    assert me.holder() > 0
+
+
+def test_racing_with_the_end(me: Account) -> None:
+    """Mounts that come while the last one is ended are not lost: whatever the order, each stands when it says so."""
+    script = """
+        "$0" -m ovlctl mount -l a --name n0 >/dev/null || exit 9
+        for n in 1 2 3 4; do
+            "$0" -m ovlctl umount "n$((n - 1))" --discard --yes >/dev/null &
+            "$0" -m ovlctl mount -l a --name "n$n" >/dev/null || exit 8
+            wait
+            "$0" -m ovlctl exec "n$n" -- test -e f || exit 7
+        done
+    """
+    done = me.sh(script)
+    assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
+    assert me.holder() > 0
+    assert [each["name"] for each in me("ls", "--json").data if each["managed"]] == ["n4"]
+
+
+def test_a_killed_holder(me: Account) -> None:
+    """SIGKILL takes the mounts along: the next command says what was lost, once, and mounting works again."""
+    _mount(me)
+    me("exec", "x", "--", "sh", "-c", "echo saved >saved")
+    os.kill(me.holder(), signal.SIGKILL)
+    assert me.quiet()
+    said = me("ls", "--json").json
+    assert ("was ended" in said["warnings"][0], " x: " in said["warnings"][0]) == (True, True), said
+    assert [(each["name"], each["standing"]) for each in said["data"]] == [("x", "stale")]
+    again = me("ls")
+    assert ("was ended" in again.stderr, "stale" in again.stdout) == (False, True)
+    _mount(me)
+    assert me("exec", "x", "--", "cat", "saved").stdout == "saved\n"
+
+
+def test_a_killed_holder_is_told_by_exec_too(me: Account) -> None:
+    """What was lost is a note of the error of a command that needed it."""
+    _mount(me)
+    os.kill(me.holder(), signal.SIGKILL)
+    assert me.quiet()
+    refused = me("exec", "x", "--", "true")
+    assert (refused.status, "OVL-E123" in refused.stderr, "note: " in refused.stderr) == (3, True, True), refused
+
+
+def test_a_holder_killed_under_a_shell(me: Account) -> None:
+    """Where a process is left in the namespace nothing is lost: the next command starts another holder in there."""
+    _mount(me)
+    with me.start(sys.executable, "-m", "ovlctl", "exec", "x", "--", "sh", "-c", "echo in; read end; cat f") as shell:
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == b"in\n"
+        before = me.holder()
+        os.kill(before, signal.SIGKILL)
+        assert me.quiet()
+        said = me("ls")
+        assert ("another one holds them" in said.stderr, "mounted" in said.stdout) == (True, True), said
+        assert me.holder() != before
+        assert shell.communicate(b"\n")[0] == b"a"
+    assert me("exec", "x", "--", "cat", "f").stdout == "a"
+
+
+def test_a_reused_pid(me: Account) -> None:
+    """A note whose pid is another process's now, as its start time tells, is no holder."""
+    _mount(me)
+    note = me.path("run/ovlctl/holder.json")
+    with open(note) as file:
+        held = json.load(file)
+    os.kill(me.holder(), signal.SIGKILL)
+    assert me.quiet()
+    for pid in (os.getpid(), 1):
+        with open(note, "w") as file:
+            json.dump({**held, "pid": pid}, file)
+        os.chown(note, me.user.uid, me.user.gid)
+        listed = me("ls", "--json")
+        assert ("was ended" in listed.json["warnings"][0], listed.data[0]["standing"]) == (True, "stale")
+    with open(note, "w") as file:
+        json.dump({**held, "pid": os.getpid()}, file)
+    os.chown(note, me.user.uid, me.user.gid)
+    _mount(me)
+    assert me.holder() not in {os.getpid(), held["pid"]}
+
+
+def test_hangup_and_end_of_session(me: Account) -> None:
+    """The holder is nobody's child, has no terminal, survives SIGHUP, and has nothing open but the mount table."""
+    with open(me.path("inherited"), "w"):
+        pass
+    me.owned()
+    assert me.sh('"$0" -m ovlctl mount -l a --name x 7<inherited').returncode == 0
+    pid = me.holder()
+    os.kill(pid, signal.SIGHUP)
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    assert (int(fields[3]) != pid, int(fields[4])) == (True, 0)  # in a session it does not lead, without terminal
+    with open(f"/proc/{pid}/comm") as file:
+        assert file.read() == "ovlctl-holder\n"
+    if capabilities.root():
+        expected = {"/dev/null", f"/proc/{pid}/mountinfo"}
+        assert eventually(lambda: {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")} == expected)
+        assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    assert me("exec", "x", "--", "cat", "f").stdout == "a"
+
+
+_IN_A_TERMINAL = """
+import os, pty, sys, time
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp("sh", ["sh"])
+lines = [
+    f"{sys.executable} -m ovlctl mount t -l a --name x",
+    f"SHELL=/bin/sh {sys.executable} -m ovlctl shell x",
+    "setsid sh -c 'until test -e go; do sleep 0.02; done; ls >seen; echo later >late' >/dev/null 2>&1 </dev/null &",
+    "echo rea''dy",
+]
+os.write(terminal, "".join(f"{line}\\n" for line in lines).encode())
+seen = b""
+while b"ready" not in seen:
+    seen += os.read(terminal, 4096)
+os.close(terminal)
+os.waitpid(child, 0)
+"""
+
+
+def test_what_was_started_in_a_terminal_survives_it(me: Account) -> None:
+    """Mounted and entered in a terminal that is closed then: a detached shell goes on, and so does the mount."""
+    done = me.user.run([sys.executable, "-c", _IN_A_TERMINAL], env={"XDG_RUNTIME_DIR": me.runtime}, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert me("exec", "x", "--", "sh", "-c", "ls; touch go").stdout == "d\nf\n"
+    assert eventually(lambda: me("exec", "x", "--", "cat", "late").stdout == "later\n")
+    assert me("exec", "x", "--", "cat", "seen").stdout.split()[-1] == "seen"
+    assert me("umount", "x", "--discard", "--yes").status == 0
+    assert me.quiet()
+
+
+def test_mounting_inside_of_a_shell(me: Account) -> None:
+    """What is mounted from inside is held like the rest; after the last mount has ended inside, too."""
+    _mount(me)
+    inside = 'cd; "$0" -m ovlctl mount -l b --name y && "$0" -m ovlctl umount x'
+    assert me("exec", "x", "--", "sh", "-c", inside, sys.executable).status == 0
+    assert me("exec", "y", "--", "cat", "only").stdout == "b"
+    alone = """
+        cd; "$0" -m ovlctl umount y --discard --yes
+        while test -e run/ovlctl/holder.json; do sleep 0.02; done
+        "$0" -m ovlctl mount -l b --name z
+    """
+    done = me("exec", "y", "--", "sh", "-c", alone, sys.executable)
+    assert done.status == 0, done.stderr
+    assert me("exec", "z", "--", "cat", "only").stdout == "b"
+    assert me("umount", "z").status == 0
+    assert me.quiet()
+
+
+def test_the_working_directory(me: Account) -> None:
+    """Relative paths mean the same after the move; where the directory is gone they fail instead of meaning others."""
+    _mount(me)
+    assert me.sh('cd a && "$0" -m ovlctl mount -l ../b --name y').returncode == 0
+    gone = me.sh('mkdir gone; cd gone; rmdir ../gone; "$0" -m ovlctl mount -l a --name z')
+    assert ("OVL-E002" in gone.stderr, gone.returncode) == (True, ExitStatus.NOT_FOUND), gone.stderr
+    assert me.sh('mkdir -p gone; cd gone; rmdir ../gone; "$0" -m ovlctl exec x -- cat f').stdout == "a"
+
+
+def test_no_home_in_the_environment(me: Account) -> None:
+    """The state is the same before and after the move, whatever uid 0 means on either side."""
+    _mount(me)
+    inside = me("exec", "x", "--", sys.executable, "-m", "ovlctl", "ls", "--json")
+    assert inside.data == me("ls", "--json").data
+
+
+@pytest.mark.parametrize("words", [("ls",), ("mount", "-l", "a")], ids=["ls", "mount"])
+def test_a_damaged_note(me: Account, words: tuple[str, ...]) -> None:
+    """A note that nobody can understand stops everything rather than lose a holder that may live."""
+    _mount(me)
+    note = me.path("run/ovlctl/holder.json")
+    with open(note) as file:
+        good = file.read()
+    for text in ("", "[]", "{", json.dumps({"format": 1}), good.replace('"pid": ', '"pid": "x", "y": ')):
+        with open(note, "w") as file:
+            file.write(text)
+        refused = me(*words)
+        assert (refused.status, "OVL-E072" in refused.stderr) == (ExitStatus.UNSUPPORTED, True), refused
+    with open(note, "w") as file:
+        file.write(good)
+    assert me("exec", "x", "--", "cat", "f").stdout == "a"
+
+
+def test_no_user_namespaces(me: Account) -> None:
+    """Where the user may make none, `mount` says which setting forbids it."""
+    done = me.sh(
+        """exec unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces; exec "$0" -m ovlctl mount -l a' "$0" """
+    )
+    assert (done.returncode, "OVL-E085" in done.stderr, "max_user_namespaces" in done.stderr) == (4, True, True)
+    assert me.holders() == []
+
+
+def test_from_another_user_namespace(me: Account) -> None:
+    """From where the holder cannot be joined, looking says so and works; mounting is refused."""
+    _mount(me)
+    looked = me.sh("""exec unshare -Ur "$0" -m ovlctl ls""")
+    assert (looked.returncode, "cannot be joined" in looked.stderr) == (0, True), looked
+    refused = me.sh("""exec unshare -Ur "$0" -m ovlctl mount -l a --name y""")
+    assert (refused.returncode, "OVL-E121" in refused.stderr) == (ExitStatus.PERMISSION, True), refused
