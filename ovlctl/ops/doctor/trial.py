@@ -6,6 +6,7 @@ system calls answer. So an ordinary user gets the kernel's answers, too, unless 
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import json
 import os
@@ -127,6 +128,8 @@ def _enter_user_namespace() -> Way:
 
 
 def _become_nobody() -> Way:
+    # Python may be installed where only root can read, so what is loaded on first use has to be loaded before.
+    codecs.lookup("ascii")
     os.setgroups([])
     os.setresgid(_NOBODY, _NOBODY, _NOBODY)
     os.setresuid(_NOBODY, _NOBODY, _NOBODY)

@@ -161,3 +161,38 @@ def test_an_ordinary_user_on_each_file_system(kind: str, make_fs: MakeFs, ordina
     used = ordinary_user.run([sys.executable, "-c", _USE, point])
     assert used.stdout == "d f\n", used.stderr
     assert (answers["upper"], answers["lower"], answers["user-xattr"]) == ("yes", "yes", "yes")
+
+
+_WITHOUT_UNSHARE = """
+import ctypes, os, struct, sys
+# Load the call's number; if it is unshare(2), refuse with EPERM as container engines do; else allow.
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, int(sys.argv[1])), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+for arguments in ((38, 1, 0, 0, 0), (22, 2, program, 0, 0)):  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
+    assert libc.prctl(*arguments) == 0, os.strerror(ctypes.get_errno())
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+@capabilities.needs_root
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of unshare(2) differs")
+def test_a_container_that_forbids_namespaces(scratch: str) -> None:
+    """Under a seccomp filter nothing can be tried: what depends on it is unknown, with the reason, and no failure."""
+    behind = (sys.executable, "-c", _WITHOUT_UNSHARE, "272")
+    found = diagnosed(*behind)
+    assert found["mount"][0] == found["rootless"][0] == found["user-namespace"][0] == "no"
+    assert "seccomp" in found["mount"][1]
+    assert "seccomp" in found["rootless"][1]
+    argv = [*behind, sys.executable, "-m", "ovlctl", "doctor", "--dir", scratch, "--json", "--need", "fsync"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    data = json.loads(done.stdout)["data"]
+    (fsync,) = (finding for finding in data["host"]["findings"] if finding["name"] == "fsync")
+    assert fsync["answer"] == "unknown"
+    assert "seccomp" in fsync["tried"]
+    (directory,) = data["directories"]
+    assert {"upper": "yes", "lower": "yes"}.items() <= {
+        each["name"]: each["answer"] for each in directory["findings"]
+    }.items()
