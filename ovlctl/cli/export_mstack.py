@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from ovlctl.cli.output import emit, emit_json, warn
 from ovlctl.cli.parameters import DryRun, Json, StateDir
 from ovlctl.cli.rootless import state_for
+from ovlctl.ops.state import State
+from ovlctl.overlay.stack import Stack
 from ovlctl.show.names import show_argument
 from ovlctl.show.units import exported_json, exported_text
 
@@ -28,10 +31,9 @@ def export_mstack(
 
     The directory holds links to the layers, see systemd.mstack(7). Nothing is overwritten.
     """
-    from ovlctl.ops import discover, mstack
+    from ovlctl.ops import mstack
 
-    found = discover.find(state_for(state_dir), stack).stack
-    export = mstack.export(found, directory, upper=not no_upper)
+    export = mstack.export(_named(stack, state_for(state_dir)), directory, upper=not no_upper)
     if not dry_run:
         export.apply()
     if json:
@@ -42,3 +44,27 @@ def export_mstack(
         emit("\n".join(step.text(show_argument) for step in export.describe()))
     else:
         emit(exported_text(export))
+
+
+def _named(word: str, state: State) -> Stack:
+    """The stack that *word* names; one of a stack file need not be mounted."""
+    from ovlctl.ops import discover
+
+    path, _, name = word.rpartition("#")
+    if path.endswith(".toml"):
+        from ovlctl.ops import sets
+        from ovlctl.ops.sets.resolve import wish
+
+        return wish(sets.load(path), name, state).whole
+    found = discover.find(state, word)
+    stack, effective = found.stack, found.effective
+    if effective is None or effective.userxattr is None:
+        return stack
+    # What was asked may leave it to whoever mounts; here it counts how the upper was written.
+    return Stack(
+        stack.lowers,
+        data_only=stack.data_only,
+        upper=stack.upper,
+        work=stack.work,
+        options=replace(stack.options, userxattr=effective.userxattr),
+    )

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from ovlctl.cli.output import emit, emit_json, warn
-from ovlctl.cli.parameters import Json
+from ovlctl.cli.parameters import Json, StackFileArgument, StackNames
 
 
 def fstab(
     *,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A stack file.")],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Its stacks; all without.")] = None,
+    file: StackFileArgument,
+    names: StackNames = None,
     required: Annotated[
         bool, typer.Option("--required", help="Let the boot stop when a stack cannot be mounted.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ovlctl.cli.output import emit, emit_json, say, warn
-from ovlctl.cli.parameters import DryRun, Json
+from ovlctl.cli.parameters import DryRun, Json, StackFileArgument, StackNames
 from ovlctl.errors import BadUsage, Note, literal
 from ovlctl.show.names import show_argument, show_text
 from ovlctl.show.units import enabling_text, units_json, units_text
@@ -15,8 +15,8 @@ from ovlctl.show.units import enabling_text, units_json, units_text
 
 def unit(
     *,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A stack file.")],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Its stacks; all without.")] = None,
+    file: StackFileArgument,
+    names: StackNames = None,
     directory: Annotated[
         str | None,
         typer.Option("--dir", metavar="DIR", help="Write the units into DIR, such as /etc/systemd/system."),

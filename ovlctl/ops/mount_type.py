@@ -41,12 +41,14 @@ class Asked:
         wishes: It and those it stands on, these first.
         words: The mount options.
         file: What declares it, with what the command line changes.
+        links: Remarks on links in a stack directory.
     """
 
     name: str
     wishes: tuple[Wish, ...]
     words: Words
     file: StackFile
+    links: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def asked(spec: str, target: str, words: Words, state: State) -> Asked:
     """
     path, name = _taken_apart(spec)
     file = sets.load(path)
+    links = mstack.look(path).links if os.path.isdir(path) else ()
     if name is None:
         if len(file.stacks) != 1:
             names = ", ".join(stack.name for stack in file.stacks)
@@ -91,7 +94,7 @@ def asked(spec: str, target: str, words: Words, state: State) -> Asked:
     known = graph(file)
     needed = known.with_grounds([name])
     wishes = tuple(wish(file, stack.name, state) for stack in known.order if stack.name in needed)
-    return Asked(name=name, wishes=wishes, words=words, file=file)
+    return Asked(name=name, wishes=wishes, words=words, file=file, links=links)
 
 
 def _taken_apart(spec: str) -> tuple[str, str | None]:
@@ -113,18 +116,19 @@ def mount(call: Asked, state: State) -> Done:
         OvlError: As :func:`ovlctl.ops.mounting.mount`; nothing is mounted then that was not before.
     """
     made: list[mounting.Mounted] = []
+    if os.path.isdir(call.file.path):
+        mstack.make_uppers(call.file)
     with ExitStack() as undo:
         for wanted in call.wishes:
             if _stands(wanted, state):
                 continue
-            if os.path.isdir(call.file.path):
-                mstack.make_upper(declared(call.file, wanted.name))
             made.append(_mount_one(wanted, state))
             undo.callback(made[-1].umount)
             if wanted.name == call.name and call.words.changes():
                 _change(wanted.point, call.words)
         undo.pop_all()
-    return Done(tuple(each.overlay for each in made), tuple(note for each in made for note in each.cautions))
+    cautions = tuple(note for each in made for note in each.cautions)
+    return Done(tuple(each.overlay for each in made), (*call.links, *cautions))
 
 
 def check(call: Asked, state: State) -> None:

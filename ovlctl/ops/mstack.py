@@ -161,15 +161,14 @@ def _topmost_first(base: str, layers: dict[str, str]) -> list[str]:
     return ids
 
 
-def make_upper(declared: Declared) -> None:
+def make_uppers(file: StackFile) -> None:
     """Make the upper and work of a stack directory when they are missing, as systemd does on first use.
 
     Raises:
         StateUnusable: when they cannot be made.
     """
-    if not isinstance(declared.upper, GivenUpper):
-        return
-    for path in (declared.upper.upper, declared.upper.work):
+    given = [stack.upper for stack in file.stacks if isinstance(stack.upper, GivenUpper)]
+    for path in (path for upper in given for path in (upper.upper, upper.work)):
         try:
             with suppress(FileExistsError):
                 os.mkdir(path, 0o755)

@@ -158,8 +158,9 @@ def test_a_stack_directory_mounts(scratch: str, state_dir: str) -> None:
     """What was read can be mounted, its upper made on first use; the higher version covers the lower one."""
     base = f"{scratch}/app.mstack"
     trees.make(base, {"layer@9/f": "nine", "layer@9/g": "nine", "layer@10/f": "ten", "rw": None})
-    (declared,) = mstack.read(base).stacks
-    mstack.make_upper(declared)
+    file = mstack.read(base)
+    (declared,) = file.stacks
+    mstack.make_uppers(file)
     assert isinstance(declared.upper, GivenUpper)
     stack = Stack(_lowers(base), upper=declared.upper.upper, work=declared.upper.work, options=declared.options)
     with mounting.mount(stack, name="app") as mounted:

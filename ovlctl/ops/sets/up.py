@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.kernel.bootcache import directly
-from ovlctl.ops import mounting, preflight
+from ovlctl.ops import mounting, mstack, preflight
 from ovlctl.ops.keeping import TmpfsUpper
 from ovlctl.ops.sets import compare
 from ovlctl.ops.sets.busy import check_free, check_idle
@@ -74,6 +75,8 @@ def up(
         OvlError: the cause, one class each, with notes about the stack it happened to and about what was undone.
     """
     state = state_dir if isinstance(state_dir, State) else locate(state_dir)
+    if os.path.isdir(file.path):
+        mstack.make_uppers(file)
     if not state.exists:
         # A set that is refused must not leave even a state directory behind.
         plan(file, names, state=state)
