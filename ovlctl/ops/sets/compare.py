@@ -11,9 +11,11 @@ from ovlctl.errors import Note
 from ovlctl.ops import discover, records
 from ovlctl.ops.discover import Standing
 from ovlctl.ops.keeping import TmpfsUpper
+from ovlctl.ops.preflight import trusted_xattrs
 from ovlctl.ops.records import Phase
 from ovlctl.ops.sets.graph import graph, is_below
 from ovlctl.ops.sets.resolve import wish
+from ovlctl.overlay.options import stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -213,9 +215,11 @@ def deviations(wanted: Wish, overlay: Overlay, record: Record) -> Iterator[Note]
     yield from _layers("lower", now.lowers, wanted.stack.lowers)
     yield from _layers("data-only lower", now.data_only, wanted.stack.data_only)
     yield from _upper(wanted, overlay, record)
-    for (key, was), (_, will) in zip(record.stack.options.items(), wanted.stack.options.items(), strict=True):
-        if was is not will:
-            yield Note(f"option {key.name} is {was or 'not asked for'}, declared is {will or 'none'}")
+    # What is stated to the kernel counts: to ask for what is the case anyway changes nothing.
+    was, will = (stated(each, trusted_xattrs=trusted_xattrs()) for each in (record.stack.options, wanted.stack.options))
+    for (key, one), (_, other) in zip(was.items(), will.items(), strict=True):
+        if one is not other:
+            yield Note(f"option {key.name} is {one or 'not asked for'}, declared is {other or 'nothing'}")
     yield from replaced(record, wanted)
 
 

@@ -209,13 +209,17 @@ def test_what_changed_is_said(here: World) -> None:
         ],
         base.replace('"none"', '"kept"'): ["has no upper, declared is state/keep/stacks/a/upper"],
         base.replace("t01", "t02"): ["its target is t01, declared is t02"],
-        base + '\noptions = {xino = "off"}': ["option xino is not asked for, declared is off"],
+        base + "\noptions = {default_permissions = true}": [
+            "option default_permissions is not asked for, declared is yes"
+        ],
         base + '\ndata_only = ["l5"]': ["the data-only lower l5 is declared and not mounted"],
     }
     for body, reasons in expected.items():
         here.declare(a=body, b=over)
         assert _reasons(here, "a") == reasons
         assert "stands on a, which is mounted anew" in _reasons(here, "b")
+    here.declare(a=base + '\noptions = {xino = "off"}', b=over)
+    assert _reasons(here, "a") == []
     here.declare(a=base, b=over)
     os.rename(f"{here.base}/l1", f"{here.base}/was-l1")
     trees.make(f"{here.base}/l1", {"f": "another"})
