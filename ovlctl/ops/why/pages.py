@@ -78,7 +78,8 @@ def _kebab(word: str) -> str:
 
 
 def _page(error: type[OvlError]) -> Page:
-    summary, _, text = inspect.cleandoc(error.__doc__ or "").partition("\n")
+    # Single backticks everywhere: a page is Markdown, not reST.
+    summary, _, text = inspect.cleandoc(error.__doc__ or "").replace("``", "`").partition("\n")
     family = inspect.cleandoc(error.__mro__[1].__doc__ or "").partition("\n")[0]
     return Page(
         code=error.code,
