@@ -6,6 +6,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.kernel.bootcache import Answer
+from ovlctl.ops.doctor.catalogue import COSTS
 from ovlctl.show.names import json_path, json_paths, show_argument, show_name, show_text
 from ovlctl.show.sizes import format_size
 
@@ -50,13 +51,16 @@ def needs_text(met: Sequence[Met]) -> str:
 
 
 def names_text(needs: Sequence[Need]) -> str:
-    """What ``--need help`` prints: every name that can be needed."""
-    plain = [need.name for need in needs if need.value is None]
+    """What ``--need help`` prints: every name that can be needed, and what is lost without it."""
+    plain = [need.ability for need in needs if need.value is None]
     valued = [need.name for need in needs if need.value is not None]
-    parts = (("names that --need takes, separated by commas:", plain), ("single values of mount options:", valued))
-    return "\n".join(
-        f"{head}\n{_fill(' '.join(names), initial_indent='  ', subsequent_indent='  ')}" for head, names in parts
-    )
+    margin = max(map(len, plain)) + 4
+    lines = [
+        _fill(COSTS[ability], initial_indent=f"  {ability:{margin - 4}}  ", subsequent_indent=" " * margin)
+        for ability in plain
+    ]
+    values = _fill(" ".join(valued), initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(("names for --need, and what their lack costs", *lines, "single values of options", values))
 
 
 def _section(head: str, findings: Sequence[Finding], *, everything: bool) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 #: Abilities that are mount options, by the name of the option.
 OPTIONS = {key.name: Ability(key.name) for key in KEYS}
 
-_COSTS = {
+#: What the lack of each ability costs.
+COSTS = {
     Ability.OVERLAY: "no overlay can be mounted",
     Ability.REDIRECT_DIR: "renaming a directory of a lower fails with EXDEV; most programs then copy it",
     Ability.INDEX: "hard links of a lower come apart when one of them is written to",
@@ -130,7 +131,7 @@ def finding(
         ability=ability,
         answer=answer,
         tried=_note(tried),
-        cost=_COSTS[ability],
+        cost=COSTS[ability],
         fix=None if fix is None else _note(fix),
         values=values,
     )
