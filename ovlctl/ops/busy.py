@@ -74,9 +74,11 @@ def explained(mount: Mount) -> errors.MountBusy:
     if len(holding) > _NAMED:
         parts.append(f"{len(holding) - _NAMED} more")
     parts += [f"the mount {line.place(each.mount.mount_point)} below it" for each in below[:_NAMED]]
+    parts += [f"the {device.kind} device on {line.place(device.path)}" for device in answer.devices[:_NAMED]]
     who = "; ".join(parts) or "nobody that /proc shows"
     unreadable = f" (not looked at for lack of permission: {answer.unreadable})" if answer.unreadable else ""
-    ends = line.commands((*(each.release for each in holding), *(each.release for each in below)))
+    ending = [each.release for each in (*holding, *below)]
+    ends = line.commands((*ending, *(command for device in answer.devices for command in device.release)))
     hint = f"{ends} would release it" if ends else f"`ovlctl who {busy}` says who keeps it otherwise"
     return errors.MountBusy(
         f"{busy} is in use by {who}{unreadable}",

@@ -92,6 +92,7 @@ def _group_json(group: Group) -> dict[str, Any]:
         "namespace": group.namespace,
         "own": group.own,
         "pids": list(group.pids),
+        "command": None if group.command is None else show_name(group.command),
         "container": _container_json(group.container),
         "kept_by": [_keeper_json(each) for each in group.keepers],
         "mounts": [
@@ -176,7 +177,8 @@ def _heading(group: Group) -> str:
         return "in this mount namespace"
     whose = f", {show_text(group.container.label)}" if group.container is not None else ""
     count = len(group.pids)
-    inside = "no process in it" if not count else f"pid {group.pids[0]}" + (f" and {count - 1} more" * (count > 1))
+    more = f" and {count - 1} more" if count > 1 else ""
+    inside = f"pid {group.pids[0]} ({show_name(group.command or '?')}){more}" if count else "no process in it"
     return f"in mount namespace {group.namespace}{whose}: {inside}"
 
 

@@ -112,6 +112,7 @@ class Group:
         namespace: Its inode number; None for processes whose namespace could not be read.
         own: Whether it is the one of whoever asks.
         pids: The processes in it.
+        command: The name of the first of them.
         container: The container it belongs to.
         keepers: What keeps it, when no process does or besides them.
         copies: Mounts of the superblock in it.
@@ -122,6 +123,7 @@ class Group:
     namespace: int | None
     own: bool
     pids: tuple[int, ...]
+    command: str | None
     container: Container | None
     keepers: tuple[Keeper, ...]
     copies: tuple[Copy, ...]

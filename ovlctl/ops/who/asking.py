@@ -12,6 +12,7 @@ from ovlctl.ops.preflight.in_use import in_use as ask_kernel
 from ovlctl.ops.who.answer import Answer, Asked, Copy, Group, Lost, Role, Submount
 from ovlctl.ops.who.backing import devices
 from ovlctl.ops.who.locations import Location, location_on, shown_at
+from ovlctl.ops.who.scene import name_of
 from ovlctl.ops.who.users import users
 
 if TYPE_CHECKING:
@@ -144,11 +145,13 @@ def _group(
     # What is on top of a copy elsewhere ends with the copy.
     table = (space.mounts or ()) if space is home else ()
     on_top = [each for each in table if each.parent_id in ids and each.mount_id not in ids]
+    pids = sorted({task.pid for task in space.tasks} - scene.but_not)
     ends = {each.mount_id: scene.ending(space, each) for each, _ in copies}
     return Group(
         namespace=space.inode,
         own=space is scene.own and not scene.moved,
-        pids=tuple(sorted({task.pid for task in space.tasks} - set(scene.but_not))),
+        pids=tuple(pids),
+        command=name_of(pids[0]) if pids else None,
         container=container,
         keepers=() if space is scene.own else scene.keepers(space),
         copies=tuple(Copy(role=role, mount=each, release=ends[each.mount_id]) for each, role in copies),

@@ -195,6 +195,7 @@ def test_process_in_another_namespace(merged: str) -> None:
         (copy,) = group.copies
         assert (group.own, copy.role, copy.mount.mount_point) == (False, Role.COPY, merged)
         assert pid in group.pids
+        assert (group.command or "").startswith("python")
         (process,) = group.processes
         assert (process.pid, [hold.kind for hold in process.holds]) == (pid, ["cwd"])
         if root():
@@ -371,6 +372,9 @@ def test_loop_device(merged: str) -> None:
     subprocess.run(["losetup", "--find", image], check=True)
     (device,) = who(merged).devices
     assert device.path == image
+    with pytest.raises(ovlctl.errors.MountBusy, match="loop device") as caught:
+        ovlctl.umount(merged)
+    assert "losetup -d /dev/loop" in (caught.value.hint() or "").replace("'", "")
     obey(device.release[0])
     assert not who(merged).held
 
