@@ -7,12 +7,12 @@ ended again.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.errors import literal
+from ovlctl.errors import Note, literal
+from ovlctl.kernel.bootcache import directly
 from ovlctl.kernel.fscontext import mount_setattr
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.ops import discover, mounting, mstack, sets
@@ -20,10 +20,10 @@ from ovlctl.ops.discover import Standing
 from ovlctl.ops.preflight.places import real
 from ovlctl.ops.sets.graph import declared, graph
 from ovlctl.ops.sets.resolve import wish
-from ovlctl.ops.steps import failing_as
+from ovlctl.ops.sets.steps import Make
+from ovlctl.ops.steps import failing_as, run
 
 if TYPE_CHECKING:
-    from ovlctl.errors import Note
     from ovlctl.ops.discover import Overlay
     from ovlctl.ops.mount_words import Words
     from ovlctl.ops.sets.declared import Declared, StackFile
@@ -115,20 +115,21 @@ def mount(call: Asked, state: State) -> Done:
         NameTaken: when the stack, or one it stands on, is mounted at another place.
         OvlError: As :func:`ovlctl.ops.mounting.mount`; nothing is mounted then that was not before.
     """
-    made: list[mounting.Mounted] = []
     if os.path.isdir(call.file.path):
         mstack.make_uppers(call.file)
-    with ExitStack() as undo:
-        for wanted in call.wishes:
-            if _stands(wanted, state):
-                continue
-            made.append(_mount_one(wanted, state))
-            undo.callback(made[-1].umount)
-            if wanted.name == call.name and call.words.changes():
-                _change(wanted.point, call.words)
-        undo.pop_all()
-    cautions = tuple(note for each in made for note in each.cautions)
-    return Done(tuple(each.overlay for each in made), (*call.links, *cautions))
+    if not state.exists:
+        # What is refused must not leave even a state directory behind.
+        check(call, state)
+    # At boot several helpers run at once, and may want the same stack below theirs.
+    with mounting.held(state, [wanted.stack for wanted in call.wishes]):
+        ask = mounting.asking(state)
+        makes = [Make(state, wanted, ask, None) for wanted in call.wishes if not _stands(wanted, state)]
+        last = [SetAttributes(wanted.point, call.words) for wanted in call.wishes if wanted.name == call.name]
+        fresh = any(make.name == call.name for make in makes)
+        run([*makes, *(last if fresh and call.words.changes() else [])])
+    plans = [make.plan for make in makes if make.plan is not None]
+    cautions = tuple(note for plan in plans for note in plan.remarks())
+    return Done(tuple(plan.overlay() for plan in plans), (*call.links, *cautions))
 
 
 def check(call: Asked, state: State) -> None:
@@ -139,15 +140,7 @@ def check(call: Asked, state: State) -> None:
     """
     for wanted in call.wishes:
         if not _stands(wanted, state):
-            mounting.plan(
-                wanted.stack,
-                wanted.target,
-                allocate=wanted.allocate,
-                name=wanted.name,
-                allow_weaker=wanted.allow_weaker,
-                origin=wanted.origin,
-                state_dir=state,
-            )
+            Make(state, wanted, directly, None).planned()
             return
 
 
@@ -167,12 +160,27 @@ def change(target: str, words: Words) -> None:
     target = real(target)
     if not any(overlay.target == target and overlay.mount is not None for overlay in discover.overlays().overlays):
         raise errors.NotAnOverlay("no overlay is mounted at {}", target, hint="`ovlctl ls` lists all")
-    _change(target, words)
+    SetAttributes(target, words).apply()
 
 
-def _change(target: str, words: Words) -> None:
-    with failing_as(errors.KernelRefused, "cannot set the attributes of the mount at {}", target):
-        mount_setattr(AT_FDCWD, target, attr_set=words.attr_set, attr_clr=words.attr_clr)
+class SetAttributes:
+    """Set and clear attributes of the mount at *target*; never undone, because the mount goes with them."""
+
+    def __init__(self, target: str, words: Words) -> None:
+        self._target, self._words = target, words
+
+    def describe(self) -> Note:
+        """What is set and what is cleared."""
+        words = self._words
+        return Note(f"mount_setattr(2) at {{}}: set {words.attr_set!r}, clear {words.attr_clr!r}", (self._target,))
+
+    def apply(self) -> None:
+        """Do it."""
+        with failing_as(errors.KernelRefused, "cannot set the attributes of the mount at {}", self._target):
+            mount_setattr(AT_FDCWD, self._target, attr_set=self._words.attr_set, attr_clr=self._words.attr_clr)
+
+    def undo(self) -> None:
+        """Nothing to do."""
 
 
 def _stands(wanted: Wish, state: State) -> bool:
@@ -190,15 +198,3 @@ def _stands(wanted: Wish, state: State) -> bool:
                 hint="`umount {}` first, or declare another stack with the same layers",
             )
     return False
-
-
-def _mount_one(wanted: Wish, state: State) -> mounting.Mounted:
-    return mounting.mount(
-        wanted.stack,
-        wanted.target,
-        allocate=wanted.allocate,
-        name=wanted.name,
-        allow_weaker=wanted.allow_weaker,
-        origin=wanted.origin,
-        state_dir=state,
-    )

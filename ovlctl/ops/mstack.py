@@ -210,9 +210,7 @@ class Export:
                 for name, place in self.links:
                     os.symlink(place, os.path.join(temporary, name))
                 os.chmod(temporary, 0o755)  # noqa: S103 -- as mkdir would make it
-                _claim(self.path)
-                # Only an empty directory is replaced, and that one is ours.
-                os.rename(temporary, self.path)
+                _put(temporary, self.path)
                 sync_directory(parent)
             except BaseException:
                 with suppress(FileNotFoundError):
@@ -222,11 +220,17 @@ class Export:
             raise errors.StateUnusable(f"cannot write {{}}: {strerror(error)}", self.path, errno=error.errno) from error
 
 
-def _claim(path: str) -> None:
+def _put(temporary: str, path: str) -> None:
+    """Rename, replacing nothing but an empty directory of our own, which holds the name."""
     try:
         os.mkdir(path)
     except FileExistsError as error:
         raise errors.MstackExists("{} is there already", path, hint="choose another name") from error
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        os.rmdir(path)
+        raise
 
 
 def export(stack: Stack, path: str, *, upper: bool = True) -> Export:

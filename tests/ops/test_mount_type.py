@@ -41,8 +41,20 @@ lowers = ["a"]
 lowers = [{stack = "base"}, "gone"]
 upper = "none"
 target = "broken"
+[stack.below]
+lowers = ["a", "b"]
+upper = "none"
+[stack.app-app]
+lowers = [{stack = "below"}, "b"]
+upper = "none"
+[stack.app-s]
+lowers = [{stack = "below"}, "b"]
+upper = "none"
+[stack.app-t]
+lowers = [{stack = "below"}, "b"]
+upper = "none"
 """
-_DIRECTORIES = ("u", "w", "base", "app", "broken", "t", "s")
+_DIRECTORIES = ("u", "w", "base", "app", "broken", "t", "s", "p-app", "p-s", "p-t")
 #: Puts the helper where mount(8) looks, in a mount namespace of its own, and runs the rest of the arguments.
 _SHELL = """
 sbin=$(readlink -f /sbin)
@@ -185,3 +197,14 @@ def test_ordinary_users_are_told(ordinary_user: OrdinaryUser) -> None:
 def test_nothing_is_left_of_the_tests() -> None:
     """The scripts ran in mount namespaces of their own."""
     assert not [each for each in mounts.mounts("overlay") if each.mount_point.endswith("/sbin")]
+
+
+def test_many_at_once(script: Callable[[str], Said]) -> None:
+    """Helpers that run at the same time, as at boot, mount the stack below theirs once."""
+    said = script(
+        "for each in s t app; do mount -t ovlctl -o ro stacks.toml#app-$each p-$each & done; wait; "
+        "findmnt -rno SOURCE -t overlay | grep ovlctl: | sort"
+    )
+    assert said.stdout.splitlines() == [f"ovlctl:{name}" for name in ("app-app", "app-s", "app-t", "below")], (
+        said.stderr
+    )
