@@ -119,6 +119,7 @@ class SwapBridge:
             raise errors.UpperHeld("the upper {} is in use still", upper, errno=errno.EBUSY)
         self.again.apply()
         self.again.put_beneath()
+        self.again.close()
 
 
 @dataclass(eq=False, repr=False)

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 FREE_PATIENCE = 1.0
 #: Seconds for which the old mount may be in use once the new one is beneath it.
 END_PATIENCE = 5.0
+#: The same, when it may be left to those who stay.
+DETACH_PATIENCE = 0.2
 #: How often a holder is looked at before it counts as one that stays, and the seconds in between.
 _LOOKS = 250
 _BETWEEN_LOOKS = 0.004
@@ -230,8 +232,11 @@ def _stuck(record: Record, *, alone: bool) -> errors.OvlError:
     )
 
 
-def end_old(state: State, new: Make | None, old: Mount) -> None:
+def end_old(state: State, new: Make | None, old: Mount, *, detach: bool = False) -> Note | None:
     """Put *new* beneath *old*, unless it is there already (None), and end *old*.
+
+    Returns:
+        Who keeps the old one, when *detach* leaves it to them.
 
     Raises:
         MountBusy: when somebody stays in the old one; :meth:`Make.undo` takes the new one away.
@@ -239,10 +244,10 @@ def end_old(state: State, new: Make | None, old: Mount) -> None:
     """
     if new is None:
         end(old, patience=END_PATIENCE)
-        return
+        return None
     new.put_beneath()
     try:
-        end_above(state, old, new.fd, patience=END_PATIENCE)
+        return end_above(state, old, new.fd, patience=DETACH_PATIENCE if detach else END_PATIENCE, detach=detach)
     finally:
         new.close()
 
@@ -271,13 +276,9 @@ class Swap:
     def apply(self) -> None:
         """Swap; when the old one turns out to be held, the new one is taken away again."""
         old = mounts.mount_at(self.record.target)
-        try:
-            end_old(self.state, self.new, old)
-        except errors.MountBusy as error:
-            if not self.detach or not same(mounts.mount_at(self.record.target), old):
-                raise
-            umount2(old.mount_point, MNT.DETACH | MNT.UMOUNT_NOFOLLOW)
-            self.remarks.append(Note(f"the old view was detached, and lives on: {error.template}", error.paths))
+        kept = end_old(self.state, self.new, old, detach=self.detach)
+        if kept is not None:
+            self.remarks.append(kept)
         standing = mounts.mount_at(self.record.target)
         remember(self.state, replace(self.record, mount_id=standing.unique_id))
 

@@ -8,6 +8,7 @@ mount, which is made private for that moment, if no other namespace has a copy t
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from ovlctl.kernel.fscontext import MOVE_MOUNT
 from ovlctl.kernel.libc import AT_EMPTY_PATH, AT_FDCWD
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.ops import busy
-from ovlctl.ops.unmount_steps import end, persistently
+from ovlctl.ops.unmount_steps import end, not_ended, persistently
 from ovlctl.ops.views import elsewhere, same
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def put_beneath(fd: int, target: str) -> None:
         ) from error
 
 
-def end_above(state: State, old: Mount, below: int, *, patience: float) -> None:
+def end_above(state: State, old: Mount, below: int, *, patience: float, detach: bool = False) -> Note | None:
     """End *old*, which is seen at its mount point; the mount *below* it, a descriptor, is seen from then on.
 
     Args:
@@ -54,21 +55,29 @@ def end_above(state: State, old: Mount, below: int, *, patience: float) -> None:
         old: The mount to end.
         below: The mount beneath it.
         patience: Seconds to wait for those who are in it.
+        detach: Leave it to those who stay.
+
+    Returns:
+        Who stays in it, with *detach*; else None.
 
     Raises:
-        MountBusy: when somebody stays in it; it is then seen again, or lies beneath the new one.
+        MountBusy: when somebody stays in it. It is then seen again, or lies beneath the new one.
         OvlError: As for :func:`ovlctl.ops.unmount_steps.end`.
     """
-    with _hidden(state) as point:
-        if point is None or not _aside(old, below, point):
-            end(old, patience=patience)
-            return
+    with _hidden(state) as hidden:
+        aside = hidden is not None and _aside(old, below, hidden)
+        point = hidden if hidden is not None and aside else old.mount_point
         try:
             persistently(lambda: umount2(point, MNT.UMOUNT_NOFOLLOW), patience)
         except OSError as error:
-            refusal = busy.explained(old)
-            _back(old, point)
-            raise refusal from error
+            if error.errno == errno.EBUSY and detach:
+                held = busy.explained(old)
+                umount2(point, MNT.DETACH | MNT.UMOUNT_NOFOLLOW)
+                return Note(f"the old view was detached, and lives on: {held.template}", held.paths)
+            if aside:
+                _back(old, point)
+            raise not_ended(old, error) from error
+    return None
 
 
 def _aside(old: Mount, below: int, point: str) -> bool:
@@ -139,7 +148,7 @@ class ClearStage:
     @property
     def needed(self) -> bool:
         """Whether something was left there."""
-        return os.path.ismount(self._stage)
+        return os.path.lexists(self._stage)
 
     def describe(self) -> Note:
         """The command."""

@@ -90,7 +90,7 @@ def end(mount: Mount, *, patience: float = 0.0) -> None:
     try:
         persistently(lambda: umount2(mount.mount_point, MNT.UMOUNT_NOFOLLOW), patience)
     except OSError as error:
-        raise _not_ended(mount, error) from error
+        raise not_ended(mount, error) from error
 
 
 def persistently(call: Callable[[], None], patience: float) -> None:
@@ -116,7 +116,8 @@ def persistently(call: Callable[[], None], patience: float) -> None:
             return
 
 
-def _not_ended(mount: Mount, error: OSError) -> errors.OvlError:
+def not_ended(mount: Mount, error: OSError) -> errors.OvlError:
+    """What it means that *mount* could not be unmounted."""
     if error.errno == errno.EBUSY:
         return busy.explained(mount)
     if error.errno == errno.EPERM:

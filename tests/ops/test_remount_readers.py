@@ -1,0 +1,125 @@
+"""Readers and writers beside remounts: nobody ever finds nothing, an error or a mix, and nothing written is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import ovlctl
+from ovlctl.kernel.mount import MS, mount, umount2
+from ovlctl.ops import remounting
+from ovlctl.ops.remounting import Changes
+from tests import capabilities, trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [capabilities.needs_overlay, capabilities.needs_compiler]
+
+_SOURCE = os.path.join(os.path.dirname(__file__), "reader.c")
+
+
+@pytest.fixture(params=["private", "shared"])
+def ground(request: pytest.FixtureRequest, scratch: str) -> Iterator[str]:
+    """A file system whose mount is private or shared, as the root is where systemd runs; two generations on it."""
+    point = trees.make(os.path.join(scratch, "ground"), {})
+    mount("tmpfs", point, "tmpfs", MS(0), b"mode=0755")
+    if request.param == "shared":
+        mount(None, point, None, MS.SHARED)
+    for generation, size in (("A", 1), ("B", 2)):
+        files = {f"sub/{name}": generation * size for name in "fg"}
+        trees.make(os.path.join(point, generation), {**files, f"sub/only-{generation}": ""})
+    trees.make(point, {"base/sub/": None, "t/": None})
+    yield point
+    umount2(point)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The reader, compiled."""
+    program = str(tmp_path_factory.mktemp("reader") / "reader")
+    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-o", program, _SOURCE], check=True)
+    return program
+
+
+def _stack(ground: str, generation: str) -> tuple[str, str]:
+    return (os.path.join(ground, generation), os.path.join(ground, "base"))
+
+
+@pytest.mark.parametrize("upper", [False, True], ids=["read-only", "with upper"])
+def test_readers_beside_200_remounts(ground: str, reader: str, state_dir: str, *, upper: bool) -> None:
+    """A tight loop of opens, one of listings and one through a directory: never an error, never two generations."""
+    allocate = ovlctl.KeptUpper() if upper else None
+    ovlctl.mount(ovlctl.Stack(_stack(ground, "A")), f"{ground}/t", allocate=allocate, name="s")
+    readers = [
+        subprocess.Popen(
+            [reader, mode, f"{ground}/t/sub"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=0
+        )
+        for mode in ("open", "list", "together")
+    ]
+    try:
+        for number in range(200):
+            remounting.remount("s", Changes(lowers=_stack(ground, "BA"[number % 2])))
+            assert all(each.poll() is None for each in readers)
+    finally:
+        said = [each.communicate()[0].split() for each in readers]
+        assert [each.returncode for each in readers] == [0, 0, 0], said
+    assert min(int(count) for count, _, _ in said) > 200
+    assert all(int(seen) > 100 for seen in said[0][1:]), "both generations were seen"
+    ovlctl.umount("s", discard=upper)
+
+
+def test_writer_beside_remounts(ground: str, state_dir: str) -> None:
+    """Who writes succeeds or gets EROFS, and what was said to be written is there in the end."""
+    ovlctl.mount(ovlctl.Stack(_stack(ground, "A")), f"{ground}/t", allocate=ovlctl.KeptUpper(), name="s")
+    stop, told = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(stop[1])
+            status = _write_until(stop[0], told[1], f"{ground}/t/sub")
+        finally:
+            os._exit(status)
+    os.close(told[1])
+    for number in range(40):
+        remounting.remount("s", Changes(lowers=_stack(ground, "BA"[number % 2])))
+    os.close(stop[0])
+    os.close(stop[1])
+    with open(told[0]) as answer:
+        written, refused = map(int, answer.read().split())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert written > 40
+    assert refused > 0, "the bridge was seen"
+    for number in range(written):
+        with open(f"{ground}/t/sub/n{number}") as file:
+            assert file.read() == str(number)
+    ovlctl.umount("s", discard=True)
+
+
+def _write_until(stop: int, told: int, directory: str) -> int:
+    """Make one file after the other until *stop* ends; 0 when nothing but EROFS came between."""
+    os.set_blocking(stop, False)
+    written = refused = 0
+    while True:
+        try:
+            if os.read(stop, 1) == b"":
+                break
+        except BlockingIOError:
+            pass
+        try:
+            with open(f"{directory}/n{written}", "w") as file:
+                file.write(str(written))
+            written += 1
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                return error.errno or 1
+            refused += 1
+        time.sleep(0.0003)
+    os.write(told, f"{written} {refused}".encode())
+    return 0
