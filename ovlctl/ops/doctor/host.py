@@ -12,6 +12,7 @@ from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.capabilities import Capability
 from ovlctl.ops.doctor import trial
 from ovlctl.ops.doctor.catalogue import OPTIONS, finding
+from ovlctl.ops.doctor.practice import option_question, values_of
 from ovlctl.ops.doctor.trial import Way, said
 from ovlctl.ops.doctor.values import Ability, HostReport, Limit, OptionValue, Parameter, worst
 from ovlctl.overlay import rules
@@ -56,13 +57,13 @@ _PROGRAMS = (
 
 def report(found: Trial) -> HostReport:
     """Everything about this host; *found* is what a child process could ask as this user."""
-    uname = os.uname()
+    uname, overlay = os.uname(), _overlay()
     selinux = {"1": "enforcing", "0": "permissive"}.get(facilities.first_line("/sys/fs/selinux/enforce") or "")
     apparmor = _apparmor()
     return HostReport(
         release=uname.release,
         machine=uname.machine,
-        findings=(_overlay(), *(_option(key, found) for key in KEYS), *_facilities(found), *_programs()),
+        findings=(overlay, *_options(found, overlay), *_facilities(found), *_programs()),
         parameters=tuple(
             Parameter(name=name, value=module.parameter("overlay", name), upstream=upstream)
             for name, upstream in _UPSTREAM.items()
@@ -101,12 +102,20 @@ def _overlay() -> Finding:
     return finding(Ability.OVERLAY, present, tried[present])
 
 
+def _options(found: Trial, overlay: Finding) -> Iterator[Finding]:
+    for key in KEYS:
+        if overlay.answer is Answer.NO:
+            yield finding(OPTIONS[key.name], Answer.NO, "this kernel has no overlay now", fix=overlay.fix)
+        else:
+            yield _option(key, found)
+
+
 def _option(key: Key, found: Trial) -> Finding:
     trusted = found.way is Way.HERE and namespaces.in_initial_user_namespace()
     values = []
     problems: list[OvlError] = []
-    for value in [None] if key.values is Flag else list(key.values):
-        known = found.reply(trial.option_question(key.name, value)).answer
+    for value in values_of(key):
+        known = found.reply(option_question(key.name, value)).answer
         problem = next(_problems(key, value, trusted=trusted), None)
         if problem is not None and known is not Answer.NO:
             problems.append(problem)
@@ -122,7 +131,7 @@ def _option(key: Key, found: Trial) -> Finding:
         fix = f"Linux {_LATER.get((key.name, missing[0]), key.since)} or newer"
     elif answer is Answer.UNKNOWN:
         tried = f"the kernel cannot be asked{said(found.refusal)}"
-        fix = "sudo ovlctl doctor"
+        fix = "ask as root: `sudo ovlctl doctor`"
     else:
         left = [value.value for value in values if value.usable is Answer.YES and value.value]
         only = f"of its values only {', '.join(left)} can be had: " if len(problems) > 1 else ""

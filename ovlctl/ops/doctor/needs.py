@@ -81,9 +81,11 @@ def met(needs: Sequence[Need], diagnosis: Diagnosis) -> tuple[Met, ...]:
 
 
 def _answer(need: Need, finding: Finding) -> Answer:
-    if need.value is None:
-        return finding.answer
-    return next(value.usable for value in finding.values if value.value == need.value)
+    # Of an option that is not there at all no values are told.
+    return next(
+        (value.usable for value in finding.values if need.value is not None and value.value == need.value),
+        finding.answer,
+    )
 
 
 def _plain(name: str) -> str:

@@ -20,17 +20,16 @@ from ovlctl.kernel import facilities, namespaces, probes
 from ovlctl.kernel.apart import apart
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.libc import check, function
-from ovlctl.kernel.mount import MS, mount
-from ovlctl.overlay.options import KEYS, Flag
+from ovlctl.ops.doctor import practice
+from ovlctl.ops.doctor.practice import option_question, values_of
+from ovlctl.ops.doctor.values import Reply
+from ovlctl.overlay.options import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _NOBODY = 65534
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
-#: Some directory to mount over, in the child's own namespace.
-_POINTS = ("/tmp", "/run", "/mnt", "/var", "/usr")  # noqa: S108 -- a tmpfs of ours is mounted over it first
-
 _prctl = function("prctl", ctypes.c_int, ctypes.c_int, ctypes.c_ulong)
 
 
@@ -40,14 +39,6 @@ class Way(StrEnum):
     HERE = "here"
     USER_NAMESPACE = "user-namespace"
     NOWHERE = "nowhere"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """One answer of the child's, and the kernel's words for a NO or an UNKNOWN."""
-
-    answer: Answer
-    reason: str = ""
 
 
 _SILENCE = Reply(answer=Answer.UNKNOWN)
@@ -76,20 +67,11 @@ class Trial:
         )
 
 
-def option_question(key: str, value: str | None) -> str:
-    """Whether the kernel knows an option; *value* is None for a flag."""
-    return f"option {key}" if value is None else f"option {key}={value}"
-
-
 def layer_question(path: str, key: str) -> str:
     """Whether the kernel takes the directory *path* for the key ``lowerdir+`` or ``upperdir``."""
     return f"{key} {path}"
 
 
-#: Whether an overlay can be mounted on a tmpfs, written to, and a lower file deleted in it.
-OVERLAY = "overlay"
-#: Whether, on that tmpfs, a directory of a lower can be removed and made again.
-OPAQUE = "opaque"
 LOWERDIR_PLUS = "lowerdir+"
 DESCRIPTORS = "descriptors"
 BENEATH = "beneath"
@@ -164,12 +146,22 @@ def _tried(enter: Callable[[], Way], directories: Sequence[str]) -> Trial:
         SETATTR: Reply(answer=facilities.mount_setattr()),
     }
     for key in KEYS:
-        for value in [None] if key.values is Flag else list(key.values):
+        for value in values_of(key):
             replies[option_question(key.name, value)] = Reply(answer=probes.option_known(key.name, value))
     for path in directories:
         for role in ("lowerdir+", "upperdir"):
             replies[layer_question(path, role)] = _layer(path, role)
-    replies |= _mounted(userxattr=not namespaces.in_initial_user_namespace())
+    userxattr = not namespaces.in_initial_user_namespace()
+    replies |= practice.use(userxattr=userxattr)
+    if replies[practice.OVERLAY].answer is Answer.YES:
+        # Kernels before 6.5 take any option at first, and look at it when mounting.
+        unasked = {
+            question: (key, value)
+            for key in KEYS
+            for value in values_of(key)
+            if replies[question := option_question(key.name, value)].answer is Answer.UNKNOWN
+        }
+        replies |= practice.options(unasked, userxattr=userxattr)
     return Trial(way=way, replies=replies)
 
 
@@ -179,42 +171,6 @@ def _layer(path: str, role: str) -> Reply:
     except OSError as error:
         return Reply(answer=Answer.UNKNOWN, reason=strerror(error))
     return Reply(answer=answer, reason=reason)
-
-
-def _mounted(*, userxattr: bool) -> dict[str, Reply]:
-    """Mount an overlay on a tmpfs and use it."""
-    step = "mounting a tmpfs"
-    replies = {}
-    try:
-        base = next(filter(os.path.isdir, _POINTS))
-        mount("tmpfs", base, "tmpfs", MS.NOSUID | MS.NODEV, b"size=1m,mode=0700")
-        os.chdir(base)
-        for name in ("lower", "lower/directory", "upper", "work", "merged"):
-            os.mkdir(name)
-        for name in ("lower/file", "lower/directory/inside"):
-            _write(name)
-        step = "mounting an overlay"
-        words = "lowerdir=lower,upperdir=upper,workdir=work" + (",userxattr" if userxattr else "")
-        mount("ovlctl:doctor", "merged", "overlay", MS.NOSUID | MS.NODEV, words.encode("ascii"))
-        step = "writing through the overlay"
-        _write("merged/new")
-        os.unlink("merged/file")
-        replies[OVERLAY] = Reply(answer=Answer.YES)
-        step = "replacing a directory in the overlay"
-        os.unlink("merged/directory/inside")
-        os.rmdir("merged/directory")
-        os.mkdir("merged/directory")
-        replies[OPAQUE] = Reply(answer=Answer.NO if os.listdir("merged/directory") else Answer.YES)
-    except OSError as error:
-        refused = Reply(answer=Answer.NO, reason=f"{step}: {strerror(error)}")
-        replies.setdefault(OVERLAY, refused)
-        replies.setdefault(OPAQUE, refused)
-    return replies
-
-
-def _write(path: str) -> None:
-    with open(path, "xb") as file:
-        file.write(b"x")
 
 
 def _encode(trial: Trial) -> bytes:

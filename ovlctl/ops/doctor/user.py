@@ -9,7 +9,7 @@ from ovlctl.errors import Note, literal
 from ovlctl.kernel import capabilities, facilities, namespaces
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.capabilities import Capability
-from ovlctl.ops.doctor import trial
+from ovlctl.ops.doctor import practice
 from ovlctl.ops.doctor.catalogue import finding
 from ovlctl.ops.doctor.trial import Way, said
 from ovlctl.ops.doctor.values import Ability, UserReport
@@ -58,7 +58,7 @@ def _mount(mine: Trial) -> Finding:
             "CAP_SYS_ADMIN is there, but a seccomp filter, a chroot or a security module refuses mount namespaces",
             fix="run it outside of the container, or give that `--privileged`",
         )
-    reply = mine.reply(trial.OVERLAY)
+    reply = mine.reply(practice.OVERLAY)
     tried = "an overlay on a tmpfs was mounted and used" if reply.answer is Answer.YES else literal(reply.reason)
     return finding(Ability.MOUNT, reply.answer, tried)
 
@@ -71,7 +71,7 @@ def _rootless(anybody: Trial) -> Iterator[Finding]:
             yield finding(ability, Answer.NO, literal(f"as {who}: {anybody.refusal}"), fix=fix)
         return
     yield finding(Ability.USER_NAMESPACE, Answer.YES, f"{who} made one")
-    reply = anybody.reply(trial.OVERLAY)
+    reply = anybody.reply(practice.OVERLAY)
     tried = f"{who} mounted an overlay on a tmpfs in one and used it"
     if reply.answer is not Answer.YES:
         tried = f"{who} cannot mount an overlay in one{said(reply.reason)}"
@@ -82,7 +82,7 @@ def _rootless(anybody: Trial) -> Iterator[Finding]:
 
 
 def _tmpfs_upper(mine: Trial) -> Finding:
-    reply = mine.reply(trial.OPAQUE)
+    reply = mine.reply(practice.OPAQUE)
     tried = "replacing a directory of a lower in an overlay on a tmpfs "
     tried += "works" if reply.answer is Answer.YES else f"does not work{said(reply.reason)}"
     return finding(Ability.TMPFS_UPPER, reply.answer, tried)

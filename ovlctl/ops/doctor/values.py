@@ -77,6 +77,14 @@ class Ability(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer of a trial, and the kernel's words for a NO or an UNKNOWN."""
+
+    answer: Answer
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptionValue:
     """One value of a mount option.
 

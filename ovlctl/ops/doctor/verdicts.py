@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ovlctl.kernel.probes import DirectoryFeatures
-    from ovlctl.ops.doctor.trial import Reply
-    from ovlctl.ops.doctor.values import Finding
+    from ovlctl.ops.doctor.values import Finding, Reply
     from ovlctl.ops.preflight.places import Place
 
 #: Refusals that say nothing about the file system but that it is full.

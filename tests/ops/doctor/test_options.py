@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.kernel import namespaces
+from ovlctl.kernel.apart import apart
 from ovlctl.kernel.bootcache import Answer
-from ovlctl.ops.doctor import diagnose
+from ovlctl.ops.doctor import diagnose, practice
 from ovlctl.ops.doctor.catalogue import OPTIONS
+from ovlctl.ops.doctor.practice import values_of
 from ovlctl.overlay.options import KEYS, Flag
 from tests import capabilities, trees
 
@@ -98,7 +101,9 @@ def test_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
 def test_an_option_that_is_not_there() -> None:
     """The answer to an option says which of its values the kernel lacks, and since when it has them."""
     from ovlctl.ops.doctor import host
-    from ovlctl.ops.doctor.trial import Reply, Trial, Way, option_question
+    from ovlctl.ops.doctor.practice import option_question
+    from ovlctl.ops.doctor.trial import Trial, Way
+    from ovlctl.ops.doctor.values import Reply
 
     replies = {option_question(key, value): Reply(answer=Answer.YES) for key, value in VALUES}
     replies[option_question("uuid", "null")] = Reply(answer=Answer.NO)
@@ -108,3 +113,45 @@ def test_an_option_that_is_not_there() -> None:
     assert "null" in uuid.tried.text()
     assert uuid.fix is not None
     assert uuid.fix.text().startswith("Linux 6.6")
+
+
+def by_mounting() -> dict[str, str]:
+    """The answers where the kernel cannot be asked before mounting (before 6.5), got here in the same way."""
+
+    def attempt() -> bytes:
+        userxattr = os.geteuid() != 0
+        if userxattr:
+            namespaces.enter_user_namespace()
+        else:
+            namespaces.enter_private_mounts()
+        questions = {f"{key.name}={value}": (key, value) for key in KEYS for value in values_of(key)}
+        assert practice.use(userxattr=userxattr)[practice.OVERLAY].answer is Answer.YES
+        replies = practice.options(questions, userxattr=userxattr)
+        return json.dumps({question: reply.answer for question, reply in replies.items()}).encode("ascii")
+
+    content = apart(attempt)
+    assert content is not None
+    found: dict[str, str] = json.loads(content)
+    return found
+
+
+@capabilities.needs_root
+def test_by_mounting_as_root() -> None:
+    """Old kernels, which cannot be asked, give the same answers by mounting; here they can be compared."""
+    found = by_mounting()
+    asked = {f"{key}={value}": answer for (key, value), answer in usable().items()}
+    assert found == asked
+
+
+def test_by_mounting_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
+    """In a user namespace only what the rules refuse beforehand is not tried."""
+    able = capabilities.user_namespaces()
+    if not able:
+        pytest.skip(able.reason)
+    code = "import json; from tests.ops.doctor.test_options import by_mounting; print(json.dumps(by_mounting()))"
+    done = ordinary_user.run([sys.executable, "-c", code])
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert set(found.values()) == {"yes"}
+    missing = {"redirect_dir=on", "redirect_dir=off", "redirect_dir=follow", "metacopy=on"}
+    assert {f"{key}={value}" for key, value in VALUES} - set(found) == missing

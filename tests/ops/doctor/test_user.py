@@ -14,8 +14,8 @@ import pytest
 from ovlctl.kernel import mounts
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.doctor import diagnose, user
-from ovlctl.ops.doctor.trial import Reply, Trial, Way
-from ovlctl.ops.doctor.values import Ability
+from ovlctl.ops.doctor.trial import Trial, Way
+from ovlctl.ops.doctor.values import Ability, Reply
 from tests import capabilities
 
 if TYPE_CHECKING:
