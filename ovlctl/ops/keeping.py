@@ -20,6 +20,7 @@ from ovlctl.overlay.options import Flag, RedirectDir, Switch
 if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.state import State
+    from ovlctl.overlay.options import Options
     from ovlctl.overlay.stack import Stack
 
 
@@ -122,8 +123,14 @@ def text(stack: Stack) -> str:
     return json.dumps(stack_to_json(stack), indent=1) + "\n"
 
 
-def check_same(name: str, kept: Stack, wanted: Stack) -> None:
+def check_same(name: str, kept: Stack, wanted: Stack, *, rebase: bool = False) -> None:
     """Refuse to put a kept upper over other lowers than its own, or to read its marks otherwise than it was written.
+
+    Args:
+        name: Under which it is kept.
+        kept: The stack that it was written in.
+        wanted: The stack that it is to be used in.
+        rebase: Other lowers are meant; they are refused only where marks in the upper are bound to its own.
 
     Raises:
         KeptUpperDiffers: when they differ.
@@ -141,7 +148,7 @@ def check_same(name: str, kept: Stack, wanted: Stack) -> None:
             kept.upper or "",
             hint=f"add `{words}`, or end the old one: `ovlctl umount {name} --discard`",
         )
-    if (kept.lowers, kept.data_only) == (wanted.lowers, wanted.data_only):
+    if (kept.lowers, kept.data_only) == (wanted.lowers, wanted.data_only) or (rebase and not _bound(before)):
         return
     raise errors.KeptUpperDiffers(
         f"the upper kept as {name} was made over other lowers (topmost {{}}, now {{}})",
@@ -149,3 +156,12 @@ def check_same(name: str, kept: Stack, wanted: Stack) -> None:
         wanted.lowers[0],
         hint=f"choose another `--name`, or end the old one: `ovlctl umount {name} --discard`",
     )
+
+
+def _bound(options: Options) -> bool:
+    """Whether an upper written with *options* may hold marks that mean something over its own lowers only.
+
+    Source: "Changes to underlying filesystems" in Documentation/filesystems/overlayfs.rst.
+    """
+    switches = (options.index, options.metacopy, options.nfs_export)
+    return Switch.ON in switches or options.redirect_dir is RedirectDir.ON

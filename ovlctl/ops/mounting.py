@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
+from ovlctl.errors import Note
 from ovlctl.kernel import namespaces
 from ovlctl.kernel.bootcache import BootCache, directly
 from ovlctl.ops import discover, keeping, ladder, mount_steps, preflight, records
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from ovlctl.errors import Note
     from ovlctl.kernel.bootcache import Ask
     from ovlctl.ops.discover import Overlay
     from ovlctl.ops.records import Seen
@@ -196,13 +196,14 @@ def plan(
     api: Api = Api.AUTO,
     allow_weaker: bool = False,
     origin: str | None = None,
+    rebase: bool = False,
     state_dir: str | State | None = None,
     ask: Ask = directly,
 ) -> MountPlan:
     """Work out how to mount *stack*, changing nothing.
 
     Arguments and errors are those of :func:`mount`; *ask* is how questions about the kernel are put, for answers
-    kept from earlier in this boot.
+    kept from earlier in this boot, and *rebase* lets a kept upper go over other lowers (see :func:`respect_kept`).
     """
     state = state_dir if isinstance(state_dir, State) else locate(state_dir)
     state.check()
@@ -213,7 +214,7 @@ def plan(
     first, gone = ((), frozenset[str]()) if stale is None else _clearing(state, stale)
     place = keeping.layout(state, chosen, in_memory=isinstance(allocate, TmpfsUpper))
     wanted = _with_upper(wanted, allocate, place)
-    respect_kept(state, chosen, wanted, gone)
+    moved = respect_kept(state, chosen, wanted, gone, rebase=rebase)
     to_make = _to_make(wanted, point, place, gone)
     base = None if isinstance(allocate, TmpfsUpper) else _nearest_directory(place.base)
     final = point or place.merged
@@ -247,7 +248,7 @@ def plan(
         seen=_seen(wanted),
     )
     steps = mount_steps.steps(state, record, rung, allow_weaker=allow_weaker)
-    return MountPlan(record=record, steps=(*first, *steps), cautions=cautions)
+    return MountPlan(record=record, steps=(*first, *steps), cautions=(*moved, *cautions))
 
 
 def _seen(stack: Stack) -> tuple[Seen, ...]:
@@ -294,7 +295,9 @@ def _with_upper(wanted: Stack, allocate: KeptUpper | TmpfsUpper | None, place: L
     return Stack(wanted.lowers, data_only=wanted.data_only, upper=place.upper, work=place.work, options=wanted.options)
 
 
-def respect_kept(state: State, name: str, wanted: Stack, gone: frozenset[str] = frozenset()) -> None:
+def respect_kept(
+    state: State, name: str, wanted: Stack, gone: frozenset[str] = frozenset(), *, rebase: bool = False
+) -> tuple[Note, ...]:
     """Let the upper kept as *name* go under nothing but the stack it belongs to.
 
     Args:
@@ -302,6 +305,10 @@ def respect_kept(state: State, name: str, wanted: Stack, gone: frozenset[str] = 
         name: The stack's name.
         wanted: What is to be mounted under that name, its upper included.
         gone: Directories that will be removed before.
+        rebase: Other lowers than its own are meant; see :func:`ovlctl.ops.keeping.check_same`.
+
+    Returns:
+        What is worth saying when it goes over other lowers.
 
     Raises:
         KeptUpperDiffers: when *wanted* has another upper, or other lowers.
@@ -309,14 +316,18 @@ def respect_kept(state: State, name: str, wanted: Stack, gone: frozenset[str] = 
     found = keeping.existing(state, name)
     kept = keeping.read(state, name)
     if found is None or kept is None or found.upper in gone:
-        return
+        return ()
     if found.upper != wanted.upper:
         raise errors.KeptUpperDiffers(
             f"{name} is the name of the kept upper {{}}, which this stack does not use",
             found.upper,
             hint=f"choose another `--name`, or end the old one: `ovlctl umount {name} --discard`",
         )
-    keeping.check_same(name, kept, wanted)
+    keeping.check_same(name, kept, wanted, rebase=rebase)
+    if (kept.lowers, kept.data_only) == (wanted.lowers, wanted.data_only):
+        return ()
+    text = "the upper {} was made over other lowers: what it replaces or hides there it replaces or hides here"
+    return (Note(text, (found.upper,)),)
 
 
 def _to_make(wanted: Stack, point: str | None, place: Layout, gone: frozenset[str]) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ class Make:
             name=wish.name,
             allow_weaker=wish.allow_weaker,
             origin=wish.origin,
+            # The file says which lowers the upper of this name belongs to.
+            rebase=True,
             state_dir=self._state,
             ask=self._ask,
         )
@@ -160,6 +162,7 @@ class End:
             # As it was: what the kernel left out then was accepted, or it would not have stood.
             allow_weaker=True,
             origin=record.origin,
+            rebase=True,
             state_dir=self._state,
             ask=self._ask,
         )

@@ -155,7 +155,7 @@ def _check(found: SetPlan, action: StackAction, wanted: Wish, state: State, ask:
             preflight.real(path)
     record = None if action.overlay is None else action.overlay.record
     if action.action is Action.CHANGE and record is not None and not record.discard:
-        mounting.respect_kept(state, wanted.name, wanted.whole)
+        mounting.respect_kept(state, wanted.name, wanted.whole, rebase=True)
         _check_renewable(wanted, record.stack, record.tmpfs_size)
 
 

@@ -147,7 +147,7 @@ def test_a_failed_change_is_taken_back(here: World) -> None:
         "memory": 'lowers = ["l3"]\nupper = {tmpfs = "1M"}',
         "kept": 'lowers = ["l4"]\ntarget = "t02"',
         "given": 'lowers = ["l5"]\nupper = {dir = "u", work = "w"}\ntarget = "t03"',
-        "over": 'lowers = ["l6", {stack = "memory"}]\ntarget = "t04"\noptions = {redirect_dir = "nofollow"}',
+        "over": 'lowers = ["l6", {stack = "memory"}]\ntarget = "t04"\noptions = {default_permissions = true}',
         "same": 'lowers = ["l8", "l9"]\nupper = "none"\ntarget = "t05"',
     }
     file = here.declare(**old)
@@ -170,7 +170,7 @@ def test_a_failed_change_is_taken_back(here: World) -> None:
     assert here.everything() == before
     broken = here.declare(
         **changed,
-        over=old["over"].replace("nofollow", "on"),
+        over=old["over"].replace("true", "false"),
         last='lowers = ["l7", {stack = "memory"}]\noptions = {nfs_export = true, index = false}',
     )
     kinds = {"gone": "end", "memory": "change", "kept": "change", "given": "change", "over": "change"}
@@ -393,3 +393,40 @@ def test_an_interrupt_takes_everything_back(here: World) -> None:
             break
     assert 10 < len(taken) < 29
     assert here.mounted() == ["a", "b"]
+
+
+def test_an_upper_goes_over_the_lowers_that_are_declared(here: World) -> None:
+    """Other lowers under a kept upper are a change like any other, said once; what was written stays."""
+    old, new = 'lowers = ["l1", "l2"]\ntarget = "t01"', 'lowers = ["l3", "l2"]\ntarget = "t01"'
+    up(here.declare(a=old))
+    trees.make(f"{here.base}/t01", {"mine": "precious"})
+    before = here.everything()
+    file = here.declare(a=new, b='lowers = ["l4", {stack = "a"}]\noptions = {nfs_export = true, index = false}')
+    with pytest.raises(errors.NfsExportNeedsIndex):
+        up(file)
+    assert here.everything() == before
+    assert _read(f"{here.base}/t01/f") == "1"
+    done = up(here.declare(a=new))
+    assert any("made over other lowers" in caution.text() for caution in done.cautions)
+    assert _read(f"{here.base}/t01/f") == "3"
+    assert _read(f"{here.base}/t01/mine") == "precious"
+    down(load(here.path))
+    assert up(load(here.path)).cautions == ()
+    down(load(here.path))
+    up(here.declare(a=old))
+    assert _read(f"{here.base}/t01/f") == "1"
+    ovlctl.umount("a")
+    with pytest.raises(errors.KeptUpperDiffers):
+        ovlctl.mount(ovlctl.Stack([f"{here.base}/l3"]), allocate=ovlctl.KeptUpper(), name="a")
+
+
+@capabilities.needs_root
+@pytest.mark.parametrize("option", ["index", "metacopy", "redirect_dir"])
+def test_an_upper_that_is_bound_to_its_lowers(here: World, option: str) -> None:
+    """With marks that mean something over the old lowers only, an upper does not go over others."""
+    body = f'lowers = ["l1", "l2"]\noptions = {{{option} = true}}'
+    up(here.declare(a=body))
+    before = here.everything()
+    with pytest.raises(errors.KeptUpperDiffers, match="made over other lowers"):
+        up(here.declare(a=body.replace("l1", "l3")))
+    assert here.everything() == before
