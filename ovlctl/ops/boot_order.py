@@ -192,7 +192,7 @@ def helper_missing() -> Note | None:
     """How to put the helper where mount(8) looks, when it is not there."""
     if os.path.exists(HELPER):
         return None
-    return Note(f"mount(8) needs the helper, which is not there yet: `ln -s {{}} {HELPER}`", (own_program(HELPER),))
+    return Note(f"mount(8) needs the helper, which is not there yet: `ln -sf {{}} {HELPER}`", (own_program(HELPER),))
 
 
 def own_program(name: str) -> str:

@@ -169,10 +169,12 @@ def test_lines_of_fstab_mount(script: Callable[[str], Said], monkeypatch: pytest
     """Mount -a with the lines that `ovlctl fstab` prints mounts every stack once, however often it runs."""
     said = script(
         f"OVLCTL_STATE_DIR= PYTHONPATH={_PROJECT} {sys.executable} -m ovlctl fstab stacks.toml base app >fstab; "
-        "mount --all --fstab fstab; mount --all --fstab fstab; findmnt -rno SOURCE -t overlay | grep ovlctl:"
+        "mount --all --fstab fstab; mount --all --fstab fstab; findmnt -rno SOURCE -t overlay | grep ovlctl:; "
+        f"PYTHONPATH={_PROJECT} {sys.executable} -m ovlctl status stacks.toml base app >/dev/null; echo $?"
     )
     assert said.status == 0, said.stderr
-    assert said.stdout.splitlines() == ["ovlctl:base", "ovlctl:app"]
+    # What mount(8) mounted is as the file declares it.
+    assert said.stdout.splitlines() == ["ovlctl:base", "ovlctl:app", "0"]
 
 
 def test_in_another_mount_namespace(script: Callable[[str], Said]) -> None:
