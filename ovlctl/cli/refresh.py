@@ -12,6 +12,9 @@ from ovlctl.cli.parameters import DryRun, Json, StateDir
 def refresh(
     *,
     stack: Annotated[str, typer.Argument(metavar="NAME|TARGET", help="The stack's name or mount point.")],
+    allow_weaker: Annotated[
+        bool, typer.Option("--allow-weaker", help="Accept it when the kernel drops what was asked for.")
+    ] = False,
     with_gap: Annotated[
         bool, typer.Option("--with-gap", help="Unmount first and mount then, with nothing there in between.")
     ] = False,
@@ -32,4 +35,5 @@ def refresh(
     from ovlctl.cli.remount import swap
     from ovlctl.ops.remounting import Changes, How
 
-    swap(stack, Changes(), How(with_gap=with_gap, detach=detach), dry_run=dry_run, json=json, state_dir=state_dir)
+    how = How(allow_weaker=allow_weaker, with_gap=with_gap, detach=detach)
+    swap(stack, Changes(), how, dry_run=dry_run, json=json, state_dir=state_dir)
