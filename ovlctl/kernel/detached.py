@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 OVERLAYFS_SUPER_MAGIC = 0x794C7630
 
+_LINKS = 32
+
 _statfs = function("statfs", ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
@@ -34,11 +36,13 @@ class Detached:
         mount_id: Its id.
         fsid: f_fsid of statfs(2).
         dev: st_dev of something held on it: the superblock's for every directory, and for files of most overlays.
+        links: Links of /proc that lead to what is held on it, the first few.
     """
 
     mount_id: int
     fsid: int
     dev: tuple[int, int]
+    links: tuple[str, ...]
 
 
 def detached_overlays(
@@ -54,18 +58,24 @@ def detached_overlays(
         listed: Ids of all mounts of all tables.
         devs: Superblocks of all tables; what is mapped from another one is looked at.
     """
-    links: dict[int, str] = {}
+    links: dict[int, list[str]] = {}
     for task in tasks:
         for link, mount_id in _held(task, devs):
             if mount_id not in listed:
-                links.setdefault(mount_id, link)
+                links.setdefault(mount_id, []).append(link)
     found = []
-    for mount_id, link in links.items():
+    for mount_id, held in links.items():
         with suppress(OSError):
+            link = held[0]
             if statfs_type(link) == OVERLAYFS_SUPER_MAGIC:
-                dev = os.stat(link).st_dev
+                dev, fsid = os.stat(link).st_dev, os.statvfs(link).f_fsid
                 found.append(
-                    Detached(mount_id=mount_id, fsid=os.statvfs(link).f_fsid, dev=(os.major(dev), os.minor(dev)))
+                    Detached(
+                        mount_id=mount_id,
+                        fsid=fsid,
+                        dev=(os.major(dev), os.minor(dev)),
+                        links=tuple(held[:_LINKS]),
+                    )
                 )
     return found
 

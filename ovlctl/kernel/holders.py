@@ -165,7 +165,8 @@ def search(
             )
 
 
-def _below(path: str, directory: str) -> bool:
+def lies_below(path: str, directory: str) -> bool:
+    """Whether *path*, as a link of /proc shows it, is *directory* or below it."""
     path = path.removesuffix(" (deleted)")
     return directory in {"/", path} or path.startswith(f"{directory}/")
 
@@ -187,7 +188,7 @@ def _places(task: Task, where: Mapping[int, str], *, whole: bool) -> Iterator[_H
             path = os.readlink(link)
         except FileNotFoundError:
             continue  # closed meanwhile
-        if whole or _below(path, where[mount_id]):
+        if whole or lies_below(path, where[mount_id]):
             yield kind, path, fd, mount_id
 
 

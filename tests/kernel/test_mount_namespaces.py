@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ovlctl.kernel import lookup, mount_namespaces, mounts, namespaces
+from ovlctl.kernel import backing, lookup, mount_namespaces, mounts, namespaces
 from ovlctl.kernel.detached import OVERLAYFS_SUPER_MAGIC, detached_overlays, statfs_type
 from ovlctl.kernel.kcmp import KCMP, kcmp
 from ovlctl.kernel.mount import MNT, mount, umount2
@@ -151,3 +151,16 @@ def test_detached_overlays(scratch: str) -> None:
     finally:
         for fd in held:
             os.close(fd)
+
+
+@needs_root
+def test_what_backs_an_object(scratch: str) -> None:
+    """The real object of a name on an overlay: a lower's, or the upper's, and where it lies; none elsewhere."""
+    merged = overlays.simple(scratch, userxattr=False)
+    with open(os.path.join(merged, "new"), "w", encoding="ascii") as file:
+        file.write("x")
+    for name, layer, upper in (("file", "lower", False), ("sub", "lower", False), ("new", "upper", True)):
+        real = backing.real_object(os.path.join(merged, name))
+        assert real is not None
+        assert (real.upper, backing.path_of(real, scratch)) == (upper, os.path.join(scratch, layer, name))
+    assert backing.real_object(scratch) is None

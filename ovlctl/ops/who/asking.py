@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ovlctl.kernel import holders, namespaces, xattr
+from ovlctl.kernel import backing, holders, namespaces, xattr
 from ovlctl.kernel.detached import Detached, detached_overlays
 from ovlctl.ops.preflight.in_use import in_use as ask_kernel
 from ovlctl.ops.who.answer import Answer, Asked, Copy, Group, Lost, Role, Submount
@@ -177,9 +177,20 @@ def _lost(scene: Scene, each: Detached, *, sure: bool | None) -> Lost:
 def _lost_users(scene: Scene, directory: str) -> Iterator[Lost]:
     fsid = _fsid_of_overlay(directory)
     for each in _detached(scene):
-        # An overlay with a uuid of its own keeps it in its upper and shows it in f_fsid. Other overlays tell nothing.
-        if fsid is None or each.fsid == fsid:
-            yield _lost(scene, each, sure=None if fsid is None else True)
+        # An overlay with a uuid of its own keeps it in its upper and shows it in f_fsid.
+        if any(_is_backed_by(link, directory) for link in each.links) or (fsid is not None and each.fsid == fsid):
+            yield _lost(scene, each, sure=True)
+        elif fsid is None:
+            yield _lost(scene, each, sure=None)
+
+
+def _is_backed_by(link: str, directory: str) -> bool:
+    """Whether what *link* leads to is really an object at or below *directory*; no answer is a no."""
+    with suppress(OSError):
+        real = backing.real_object(link)
+        path = None if real is None else backing.path_of(real, directory)
+        return path is not None and holders.lies_below(path, directory)
+    return False
 
 
 def _fsid_of_overlay(directory: str) -> int | None:

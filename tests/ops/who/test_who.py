@@ -350,6 +350,27 @@ def test_lazily_unmounted(merged: str, scratch: str, how: str) -> None:
 
 
 @needs_root
+@pytest.mark.parametrize("uuid", ["null", "off"])
+def test_lazily_unmounted_without_uuid(scratch: str, state_dir: str, uuid: str) -> None:
+    """An overlay in no table is known by what backs the object that is held: a lower, or an upper without a uuid."""
+    lower, second, upper, work, merged, alone = overlays.directories(
+        scratch, "lower", "second", "upper", "work", "merged", "alone"
+    )
+    for directory, name in ((lower, "a"), (second, "b")):
+        with open(os.path.join(directory, name), "w", encoding="ascii") as file:
+            file.write(name)
+    data = f"lowerdir={lower}:{second},upperdir={upper},workdir={work},uuid={uuid}"
+    mount("o", merged, "overlay", MS(0), data.encode())
+    with child(_OPEN.replace("O_RDWR", "O_RDONLY"), os.path.join(merged, "b")) as pid:
+        umount2(merged, MNT.DETACH)
+        sure = {path: [lost.sure for lost in who(path, layer=True).lost] for path in (lower, second, alone)}
+        assert sure == {lower: [None], second: [True], alone: [None]}
+        (lost,) = who(second, layer=True).lost
+        assert [process.pid for process in lost.processes] == [pid]
+        assert who(second, layer=True).held
+
+
+@needs_root
 def test_stack_whose_mount_is_gone(scratch: str, state_dir: str) -> None:
     """By its name: a stack that was unmounted lazily behind ovlctl's back is asked about by its upper."""
     (lower,) = overlays.directories(scratch, "lower")
@@ -361,6 +382,20 @@ def test_stack_whose_mount_is_gone(scratch: str, state_dir: str) -> None:
         assert (answer.asked, answer.name, answer.path) == (Asked.LAYER, "x", mounted.overlay.stack.upper)
         assert [process.pid for lost in answer.lost for process in lost.processes] == [pid]
     ovlctl.umount("x", discard=True)
+
+
+@needs_root
+def test_stack_of_another_namespace(scratch: str, state_dir: str) -> None:
+    """By its name: a stack that ovlctl mounted in another namespace is asked about where it is."""
+    (lower,) = overlays.directories(scratch, "lower")
+    code = _ENTER + "import ovlctl\novlctl.mount(ovlctl.Stack([sys.argv[2]]), allocate=ovlctl.KeptUpper(), name='x')"
+    with child(code, "-", lower) as pid, child("") as other:
+        answer = who("x")
+        assert (answer.asked, answer.name) == (Asked.MOUNT, "x")
+        (group,) = answer.groups
+        assert (group.namespace, group.own) == (namespaces.mount_namespace_id(pid), False)
+        assert [copy.role for copy in group.copies] == [Role.ITSELF]
+        assert other not in group.pids
 
 
 @needs_loop
