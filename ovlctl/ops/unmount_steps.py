@@ -13,6 +13,7 @@ from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import MNT, umount2
+from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import busy, records
 from ovlctl.ops.preflight.in_use import in_use
 from ovlctl.ops.records import Phase, Record
@@ -123,6 +124,14 @@ def not_ended(mount: Mount, error: OSError) -> errors.OvlError:
     if error.errno == errno.EPERM:
         return errors.MissingCapability(
             "unmounting {} needs CAP_SYS_ADMIN, which this process does not have",
+            mount.mount_point,
+            errno=error.errno,
+            hint="run it as root",
+        )
+    if error.errno == errno.EINVAL and not in_initial_user_namespace():
+        # What came along when the mount namespace was made is locked (mount_namespaces(7)).
+        return errors.MissingCapability(
+            "{} was mounted outside of this user namespace, and only there can it be unmounted",
             mount.mount_point,
             errno=error.errno,
             hint="run it as root",

@@ -133,6 +133,8 @@ def _enter(state_dir: str | State | None, *, make: bool) -> Entered:
     state.check()
     make = make and (not stays or registry.own_mark() is not None)
     entered._lock = state.take_lock(_LOCK, make=make, shared=True)  # noqa: SLF001 -- of this module
+    if entered._lock is None and not stays and registry.unnoted(state) is not None:  # noqa: SLF001
+        entered._lock = state.take_lock(_LOCK, make=True, shared=True)  # noqa: SLF001
     if entered._lock is None:  # noqa: SLF001
         return entered
     holder = registry.read(state)
@@ -166,8 +168,11 @@ def _without_holder(entered: Entered, *, make: bool) -> None:
     state = entered.state
     with suppress(errors.StateUnusable), state.locked():
         now = registry.read(state)
+        if now is None and (stray := registry.unnoted(state)) is not None:
+            registry.write(state, stray)
+            now = stray
         if now is not None and _moved_to(entered, now):
-            # Somebody else was quicker.
+            # Somebody else was quicker, or it was only forgotten.
             return
         if now is not None:
             if _moved_after(entered, now):
@@ -181,7 +186,7 @@ def _without_holder(entered: Entered, *, make: bool) -> None:
         now = registry.read(state)
         if now is not None and _moved_to(entered, now):
             return
-        entered.notes += _new_namespaces()
+        entered.notes += [*_ends_with_login(state), *_new_namespaces()]
         entered.moved = True
         entered._token = starting.start(state).token  # noqa: SLF001 -- of this module
 
@@ -197,6 +202,22 @@ def _new_namespaces() -> list[Note]:
         text = f"only your own ids are known in your mounts, others appear as nobody's: {literal(reason)}"
         return [Note(text)]
     return []
+
+
+def _ends_with_login(state: State) -> Iterator[Note]:
+    """Whether systemd removes the state, and with it uppers in memory, with the user's last session."""
+    runtime = f"/run/user/{os.getuid()}"
+    if os.path.commonpath((state.run, runtime)) != runtime or not os.path.isdir("/run/systemd/system"):
+        return
+    import pwd
+
+    with suppress(KeyError):
+        if not os.path.exists(f"/var/lib/systemd/linger/{pwd.getpwuid(os.getuid()).pw_name}"):
+            text = (
+                "systemd removes {} at your last logout, and with it the names of your mounts and uppers in memory; "
+                "`loginctl enable-linger` keeps them"
+            )
+            yield Note(text, (state.run,))
 
 
 def _moved_to(entered: Entered, holder: Holder) -> bool:

@@ -1,9 +1,10 @@
 """The process that keeps a user's mounts: a script of its own, run with nothing else of ovlctl loaded.
 
-``holder.py RUN KEEP fresh|again``, with a pipe as descriptor 3. It stands in the user and mount namespace that it keeps
-alive, sleeps until something is mounted or unmounted there, and ends with the last mount whose source begins with
-``ovlctl:``. Before it ends it takes the lock that every command holds for as long as it is at work in here: a command
-either finds it alive and keeps it so, or finds it gone and starts another one.
+``holder.py RUN KEEP fresh|again TOKEN``, with a pipe as descriptor 3; the token is there to be read by others. It
+stands in the user and mount namespace that it keeps alive, sleeps until something is mounted or unmounted there, and
+ends with the last mount whose source begins with ``ovlctl:``. Before it ends it takes the lock that every command holds
+for as long as it is at work in here: a command either finds it alive and keeps it so, or finds it gone and starts
+another one.
 
 Only what the interpreter has loaded anyway is imported, besides ``select`` and ``fcntl``: it stays for days.
 """
@@ -114,4 +115,4 @@ def tidy(run: str, keep: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:4])

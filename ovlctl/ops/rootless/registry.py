@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from contextlib import suppress
@@ -15,6 +16,8 @@ from ovlctl.ops.state import State, write_atomically
 
 #: The variable that tells a process which mounts it was started among.
 MARK = "OVLCTL_NAMESPACE"
+#: The end of the name of the holder's script, as its command line has it.
+SCRIPT = b"/rootless/holder.py"
 _FORMAT = 1
 
 
@@ -62,18 +65,18 @@ def own_mark() -> str | None:
     return mark if mark.startswith(f"{namespaces.mount_namespace_id()}:") else None
 
 
-def here(pid: int, token: str) -> Holder:
-    """The note about *pid*, a process in this one's namespaces, which are called *token*.
+def here(pid: int | str, token: str) -> Holder:
+    """The note about *pid*, a process of this pid namespace that keeps namespaces called *token*.
 
     Raises:
-        OSError: ENOENT, ESRCH: it has ended.
+        OSError: ENOENT, ESRCH: it has ended; EACCES: it is somebody else's.
     """
     started = pidfd.start_time(pid)
     if started is None:
-        raise ProcessLookupError(3, os.strerror(3))
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     user, mount = namespaces.namespace_ids(pid)
     return Holder(
-        pid=pid,
+        pid=int(pid),
         started=started,
         boot=boot_id(),
         pid_namespace=_pid_namespace(),
@@ -166,6 +169,21 @@ def opened_other(holder: Holder) -> int | None:
                 if mark in file.read().split(b"\0") and pidfd.alive(fd):
                     return fd
             os.close(fd)
+    return None
+
+
+def unnoted(state: State) -> Holder | None:
+    """The holder of *state* that runs although nothing notes it: somebody removed the directory, a logout for one."""
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError, ValueError):
+            if os.stat(f"/proc/{name}").st_uid != os.geteuid():
+                continue
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            *start, run, keep, _beginning, token, _end = words
+            if (run, keep) != (os.fsencode(state.run), os.fsencode(state.keep)) or not start[-1].endswith(SCRIPT):
+                continue
+            return here(name, token.decode("ascii"))
     return None
 
 

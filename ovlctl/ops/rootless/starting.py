@@ -36,6 +36,7 @@ def start(state: State, *, token: str | None = None) -> Holder:
         HolderFailed: when it did not come to be.
         StateUnusable: when the note cannot be written; the holder then ends by itself.
     """
+    beginning, token = "fresh" if token is None else "again", token or os.urandom(8).hex()
     try:
         ready, writer = os.pipe()
         child = os.fork()
@@ -43,12 +44,12 @@ def start(state: State, *, token: str | None = None) -> Holder:
         message = f"cannot start the process that is to hold the mounts: {literal(strerror(error))}"
         raise errors.HolderFailed(message, errno=error.errno) from error
     if child == 0:
-        _become_holder(state, writer, again=token is not None)
+        _become_holder(writer, state.run, state.keep, beginning, token)
     os.close(writer)
     os.waitpid(child, 0)
     try:
         pid = _answer(ready)
-        holder = registry.here(pid, token or os.urandom(8).hex())
+        holder = registry.here(pid, token)
     except OSError as error:
         raise errors.HolderFailed("the process that is to hold the mounts ended at once") from error
     finally:
@@ -71,7 +72,7 @@ def _answer(ready: int) -> int:
     return int(text)
 
 
-def _become_holder(state: State, writer: int, *, again: bool) -> NoReturn:
+def _become_holder(writer: int, *words: str) -> NoReturn:
     try:
         os.setsid()
         # Not a session leader, so that no terminal can become its own.
@@ -92,7 +93,7 @@ def _become_holder(state: State, writer: int, *, again: bool) -> NoReturn:
             os.umask(0o077)
             # The loader may need this to start the same interpreter; secrets have no place in what stays for days.
             kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-            argv = [sys.executable, "-I", "-S", _SCRIPT, state.run, state.keep, "again" if again else "fresh"]
+            argv = [sys.executable, "-I", "-S", _SCRIPT, *words]
             os.execve(sys.executable, argv, kept)  # noqa: S606 -- the very point
     finally:
         os._exit(0)

@@ -101,6 +101,7 @@ def test_keeping_the_only_id(me: Account) -> None:
     assert done.stdout.split() == [uid, str(me.user.gid), me.path("t"), "aCapEff:", "0" * 16], done
 
 
+@capabilities.needs_root
 @pytest.mark.parametrize("kind", ["ext4", "btrfs", "tmpfs"])
 def test_layers_that_root_made(me: Account, make_fs: MakeFs, kind: str) -> None:
     """A directory that root made opaque would show what it hides: refused, and with --allow-weaker said."""
