@@ -121,9 +121,7 @@ _LOSSES = frozenset({Ability.RENAME_WHITEOUT, Ability.O_TMPFILE, Ability.FILE_HA
 def _tried(place: Place) -> DirectoryFeatures | Untried:
     """What could be tried, or why nothing could."""
     if place.mount.fs_type in _NO_PLACE:
-        return Untried(
-            reason=f"a new directory means something else on {literal(place.mount.fs_type)}, so none is made"
-        )
+        return Untried(reason=f"a new directory means something else on {place.mount.fs_type}, so none is made")
     try:
         return probes.directory_features(place.path)
     except OSError as error:

@@ -50,12 +50,14 @@ class Trial:
 
     Attributes:
         way: Where it asked.
+        barred: Whether the kernel forbids user namespaces, which is more than not having come so far.
         refusal: Why it could ask nowhere.
         fix: What would help against that.
         replies: By the name of the question.
     """
 
     way: Way
+    barred: bool = False
     refusal: str = ""
     fix: str | None = None
     replies: dict[str, Reply] = field(default_factory=dict)
@@ -136,7 +138,7 @@ def _tried(enter: Callable[[], Way], directories: Sequence[str]) -> Trial:
     try:
         way = enter()
     except NoUserNamespace as error:
-        return Trial(way=Way.NOWHERE, refusal=error.message(), fix=error.hint())
+        return Trial(way=Way.NOWHERE, barred=True, refusal=error.message(), fix=error.hint())
     except OSError as error:
         return Trial(way=Way.NOWHERE, refusal=f"cannot become an ordinary user: {strerror(error)}")
     replies = {
@@ -175,13 +177,14 @@ def _layer(path: str, role: str) -> Reply:
 
 def _encode(trial: Trial) -> bytes:
     replies = {question: [reply.answer, reply.reason] for question, reply in trial.replies.items()}
-    return json.dumps([trial.way, trial.refusal, trial.fix, replies]).encode("ascii")
+    return json.dumps([trial.way, trial.barred, trial.refusal, trial.fix, replies]).encode("ascii")
 
 
 def _decode(content: bytes) -> Trial:
-    way, refusal, fix, replies = json.loads(content)
+    way, barred, refusal, fix, replies = json.loads(content)
     return Trial(
         way=Way(way),
+        barred=barred,
         refusal=refusal,
         fix=fix,
         replies={

@@ -67,8 +67,9 @@ def _rootless(anybody: Trial) -> Iterator[Finding]:
     who = f"user {os.geteuid()}" if os.geteuid() or not namespaces.in_initial_user_namespace() else "user nobody"
     if anybody.way is Way.NOWHERE:
         fix = None if anybody.fix is None else literal(anybody.fix)
+        answer = Answer.NO if anybody.barred else Answer.UNKNOWN
         for ability in (Ability.USER_NAMESPACE, Ability.ROOTLESS):
-            yield finding(ability, Answer.NO, literal(f"as {who}: {anybody.refusal}"), fix=fix)
+            yield finding(ability, answer, literal(f"as {who}: {anybody.refusal}"), fix=fix)
         return
     yield finding(Ability.USER_NAMESPACE, Answer.YES, f"{who} made one")
     reply = anybody.reply(practice.OVERLAY)
@@ -84,7 +85,8 @@ def _rootless(anybody: Trial) -> Iterator[Finding]:
 def _tmpfs_upper(mine: Trial) -> Finding:
     reply = mine.reply(practice.OPAQUE)
     tried = "replacing a directory of a lower in an overlay on a tmpfs "
-    tried += "works" if reply.answer is Answer.YES else f"does not work{said(reply.reason)}"
+    outcome = {Answer.YES: "works", Answer.NO: "does not work", Answer.UNKNOWN: "cannot be tried"}[reply.answer]
+    tried += outcome + said(reply.reason)
     return finding(Ability.TMPFS_UPPER, reply.answer, tried)
 
 

@@ -79,6 +79,19 @@ def test_root_without_the_capability() -> None:
 
 
 @capabilities.needs_root
+def test_root_that_cannot_become_anybody() -> None:
+    """Without CAP_SETUID nobody knows what an ordinary user could do: unknown, which is not no."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    found = diagnosed("setpriv", "--bounding-set", "-setuid,-setgid", "--inh-caps", "-setuid,-setgid")
+    assert found["mount"][0] == "yes"
+    assert found["rootless"][:2] == ["unknown", f"as user nobody: {_NOT_BECOME}"]
+
+
+_NOT_BECOME = "cannot become an ordinary user: Operation not permitted (EPERM)"
+
+
+@capabilities.needs_root
 def test_foreign_mount_namespace() -> None:
     """``unshare -Ur``: the capability is there, but for other mounts."""
     found = diagnosed("unshare", "-Ur")
