@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -228,6 +230,17 @@ def test_odd_directories(scratch: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert _valid("plan", cli("plan", file, "--json").json)["stacks"][0]["target_b64"]
     assert cli("down", file, "--discard").status == 0
     assert not mounts.mounts("overlay")
+
+
+@capabilities.needs_root
+def test_several_at_once(declared: str, cli: Cli) -> None:
+    """Of several that come up at once one mounts everything, and the others find nothing left to do."""
+    argv = [sys.executable, "-m", "ovlctl", "up", declared]
+    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = sorted(process.communicate()[0].splitlines()[0].split()[0] for process in running)
+    assert [process.returncode for process in running] == [0] * 4
+    assert said == ["mounted", "nothing", "nothing", "nothing"]
+    assert len(mounts.mounts("overlay")) == 3
 
 
 @capabilities.needs_userns
