@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from ovlctl import errors
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.ladder import Rung
+    from ovlctl.ops.records import Seen
     from ovlctl.ops.state import State
     from ovlctl.ops.steps import Step
+    from ovlctl.overlay.stack import Stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,7 @@ def finishing(state: State, record: Record) -> tuple[Step, ...]:
         api=rung.api,
         reason=reason,
         # When it was begun is not known; the old moment is early enough to call no change of a lower missed.
-        seen=records.seen(wanted),
+        seen=seen_now(wanted),
         mount_id=None,
         successor=None,
     )
@@ -156,3 +158,11 @@ def _is_old(mount: Mount, record: Record) -> bool:
 
 def _is_volatile(mount: Mount) -> bool:
     return "volatile" in mount.options or "fsync=volatile" in mount.options
+
+
+def seen_now(stack: Stack) -> tuple[Seen, ...]:
+    """What the lowers are now, for the record; nothing where the mount itself lies over one."""
+    try:
+        return records.seen(stack)
+    except OSError:
+        return ()

@@ -18,7 +18,7 @@ from ovlctl.ops.mount_steps import ReadBack
 from ovlctl.ops.preflight import kernel_limits
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.remount_checks import check_way, doubtful, looked_at, respect_marks
-from ovlctl.ops.remount_course import RemountCase, finishing, steps_of
+from ovlctl.ops.remount_course import RemountCase, finishing, seen_now, steps_of
 from ovlctl.ops.remount_steps import Make, Swap
 from ovlctl.ops.remount_values import PLAINLY, SAME, Changes, How
 from ovlctl.ops.state import State, locate
@@ -165,7 +165,7 @@ def plan(
         reason=reason,
         began_ns=began,
         clock_ns=records.clock_lead(),
-        seen=records.seen(wanted),
+        seen=seen_now(wanted),
         mount_id=None,
         successor=None,
     )

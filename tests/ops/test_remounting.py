@@ -20,7 +20,7 @@ from ovlctl.ops import records, remounting
 from ovlctl.ops.preflight.in_use import in_use
 from ovlctl.ops.remounting import Changes, How
 from ovlctl.ops.state import locate
-from tests import capabilities, trees
+from tests import capabilities, sandbox, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -239,14 +239,16 @@ def test_other_namespace(ground: str) -> None:
     os.waitpid(child, 0)
 
 
-def _in_namespace() -> tuple[int, int]:
+def _in_namespace(propagation: MS = MS.PRIVATE) -> tuple[int, int]:
     """A child in a mount namespace of its own, and a descriptor whose end ends it."""
     reader, writer = os.pipe()
     entered = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            namespaces.enter_private_mounts()
+            namespaces.unshare(namespaces.CLONE.NEWNS)
+            if propagation is not MS.SHARED:
+                mount(None, "/", None, MS.REC | propagation)
             os.close(writer)
             os.write(entered[1], b"x")
             os.read(reader, 1)
@@ -419,3 +421,87 @@ def test_an_ended_reader_is_no_holder(ground: str) -> None:
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("upper", [False, True], ids=["read-only", "with upper"])
+@pytest.mark.parametrize("kind", [MS.SLAVE, MS.SHARED], ids=["slave", "peer"])
+def test_propagation(ground: str, kind: MS, *, upper: bool) -> None:
+    """Below a shared mount, as on most hosts, the namespaces that follow it see the new view too and hinder nothing."""
+    point = trees.make(f"{ground}/shared", {})
+    mount("tmpfs", point, "tmpfs", MS(0), b"mode=0755")
+    mount(None, point, None, MS.SHARED)
+    stack = ovlctl.Stack(
+        [f"{ground}/A", f"{ground}/B"],
+        upper=f"{ground}/up" if upper else None,
+        work=f"{ground}/work" if upper else None,
+    )
+    target = ovlctl.mount(stack, trees.make(f"{point}/t", {}), name="s").target
+    child, ready = _in_namespace(kind)
+    try:
+        remounting.remount("s", Changes(add=(f"{ground}/C",)))
+        assert _content(f"/proc/{child}/root{target}/f") == _content(f"{target}/f") == "C"
+        there = [each for each in mounts.from_mountinfo("overlay", child) if each.mount_point == target]
+        assert len(there) == 1
+        remounting.remount("s", Changes(drop=(f"{ground}/C",)))
+        assert _content(f"/proc/{child}/root{target}/f") == _content(f"{target}/f") == "A"
+        ovlctl.umount("s")
+        assert not [each for each in mounts.from_mountinfo("overlay", child) if each.mount_point == target]
+    finally:
+        os.close(ready)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("upper", [False, True], ids=["read-only", "with upper"])
+def test_stuck_beneath(ground: str, monkeypatch: pytest.MonkeyPatch, *, upper: bool) -> None:
+    """Where the kernel gives no way back, the record says what lies beneath, and the next command finishes."""
+    from ovlctl.ops import remount_steps
+
+    monkeypatch.setattr(remount_steps, "END_PATIENCE", 0.05)
+    point = trees.make(f"{ground}/shared", {})
+    mount("tmpfs", point, "tmpfs", MS(0), b"mode=0755")
+    mount(None, point, None, MS.SHARED)
+    own = {"upper": f"{ground}/up", "work": f"{ground}/work"} if upper else {}
+    stack = ovlctl.Stack([f"{ground}/A", f"{ground}/B"], **own)
+    target = trees.make(f"{point}/t", {})
+    # A copy that follows the mount: it would be left behind if the mount stepped aside.
+    child, ready = _in_namespace(MS.SLAVE)
+    try:
+        for finish in (lambda: remounting.refresh("s"), lambda: None):
+            ovlctl.mount(stack, target, name="s")
+            held: list[int] = []
+
+            def hold(step: object) -> None:
+                if type(step).__name__ == "Make" and not held:  # noqa: B023 -- called within this turn
+                    held.append(os.open(f"{target}/f", os.O_RDONLY))  # noqa: B023 -- as above
+
+            with pytest.raises(errors.MountBusy) as caught:
+                remounting.remount("s", Changes(lowers=(f"{ground}/C", f"{ground}/B")), watch=hold)
+            assert any("waits beneath the old one" in note for note in caught.value.__notes__)
+            record = records.read(locate(), "s")
+            assert record is not None
+            assert record.phase is records.Phase.REMOUNTING
+            assert _content(f"{target}/f") == "A"
+            assert {each.name for each in ovlctl.overlays().overlays} == {"s"}
+            os.close(held[0])
+            finish()
+            assert _content(f"{target}/f") in "AC"
+            ovlctl.umount("s")
+            assert not mounts.mounts("overlay")
+    finally:
+        os.close(ready)
+        os.waitpid(child, 0)
+
+
+def test_target_above_its_layers(ground: str) -> None:
+    """A stack mounted over the directory that holds its layers is remounted from the layers below the mount."""
+    stack = ovlctl.Stack([f"{ground}/A", f"{ground}/B"], upper=f"{ground}/up", work=f"{ground}/work")
+    state = trees.make(f"{os.path.dirname(ground)}/{os.path.basename(ground)}.state", {})
+    os.chmod(state, 0o700)
+    try:
+        ovlctl.mount(stack, ground, name="s", state_dir=f"{state}/state")
+        done = remounting.remount("s", Changes(lowers=(f"{ground}/B",)), state_dir=f"{state}/state")
+        assert done.overlay.stack.lowers == (f"{ground}/B",)
+        assert sorted(os.listdir(ground)) == ["f", "only-B"]
+        ovlctl.umount("s", state_dir=f"{state}/state")
+    finally:
+        sandbox.remove(state)
