@@ -102,7 +102,7 @@ _FIXES = {
     Ability.O_TMPFILE: "use a directory on ext4, xfs, btrfs or tmpfs",
     Ability.FILE_HANDLES: "use a directory on ext4, xfs, btrfs or tmpfs",
     Ability.REFLINK: "use a directory on xfs or btrfs",
-    Ability.FS_VERITY: "a kernel with CONFIG_FS_VERITY; on ext4 also `tune2fs -O verity DEVICE`",
+    Ability.FS_VERITY: "use ext4 (after `tune2fs -O verity DEVICE`) or btrfs, and a kernel with CONFIG_FS_VERITY",
     Ability.CASE_SENSITIVE: "use a directory that was made without `chattr +F`",
     Ability.ONE_SUBVOLUME: "put upper and work side by side, outside or inside the same subvolume",
     Ability.LOCAL: "use a local disk for uppers",
