@@ -22,7 +22,7 @@ def why(
     *,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CODE | - | FILE | -- COMMAND...", help="What to explain; - is standard input."),
+        typer.Argument(metavar="CODE | - | FILE | MOUNT | -- COMMAND...", help="What to explain; - is standard input."),
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List all codes with their names.")] = False,
     json: Json = False,
@@ -33,11 +33,12 @@ def why(
 
     dmesg | ovlctl why -          ovlctl why OVL-E012
 
-    After -- stands the command; it is looked at here and not run. A text may hold mount commands, lines of
-    mountinfo, /proc/mounts, findmnt or fstab, kernel log lines, messages of mount, Docker, Podman and containerd.
+    After -- stands a command; it is looked at here and not run. A text, from a file or standard input (-), may
+    hold mount commands, lines of mountinfo, /proc/mounts, findmnt or fstab, kernel log lines, and messages of mount,
+    Docker, Podman and containerd.
 
-    Exit status: for a mount command or line 0 when nothing is wrong and 1 when something is; for messages 0 when
-    they are explained and 3 when nothing in them is known; 0 for a page.
+    Exit status: for a mount, a command or line for one, 0 when nothing is wrong and 1 when something is; for messages
+    0 when they are explained and 3 when nothing in them is known; 0 for a page.
     """
     if list_all:
         found = ops.pages()
@@ -77,7 +78,7 @@ def _explained(words: list[str]) -> Explanation:
         return ops.explain_text(_decoded(sys.stdin.buffer.read(TEXT_MAX)))
     if any(char.isspace() for char in word) and not os.path.exists(word):
         return ops.explain_text(word)
-    return ops.explain_text(_content(word))
+    return ops.explain_mount(word) if os.path.isdir(word) else ops.explain_text(_content(word))
 
 
 def _content(path: str) -> str:
@@ -87,10 +88,6 @@ def _content(path: str) -> str:
     except FileNotFoundError as error:
         raise PathMissing(
             "{} does not exist", path, hint="`ovlctl why -` reads a text, `ovlctl why -- COMMAND` takes a command"
-        ) from error
-    except (IsADirectoryError, NotADirectoryError) as error:
-        raise BadUsage(
-            "{} is no file with a text in it", path, hint="`findmnt {} | ovlctl why -` for a mount"
         ) from error
     except OSError as error:
         raise AccessDenied("{} cannot be read", path, errno=error.errno) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,31 @@ if TYPE_CHECKING:
 _WIDTH = 80
 _LABEL = 7
 _CANDIDATES_SHOWN = 6
+_OF_ONE_KIND = 3
+_COMMAND = re.compile(r"`[^`]*`")
+#: Stands for a space that is no place to break a line; no text that is shown has one.
+_HARD_SPACE = "\x00"
 
 
 def explanation_text(explanation: Explanation) -> str:
     """An explanation for people: each cause with what it rests on and what to do, the surest first."""
-    blocks = ["\n".join(_finding(finding)) for finding in explanation.findings]
+    blocks = ["\n".join(_finding(finding)) for finding in _sample(explanation.findings)]
+    more = len(explanation.findings) - len(blocks)
+    if more:
+        blocks.append(f"and {more} more of the same kinds; --json has all")
     verdict = _verdict(explanation)
     return "\n\n".join([*blocks, verdict] if verdict else blocks)
+
+
+def _sample(findings: Sequence[Finding]) -> list[Finding]:
+    """*findings* with no more than a few of one kind: a stack of 500 lowers may have lost them all."""
+    seen: Counter[str] = Counter()
+    shown = []
+    for finding in findings:
+        seen[finding.error.code] += 1
+        if seen[finding.error.code] <= _OF_ONE_KIND:
+            shown.append(finding)
+    return shown
 
 
 def _finding(finding: Finding) -> Iterator[str]:
@@ -78,19 +97,23 @@ def _candidates(finding: Finding) -> Iterator[str]:
 
 
 def _labelled(label: str, text: str) -> Iterator[str]:
+    # A command stays on one line, for copying.
+    whole = _COMMAND.sub(lambda command: command[0].replace(" ", _HARD_SPACE), text)
     yield fill(
-        text,
+        whole,
         _WIDTH,
         initial_indent=f"  {label:{_LABEL}} ",
         subsequent_indent=" " * (_LABEL + 3),
         break_long_words=False,
         break_on_hyphens=False,
-    )
+    ).replace(_HARD_SPACE, " ")
 
 
 def _verdict(explanation: Explanation) -> str:
     if explanation.kind is Kind.TEXT:
         return "" if explanation.findings else "the mounts that the text speaks of have nothing wrong in themselves"
+    if not explanation.here:
+        return "" if explanation.findings else "nothing is wrong with its words"
     if explanation.kind is Kind.MOUNTED:
         return (
             "" if explanation.findings else "nothing is wrong with this mount, as far as its line and its layers tell"
@@ -113,7 +136,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def _would_mount(explanation: Explanation) -> bool | None:
-    if explanation.kind not in {Kind.COMMAND, Kind.FSTAB}:
+    if explanation.kind not in {Kind.COMMAND, Kind.FSTAB} or not explanation.here:
         return None
     return all(finding.verdict is not Verdict.REFUSES for finding in explanation.findings)
 

@@ -90,9 +90,29 @@ def inherited(options: Options) -> Options:
     return replace(options, index=index, userxattr=options.userxattr or Flag.NO)
 
 
-def layers_here(line: Line) -> bool:
-    """Whether any layer of *line* exists here, so that looking at this machine makes sense for a pasted text."""
-    return any(os.path.isabs(path) and os.path.isdir(path) for path in _paths(line.stack))
+def by_words(line: Line, kind: Kind) -> Explanation:
+    """What is wrong with *line* wherever it is mounted, for a line that is none of this machine's."""
+    return Explanation(
+        kind=kind,
+        line=line,
+        findings=tuple(
+            Finding(error=fixes.in_words_of_mount(each), certainty=Certainty.CERTAIN, verdict=Verdict.REFUSES)
+            for each in in_itself(line)
+        ),
+        cautions=(*line.cautions, NOT_HERE),
+        here=False,
+    )
+
+
+#: Said instead of a list of all layers as missing.
+NOT_HERE = Note(
+    "none of its layers is here: it is of another machine or mount namespace, and only its words were looked at"
+)
+
+
+def layers_here(stack: Stack) -> bool:
+    """Whether any layer of *stack* exists here, so that looking at this machine makes sense for a pasted text."""
+    return any(os.path.isdir(path) for path in _paths(stack))
 
 
 def _paths(stack: Stack) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from ovlctl.ops import readback
 from ovlctl.ops.api import Api
 from ovlctl.ops.ladder import Taken
 from ovlctl.ops.preflight.places import translated
+from ovlctl.ops.why import machine
 from ovlctl.ops.why.values import Certainty, Explanation, Finding, Kind, Line
 from ovlctl.overlay import live
 from ovlctl.overlay.live import LiveStack
@@ -32,6 +33,14 @@ def explain(entry: Entry) -> Explanation:
     upper, work = _existing_reading(shown.upper), _existing_reading(shown.work)
     stack = Stack(shown.lowers, data_only=shown.data_only, upper=upper, work=work, options=_options(entry))
     line = Line(stack=stack, target=entry.target, data=",".join(entry.options), read_only=entry.read_only)
+    if not machine.layers_here(stack) and all(map(os.path.isabs, stack.layers())):
+        return Explanation(
+            kind=Kind.MOUNTED,
+            line=line,
+            findings=(),
+            cautions=(*_cautions(entry, stack), machine.NOT_HERE),
+            here=False,
+        )
     problems = [*_gone(stack), *_read_only(entry, stack), *_shared(entry, upper)]
     return Explanation(
         kind=Kind.MOUNTED,

@@ -91,12 +91,14 @@ def _one_mount(text: str, lines: list[str]) -> Explanation | None:
         return mounted.explain(entry)
     declared = tables.fstab(line)
     if declared is not None:
-        return of_fstab(declared)
+        return _of_fstab(declared)
     asked = command.parse_text(line)
-    return None if asked is None else machine.explain(asked)
+    if asked is None:
+        return None
+    return machine.explain(asked) if machine.layers_here(asked.stack) else machine.by_words(asked, Kind.COMMAND)
 
 
-def of_fstab(declared: tables.Fstab) -> Explanation:
+def _of_fstab(declared: tables.Fstab) -> Explanation:
     """What would become of a line of fstab; when it is mounted already, whether it is what the line says."""
     read = words.parse(declared.options)
     line = Line(
@@ -109,6 +111,8 @@ def of_fstab(declared: tables.Fstab) -> Explanation:
         faults=read.faults,
         cautions=read.cautions,
     )
+    if not machine.layers_here(line.stack):
+        return machine.by_words(line, Kind.FSTAB)
     explained = machine.explain(line, Kind.FSTAB)
     if not any(isinstance(each.error, errors.TargetOccupied) for each in explained.findings):
         return explained
@@ -151,7 +155,7 @@ class _Reading:
     def look_here(self) -> None:
         """What the mounts in the text have wrong in themselves, and on this machine when their layers are here."""
         for line in self.about[:8]:
-            if machine.layers_here(line):
+            if machine.layers_here(line.stack):
                 here = machine.explain(line)
                 self.found += here.findings
                 self.cautions += here.cautions

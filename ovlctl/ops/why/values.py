@@ -107,9 +107,11 @@ class Explanation:
         line: The mount that it is about, when there is one.
         findings: The causes, the surest first.
         cautions: What is no cause and worth saying.
+        here: Whether this machine was looked at; False when the mount is of another one and only words could be read.
     """
 
     kind: Kind
     line: Line | None
     findings: tuple[Finding, ...]
     cautions: tuple[Note, ...]
+    here: bool = True

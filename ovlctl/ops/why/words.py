@@ -103,10 +103,16 @@ def _kept_by_mount(word: str) -> bool:
 def _too_long(data: str) -> OvlError:
     raw = os.fsencode(data)
     kept = os.fsdecode(raw[:MOUNT_DATA_MAX])
-    last = kept.rpartition(",")[2].partition("=")[0]
+    *_, last = split(kept)
+    left = _Reading()
+    for word in split(kept):
+        left.take(word)
+    # A name that is cut is another name; an option that is cut is none that the kernel knows.
+    outcome = "refuses what is left" if left.faults else "takes what is left"
     return OptionsTooLong(
         f"the options have {len(raw)} bytes; mount(2) cuts them at {MOUNT_DATA_MAX} without a word, within "
-        f"`{short(last)}`, and mounts what is left",
+        f"`{short(last.partition('=')[0])}`, and the kernel {outcome}",
+        errno=errno.EINVAL if left.faults else None,
         hint="`ovlctl mount` with one `--lower` per layer has no such limit; or `cd` to the layers' common directory "
         "and give relative paths",
     )
@@ -185,7 +191,7 @@ class _Reading:
             self.faults.append(_bad_value(name, value or "", " or ".join(_KNOWN[name].values)))
 
     def _unknown(self, word: str, key: str) -> None:
-        if "=" not in word and self.last_key in _PATH_KEYS and ("/" in word or os.path.isdir(word)):
+        if "=" not in word and self.last_key in _PATH_KEYS and ("/" in word or ":" in word or os.path.isdir(word)):
             self.faults.append(
                 OptionUnknown(
                     f"the comma before `{short(word)}` ends the value of `{self.last_key}`, and the kernel takes "
