@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ovlctl import errors
 from ovlctl.errors import literal, strerror
+from ovlctl.kernel import namespaces
 from ovlctl.ops.rootless import registry
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ def start(state: State, *, token: str | None = None) -> Holder:
     try:
         pid = _answer(ready)
         holder = registry.here(pid, token)
+        if holder.namespaces != namespaces.namespace_ids():
+            # Its number is somebody else's already.
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     except OSError as error:
         raise errors.HolderFailed("the process that is to hold the mounts ended at once") from error
     finally:
@@ -68,7 +73,7 @@ def _answer(ready: int) -> int:
         )
     text = os.read(ready, 32)
     if not text.endswith(b"\n"):
-        raise ProcessLookupError(3, os.strerror(3))
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     return int(text)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from tests import capabilities
 
 if TYPE_CHECKING:
-    import subprocess
-
     from tests.ops.rootless.conftest import Account
 
 pytestmark = [capabilities.needs_overlay, capabilities.needs_userns]
@@ -47,6 +46,26 @@ rootless.ensure()
 """
 
 
+_KILLED = """
+import json, os, select, signal, sys
+from ovlctl.cli.main import main
+assert main(["mount", "-l", "a", "--name", "x"]) == 0
+with open(os.environ["XDG_RUNTIME_DIR"] + "/ovlctl/holder.json") as file:
+    holder = os.pidfd_open(json.load(file)["pid"])
+signal.pidfd_send_signal(holder, signal.SIGKILL)
+select.select([holder], [], [])
+"""
+
+_LOADED = """
+import sys
+from ovlctl.cli.main import main
+assert main(["ls"]) == 0
+assert main(["mount", "--read-only", "-l", sys.argv[1], "-l", sys.argv[2], "-n"]) == 0
+mine = ("ovlctl.ops.rootless", "ovlctl.cli.unp", "ovlctl.ops.preflight.unp", "ovlctl.kernel.idmap")
+print([name for name in sys.modules if name.startswith(mine)])
+"""
+
+
 def _python(me: Account, code: str) -> subprocess.CompletedProcess[str]:
     return me.user.run([sys.executable, "-c", code], env={"XDG_RUNTIME_DIR": me.runtime})
 
@@ -72,3 +91,21 @@ def test_a_program_with_threads(me: Account) -> None:
     done = _python(me, _THREADS)
     assert ("OVL-E126" in done.stderr, done.returncode) == (True, 1)
     assert os.listdir(me.runtime) == []
+
+
+def test_a_holder_killed_under_a_command(me: Account) -> None:
+    """A command that ends with mounts and without a holder starts another one before it goes."""
+    done = _python(me, _KILLED)
+    assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
+    assert me("exec", "x", "--", "cat", "f").stdout == "a"
+    assert me("umount", "x", "--discard", "--yes").status == 0
+    assert me.quiet()
+
+
+@capabilities.needs_root
+def test_root_pays_nothing(me: Account, state_dir: str) -> None:
+    """Nothing of this is loaded where mounts can be made as it is."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED, me.path("a"), me.path("b")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "[]"), done
