@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json
+from ovlctl.cli.output import emit, emit_json, say
 from ovlctl.cli.parameters import DryRun, Json, StackFileArgument, StackNames, StateDir, Yes
 from ovlctl.cli.rootless import state_for
 
@@ -44,6 +44,8 @@ def down(
             emit_json("down", down_json(plan, done=False))
         else:
             emit("\n".join(step.text(show_argument) for step in plan.steps))
+            if not plan.steps:
+                say("nothing to do: nothing is mounted from this file")
         return
     done = ending.down(declared, names, discard=discard, state_dir=state, agreed=lambda doomed: yes or _confirm(doomed))
     if json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json, warn
+from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StackFileArgument, StackNames, StateDir
 from ovlctl.cli.rootless import state_for
 from ovlctl.errors import ExitStatus
@@ -29,7 +29,7 @@ def status(
     """
     from ovlctl.ops import sets
     from ovlctl.ops.sets import status as standing
-    from ovlctl.show.sets import status_json, status_text, status_warnings
+    from ovlctl.show.sets import status_advice, status_json, status_text, status_warnings
 
     found = standing.status(sets.load(file), names, state=state_for(state_dir), lowers=not no_lowers)
     if json:
@@ -37,4 +37,6 @@ def status(
     else:
         warn(status_warnings(found))
         emit(status_text(found))
+        for advice in status_advice(found):
+            say(advice)
     return ExitStatus.FINE if found.fine else ExitStatus.FINDING

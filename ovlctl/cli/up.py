@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovlctl.cli.output import emit, emit_json, warn
+from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import DryRun, Json, StackFileArgument, StackNames, StateDir
 from ovlctl.cli.rootless import state_for
 
@@ -38,6 +38,8 @@ def up(
         else:
             warn(plan.warnings)
             emit("\n".join(step.text(show_argument) for step in steps))
+            if not steps:
+                say("nothing to do: everything is as declared")
         return
     done = bringing.up(declared, names, state_dir=state)
     warnings = (*done.plan.warnings, *done.cautions)

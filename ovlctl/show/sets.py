@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ovlctl.errors import Note
 from ovlctl.ops.sets.compare import Action
 from ovlctl.ops.sets.status import Condition
 from ovlctl.show.columns import aligned
@@ -13,7 +14,6 @@ from ovlctl.show.sizes import format_ns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ovlctl.errors import Note
     from ovlctl.ops.drift import Drift, LowerDrift
     from ovlctl.ops.sets.compare import SetPlan, StackAction
     from ovlctl.ops.sets.down import DownPlan
@@ -129,6 +129,15 @@ def status_warnings(found: SetStatus) -> Iterator[str | Note]:
         if moved:
             way = "back, so that a change before that may be missed" if moved < 0 else "forward"
             yield f"the clock was set by {format_ns(abs(moved))} since {each.name} was mounted: {way}"
+
+
+def status_advice(found: SetStatus) -> Iterator[Note]:
+    """What would make it fine."""
+    if any(each.condition is not Condition.AS_DECLARED for each in found.stacks):
+        yield Note("`ovlctl up {}` makes it as declared", (found.file.path,))
+    changed = [each for each in found.stacks if each.drift is not None and each.drift.changed]
+    if changed:
+        yield Note("what a mount shows of lowers that were changed is undefined: `ovlctl refresh NAME` mounts it anew")
 
 
 def _condition(each: StackStatus) -> str:

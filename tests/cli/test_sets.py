@@ -75,8 +75,10 @@ def test_from_up_to_down(declared: str, cli: Cli) -> None:
         ["make", "top"],
         ["make", "ro"],
     ]
-    assert cli("status", declared).status == ExitStatus.FINDING
-    assert "not mounted" in cli("status", declared).stdout
+    told = cli("status", declared)
+    assert told.status == ExitStatus.FINDING
+    assert told.stdout.count("not mounted") == 3
+    assert told.stderr == f"ovlctl: `ovlctl up {declared}` makes it as declared\n"
     done = cli("up", declared)
     assert (done.status, done.stderr) == (0, "")
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [
@@ -85,7 +87,8 @@ def test_from_up_to_down(declared: str, cli: Cli) -> None:
         ["mounted", "ro"],
     ]
     assert cli("up", declared).stdout == "nothing to do: 3 stacks are as declared\n"
-    assert cli("up", declared, "--dry-run").stdout == ""
+    idle = cli("up", declared, "--dry-run")
+    assert (idle.stdout, idle.stderr) == ("", "ovlctl: nothing to do: everything is as declared\n")
     told = cli("status", declared)
     assert (told.status, told.stderr) == (0, "")
     assert told.stdout.count("as declared") == 3
@@ -95,6 +98,7 @@ def test_from_up_to_down(declared: str, cli: Cli) -> None:
     assert told.status == ExitStatus.FINDING
     assert told.stdout.splitlines()[1] == f"    1 path changed in the lower {base}/a since the mount: f"
     assert "lowers changed" in told.stdout
+    assert "ovlctl refresh NAME" in told.stderr
     assert cli("status", declared, "--no-lowers").status == 0
     _write(declared, _SET.replace('"c"]\nupper = "none"', '"b"]\nupper = "none"').replace('target = "t"', ""))
     assert cli("show", f"{declared}#ro").status == 0

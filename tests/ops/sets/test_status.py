@@ -88,6 +88,11 @@ def test_one_lower_of_twenty_stacks(here: World) -> None:
     down(file, discard=True)
 
 
+def _backdate(path: str) -> None:
+    trees.make(path, {"f": "new"})
+    os.utime(f"{path}/f", (1, 1))
+
+
 def _rename(path: str) -> None:
     os.rename(f"{path}/f", f"{path}/g")
 
@@ -99,7 +104,7 @@ def _replace(path: str) -> None:
 
 CHANGES: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
     "content": (lambda path: trees.make(path, {"f": "new"}), ("f",)),
-    "content with the old time": (lambda path: (trees.make(path, {"f": "n"}), os.utime(f"{path}/f", (1, 1))), ("f",)),
+    "content with the old time": (_backdate, ("f",)),
     "mode": (lambda path: os.chmod(f"{path}/f", 0o600), ("f",)),
     "owner": (lambda path: os.chown(f"{path}/d", os.geteuid(), -1), ("d",)),
     "new file": (lambda path: trees.make(path, {"new": ""}), (".", "new")),
