@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import NothingRecognised, OvlError
-from ovlctl.ops.why import command, engine_words, errnos, kernel_words, machine, mounted, tables, words
+from ovlctl.ops.why import command, engine_words, errnos, kernel_words, machine, mounted, stores, tables, words
 from ovlctl.ops.why.rule import PIECE_MAX
 from ovlctl.ops.why.values import Certainty, Explanation, Finding, Kind, Line
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TEXT_MAX = 1 << 18
 _LINE_MAX = 1 << 17
 _LINES_MAX = 4000
+_MOUNTS_MAX = 8
 _EVIDENCE_MAX = 200
 _MARKERS_MAX = 32
 
@@ -154,7 +155,10 @@ class _Reading:
 
     def look_here(self) -> None:
         """What the mounts in the text have wrong in themselves, and on this machine when their layers are here."""
-        for line in self.about[:8]:
+        named = {path for each in self.found for path in each.error.paths[:1]}
+        of_engines = [line for line in map(stores.line_of, sorted(named)) if line is not None]
+        self.found = [stores.settled(each) if each.candidates else each for each in self.found]
+        for line in [*self.about, *of_engines][:_MOUNTS_MAX]:
             if machine.layers_here(line.stack):
                 here = machine.explain(line)
                 self.found += here.findings

@@ -161,8 +161,9 @@ class _Reading:
                 self.cautions.append(
                     Note("`lowerdir` is given more than once: the last one replaces what stood before")
                 )
-            self.faults.extend(malformed(value))
-            shown = live.layers([f"lowerdir={value.strip(':')}"])
+            faults = list(malformed(value))
+            self.faults += faults
+            shown = live.layers([f"lowerdir={value.strip(':') if faults else value}"])
             self.lowers, self.data_only = list(shown.lowers), list(shown.data_only)
         elif key == "lowerdir+":
             self.lowers.append(value)

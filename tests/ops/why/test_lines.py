@@ -15,7 +15,7 @@ from ovlctl.errors import OvlError
 from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import MS, mount, umount2
 from ovlctl.ops import why
-from ovlctl.ops.why import Kind, Verdict, command, tables, words
+from ovlctl.ops.why import Certainty, Kind, Verdict, command, tables, words
 from ovlctl.overlay import encode
 from ovlctl.overlay.stack import Stack
 from tests import capabilities, trees
@@ -33,7 +33,6 @@ def test_the_string_is_read_as_the_kernel_does(lowers: list[str], data: list[str
     """Whatever mount(2) is told by ovlctl's own encoder comes back out of the string, for names of any bytes."""
     stack = Stack(lowers, data_only=data, upper=upper, work=work)
     string = os.fsdecode(encode.mount_data(stack, stack.options))
-    # libmount keeps these words, which cannot stand alone in what the encoder makes.
     read = words.parse(string)
     assume(len(os.fsencode(string)) <= encode.MOUNT_DATA_MAX)
     assert read.faults == ()
@@ -273,3 +272,35 @@ def test_what_a_cut_string_would_mount(scene: Scene, shift: int) -> None:
     else:
         umount2(target)
         assert found[0].verdict is Verdict.MOUNTS
+
+
+@capabilities.needs_overlay
+def test_an_engines_message_on_the_machine_it_is_about(scene: Scene) -> None:
+    """Where the engine's store is here, its layers are looked at: a guess becomes a cause."""
+    store = scene.dir("overlay2")
+    trees.make(
+        store, {"id/diff/": None, "id/merged/": None, "base/diff/": None, "l/": None, "id/lower": "l/SHORT:l/GONE"}
+    )
+    os.symlink("../base/diff", f"{store}/l/SHORT")
+    place = scene.mount("other", scene.dir("overlay2/id/work"), "tmpfs")
+    text = f"Error response from daemon: error creating overlay mount to {store}/id/merged: invalid argument"
+    causes = [type(each.error) for each in why.explain_text(text).findings]
+    assert causes == [errors.PathMissing]
+    os.symlink("../base/diff", f"{store}/l/GONE")
+    assert {type(each.error) for each in why.explain_text(text).findings} == {
+        errors.WorkOnOtherMount,
+        errors.LayerTwice,
+    }
+    assert place
+
+
+@capabilities.needs_overlay
+def test_the_file_system_under_a_path_settles_a_guess(scene: Scene) -> None:
+    """`not supported as upperdir` of a path on an overlay here is no guess any more; elsewhere it stays one."""
+    merged = scene.overlay("m", scene.stack())
+    text = "overlayfs: filesystem on '{}' not supported as upperdir"
+    (sure,) = why.explain_text(text.format(f"{merged}/check-overlayfs-support867371572/upper")).findings
+    assert (type(sure.error), sure.certainty) == (errors.UpperOnOverlay, Certainty.CERTAIN)
+    assert sure.error.paths[1] == merged
+    (guess,) = why.explain_text(text.format(f"{scene.base}/upper")).findings
+    assert guess.certainty is Certainty.LIKELY
