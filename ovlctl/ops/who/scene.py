@@ -95,7 +95,7 @@ class Scene:
             return (f"--mount={proc}/ns/mnt",)
         for bound in namespace.bound:
             holder = self._by_inode[bound.namespace]
-            if holder is self.own:
+            if holder is self.own and not self.moved:
                 return (f"--mount={bound.mount_point}",)
             if holder.tasks:
                 return (f"--mount={holder.tasks[0].proc}/root{bound.mount_point}",)
