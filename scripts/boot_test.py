@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -28,7 +29,10 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 SUITE = "bookworm"
-PACKAGES = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "initramfs-tools", "zstd", "linux-image-cloud-amd64")
+PACKAGES = (
+    *("systemd-sysv", "udev", "dbus", "kmod", "python3", "initramfs-tools", "zstd", "linux-image-cloud-amd64"),
+    *("libpam-systemd", "dbus-user-session", "uidmap"),  # for the manager of an ordinary user
+)
 #: Program to Debian package.
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
@@ -94,13 +98,19 @@ def build() -> None:
         tree = unfinished / "root"
         no_docs = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "man", "locale")]
         run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", *no_docs, SUITE, str(tree))
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"]
-        run(*pip, "--python-version=3.11", f"--target={tree}/opt/ovlctl", *WHEELS)
+        run(*installer(), "--only-binary=:all:", "--python-version=3.11", f"--target={tree}/opt/ovlctl", *WHEELS)
         (tree / "etc/fstab").write_text("LABEL=root / ext4 defaults 0 1\n")
         (tree / "etc/hostname").write_text("ovlctl-boot-test\n")
         tree.rename(guest())
     finally:
         shutil.rmtree(unfinished)
+
+
+def installer() -> tuple[str, ...]:
+    """The command that installs Python packages: pip, or uv where an environment has no pip."""
+    if importlib.util.find_spec("pip") is not None:
+        return (sys.executable, "-m", "pip", "install", "--quiet", "--no-compile")
+    return ("uv", "pip", "install", "--quiet", f"--python={sys.executable}")
 
 
 def boots(directory: Path) -> int:

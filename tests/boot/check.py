@@ -63,11 +63,52 @@ def main() -> None:
     ours = (source.removeprefix("ovlctl:") for source in WANTED.values() if ":" in source)
     wanted = sorted([*ours, "hidden", "None"])
     checks["ovlctl ls knows them all"] = names == wanted
+    checks.update(of_the_user(first=first))
     report = {"kernel": os.uname().release, "overlays": overlays, "checks": checks}
     if not all(checks.values()):
+        mine = as_user("systemctl", "--user", "status", "--no-pager", "--full", "ovlctl-mine.service")
+        waits = f"{waits}\n{mine}\n{of_dev()}"
         report["log"] = output("journalctl", "-b", "--no-pager", "-p", "info", "-u", "*.mount") + f"\n{names}\n{waits}"
     with open("/dev/ttyS1", "w", encoding="ascii") as line:
         line.write(json.dumps(report) + "\n")
+
+
+def of_the_user(*, first: bool) -> dict[str, bool]:
+    """What has to be true of the stack that an ordinary user's own manager brings up."""
+    unit = "ovlctl-mine.service"
+    deadline = time.monotonic() + 120
+    while as_user("systemctl", "--user", "is-active", unit) != "active" and time.monotonic() < deadline:
+        time.sleep(0.5)
+    inside = ("ovlctl", "exec", "mine", "--", "sh", "-c")
+    checks = {"a user's own manager brings a stack up": as_user(*inside, "cat f") == "one"}
+    if first:
+        as_user(*inside, "echo first boot >new")
+    else:
+        checks["what the user wrote at the first boot is there"] = as_user(*inside, "cat new") == "first boot"
+    as_user("systemctl", "--user", "stop", unit)
+    listed = json.loads(as_user("ovlctl", "ls", "--json") or "{}")
+    standing = [each["standing"] for each in listed.get("data", []) if each["name"] == "mine"]
+    checks["stopping the service ends it, and keeps its upper"] = standing == ["kept"]
+    checks["and leaves no process"] = not [line for line in of_dev() if "ovlctl" in line]
+    return checks
+
+
+def of_dev() -> list[str]:
+    """Command lines of the user's processes."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.stat().st_uid == 1000:
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+def as_user(*argv: str) -> str:
+    """What a program prints that the user runs."""
+    variables = ("HOME=/home/dev", "XDG_RUNTIME_DIR=/run/user/1000", "PATH=/opt/ovlctl/bin:/usr/bin:/bin")
+    return output("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "env", *variables, *argv)
 
 
 def mounted() -> dict[str, str]:

@@ -13,6 +13,18 @@ ovlctl unit stacks.toml unit kept over memory --dir /etc/systemd/system
 ovlctl unit stacks.toml plain --plain --dir /etc/systemd/system
 ovlctl fstab stacks.toml fstab over-hidden >>/etc/fstab
 systemctl enable mnt-unit.mount 'mnt-kept\x2d\x25n\x20upper.mount' mnt-over.mount mnt-memory.mount mnt-plain.mount
+
+# An ordinary user, whose manager runs from boot on.
+useradd --create-home --uid 1000 dev
+mkdir -p /var/lib/systemd/linger
+touch /var/lib/systemd/linger/dev
+as_dev() { setpriv --reuid=1000 --regid=1000 --clear-groups env HOME=/home/dev "$@"; }
+as_dev mkdir -p /home/dev/one /home/dev/two /home/dev/.config/systemd/user/default.target.wants
+echo one | as_dev tee /home/dev/one/f >/dev/null
+printf '[stack.mine]\nlowers = ["one", "two"]\n' | as_dev tee /home/dev/mine.toml >/dev/null
+as_dev ovlctl unit --user /home/dev/mine.toml --dir /home/dev/.config/systemd/user
+as_dev ln -s ../ovlctl-mine.service /home/dev/.config/systemd/user/default.target.wants/
+
 cat >/etc/systemd/system/boot-check.service <<'X'
 [Unit]
 After=multi-user.target
