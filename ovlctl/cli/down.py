@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json, say
+from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import DryRun, Json, StackFileArgument, StackNames, StateDir, Yes
 from ovlctl.cli.rootless import state_for
+from ovlctl.errors import Note
 
 
 def down(
@@ -31,26 +32,28 @@ def down(
     All mounted from this file are ended, also those that are not in it any more; when one is in use, none is.
     Without --discard uppers that ovlctl made are kept, and the next `up` finds them again.
     """
-    from ovlctl.ops import sets
     from ovlctl.ops.sets import down as ending
     from ovlctl.show.names import show_argument
     from ovlctl.show.sets import down_json, down_text
 
-    declared = sets.load(file)
     state = state_for(state_dir)
+    declared, wrong = ending.loaded(file, state)
+    warnings = () if wrong is None else (Note(f"{wrong.template}: what was mounted from it counts", wrong.paths),)
     if dry_run:
         plan = ending.plan(declared, names, discard=discard, state=state)
         if json:
-            emit_json("down", down_json(plan, done=False))
+            emit_json("down", down_json(plan, done=False), warnings)
         else:
+            warn(warnings)
             emit("\n".join(step.text(show_argument) for step in plan.steps))
             if not plan.steps:
                 say("nothing to do: nothing is mounted from this file")
         return
     done = ending.down(declared, names, discard=discard, state_dir=state, agreed=lambda doomed: yes or _confirm(doomed))
     if json:
-        emit_json("down", down_json(done, done=True))
+        emit_json("down", down_json(done, done=True), warnings)
     else:
+        warn(warnings)
         emit(down_text(done))
 
 

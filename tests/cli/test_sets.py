@@ -155,6 +155,40 @@ def test_json(declared: str, cli: Cli) -> None:
     assert cli("ls", "--json").data == []
 
 
+@pytest.mark.parametrize("text", [None, "[stack.top", "[stack.x]\nuper = 1"], ids=["gone", "no TOML", "wrong"])
+def test_down_without_the_file(declared: str, cli: Cli, text: str | None) -> None:
+    """What was mounted from a file is ended whatever became of it, with a warning; without mounts it is an error."""
+    assert cli("up", declared).status == 0
+    if text is None:
+        os.unlink(declared)
+    else:
+        _write(declared, text)
+    assert _valid("down", cli("down", declared, "-n", "--json").json)["ended"]
+    done = cli("down", declared)
+    assert done.status == 0
+    assert done.stdout.count("ended") == 3
+    assert done.stderr.startswith("ovlctl: warning: ")
+    assert "what was mounted from it counts" in done.stderr
+    assert cli("down", declared).status in {ExitStatus.USAGE, ExitStatus.NOT_FOUND}
+
+
+@capabilities.needs_root
+def test_mounts_of_another_namespace(declared: str, cli: Cli) -> None:
+    """What is mounted in another mount namespace is not passed over by any verb."""
+    argv = ["unshare", "-m", "sh", "-c", f"{sys.executable} -m ovlctl up {declared} && echo ready && exec sleep 60"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert "ready\n" in process.stdout
+            for verb in ("up", "plan", "down"):
+                done = cli(verb, declared)
+                assert done.status != 0
+                assert f"nsenter -t {process.pid} -m ovlctl" in done.stderr
+            assert "another mount namespace" in cli("status", declared).stdout
+        finally:
+            process.kill()
+
+
 def test_discard_asks(declared: str, cli: Cli) -> None:
     """What holds something is removed only after a yes."""
     cli("up", declared)

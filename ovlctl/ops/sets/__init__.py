@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def load(path: str | os.PathLike[str]) -> StackFile:
-    """What *path* declares, by what it is: a directory as systemd's stack directories are, else a stack file.
+    """What *path* declares, by what it is: a directory DIR.mstack as systemd has them, else a stack file.
 
     Raises:
         OvlError: as :func:`ovlctl.ops.sets.file.read` and :func:`ovlctl.ops.mstack.read`.
     """
-    if os.path.isdir(path):
+    if os.fspath(path).rstrip("/").endswith(".mstack") and os.path.isdir(path):
         from ovlctl.ops import mstack
 
         return mstack.read(os.fspath(path))

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.ops import discover, keeping, mounting, unmounting
 from ovlctl.ops.discover import Standing
+from ovlctl.ops.sets import load
 from ovlctl.ops.sets.busy import check_free, check_idle
 from ovlctl.ops.sets.compare import newest_first
+from ovlctl.ops.sets.declared import StackFile
 from ovlctl.ops.sets.graph import declared
 from ovlctl.ops.sets.steps import Course, End
 from ovlctl.ops.state import DISCARDED, State, locate
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from ovlctl.errors import Note
     from ovlctl.ops.discover import Overlay
-    from ovlctl.ops.sets.declared import StackFile
     from ovlctl.ops.steps import Step
     from ovlctl.ops.unmounting import UmountPlan
 
@@ -47,6 +48,24 @@ class DownPlan:
     removed: tuple[str, ...]
     kept: tuple[str, ...]
     steps: tuple[Note, ...]
+
+
+def loaded(path: str | os.PathLike[str], state: State) -> tuple[StackFile, errors.OvlError | None]:
+    """The stack file *path* for :func:`down`, which has to end what was mounted from it whatever became of it.
+
+    Returns:
+        The file, and what is wrong with it; then it declares nothing, and what is remembered of it counts.
+
+    Raises:
+        OvlError: what is wrong with it, when nothing is mounted from it either.
+    """
+    try:
+        return load(path), None
+    except (errors.PathMissing, errors.UsageError, errors.UnsupportedError) as error:
+        real = os.path.realpath(path)
+        if not any(_is_from(each, real) for each in discover.overlays(state).overlays):
+            raise
+        return StackFile(path=real, stacks=()), error
 
 
 def down(
@@ -132,6 +151,7 @@ def plan(file: StackFile, names: Sequence[str] | None = None, *, discard: bool =
     for name in names or ():
         if name not in ours:
             declared(file, name)
+    _check_here(found.overlays, file, names)
     chosen = [each for name, each in ours.items() if names is None or name in names]
     ending = newest_first(iter(chosen))
     others = [each for each in found.overlays if each.standing is Standing.MOUNTED and each not in ending]
@@ -160,6 +180,17 @@ def plan(file: StackFile, names: Sequence[str] | None = None, *, discard: bool =
 def _is_from(overlay: Overlay, path: str) -> bool:
     record = overlay.record
     return record is not None and record.origin == path and overlay.standing is not Standing.ELSEWHERE
+
+
+def _check_here(overlays: Sequence[Overlay], file: StackFile, names: Sequence[str] | None) -> None:
+    for each in overlays:
+        origin = None if each.record is None else each.record.origin
+        if each.standing is Standing.ELSEWHERE and origin == file.path and (names is None or each.name in names):
+            raise errors.StackNotFound(
+                f"{each.name} is mounted in another mount namespace, that of pid {each.elsewhere}",
+                file.path,
+                hint=f"`ovlctl down` has to run there: `nsenter -t {each.elsewhere} -m ovlctl down {{}}`",
+            )
 
 
 def _has_own_upper(state: State, overlay: Overlay) -> bool:
