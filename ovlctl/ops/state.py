@@ -309,7 +309,9 @@ def _check_private(directory: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise errors.StateUnusable(f"cannot look at {{}}: {strerror(error)}", directory, errno=error.errno) from error
+        hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
+        message = f"cannot look at {{}}: {strerror(error)}"
+        raise errors.StateUnusable(message, directory, errno=error.errno, hint=hint) from error
     if not stat.S_ISDIR(found.st_mode):
         raise errors.StateUnsafe("the state directory {} is not a directory", directory)
     if found.st_uid != os.geteuid():

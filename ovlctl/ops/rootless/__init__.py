@@ -9,6 +9,7 @@ holder wants it for itself before it ends. So a holder that was found alive unde
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -138,8 +139,14 @@ def _enter(state_dir: str | State | None, *, make: bool) -> Entered:
     if entered._lock is None:  # noqa: SLF001
         return entered
     holder = registry.read(state)
+    if make and not stays and _inside(holder):
+        raise errors.MissingCapability(
+            "this process was started with --keep-id, and so may not mount where your mounts are",
+            errno=errno.EPERM,
+            hint="leave it, or start it without `--keep-id`",
+        )
     if stays or _inside(holder):
-        _stay(entered, holder, make=make and stays)
+        _stay(entered, holder, make=make)
     elif holder is None or not _moved_to(entered, holder):
         _without_holder(entered, make=make)
     return entered
@@ -278,7 +285,7 @@ def _one_thread() -> None:
     if count > 1:
         raise errors.ManyThreads(
             f"this process has {count} threads, and only one with a single thread can be moved to your mounts",
-            errno=22,
+            errno=errno.EINVAL,
             hint="call `ovlctl.ops.rootless.ensure()` before any thread is started, or in a child process",
         )
 
@@ -298,11 +305,14 @@ def _inside(holder: Holder | None) -> bool:
     """Whether this process is in the mount namespace held already, perhaps as somebody who may not mount there."""
     if holder is None or holder.mount_namespace != namespaces.mount_namespace_id():
         return False
-    return _lives(holder) or registry.own_mark() == holder.mark
+    return registry.own_mark() == holder.mark or _lives(holder)
 
 
 def _lives(holder: Holder) -> bool:
-    fd = registry.opened(holder)
+    try:
+        fd = registry.opened(holder)
+    except errors.HolderUnreachable:
+        return True
     if fd is None:
         return False
     os.close(fd)

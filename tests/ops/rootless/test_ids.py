@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -93,12 +94,15 @@ def test_only_the_own_id(me: Account) -> None:
 
 
 def test_keeping_the_only_id(me: Account) -> None:
-    """--keep-id without ranges: the user's own ids inside, no capability, the same view."""
+    """--keep-id without ranges: the user's own ids inside, no capability, the same view; one may look, not mount."""
     assert me("mount", "t", "-l", "a", "--name", "x").status == 0
     script = "id -u; id -g; pwd; cat f; grep CapEff /proc/self/status"
     done = me("exec", "x", "--keep-id", "--", "sh", "-c", script)
     uid = str(me.user.uid)
     assert done.stdout.split() == [uid, str(me.user.gid), me.path("t"), "aCapEff:", "0" * 16], done
+    inside = 'cd; "$0" -m ovlctl show x >&2 && "$0" -m ovlctl mount -l a'
+    refused = me("exec", "x", "--keep-id", "--", "sh", "-c", inside, sys.executable)
+    assert ("OVL-E004" in refused.stderr, "--keep-id" in refused.stderr, refused.status) == (True, True, 4), refused
 
 
 @capabilities.needs_root
