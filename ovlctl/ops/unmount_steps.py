@@ -193,12 +193,16 @@ class MoveAside:
 def _refuse_if_used(place_of: Layout) -> None:
     check_unmounted(place_of.base)
     if os.path.isdir(place_of.upper) and in_use(place_of.upper):
+        line = busy.Line()
+        upper = line.place(place_of.upper)
+        whose, hint = busy.user_of_layer(place_of.upper, line)
+        anybody = ": one in another mount namespace, one on top of this one, or this one, unmounted lazily"
         raise errors.DiscardRefused(
-            "the mount has ended here, but a live overlay still uses the upper {}: one in another mount namespace, "
-            "one on top of this one, or this one, unmounted lazily; nothing was removed",
-            place_of.upper,
+            f"the mount has ended here, but a live overlay still uses the upper {upper}{whose or anybody}; nothing was "
+            "removed",
+            *line.paths,
             errno=errno.EBUSY,
-            hint="end that one, then `ovlctl umount --discard` again",
+            hint=f"{hint or 'end that one'}, then `ovlctl umount --discard` again",
         )
 
 

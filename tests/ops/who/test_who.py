@@ -389,6 +389,24 @@ def test_stack_whose_mount_is_gone(scratch: str, state_dir: str) -> None:
 
 
 @needs_root
+def test_discard_names_who_uses_the_upper(scratch: str, state_dir: str) -> None:
+    """A discard that a copy in another namespace, or a holder of the lazily unmounted overlay, forbids names it."""
+    (lower,) = overlays.directories(scratch, "lower")
+    mounted = ovlctl.mount(ovlctl.Stack([lower]), allocate=ovlctl.KeptUpper(), name="x")
+    with child(_ENTER, "-") as pid:
+        wanted = f"mount namespace {namespaces.mount_namespace_id(pid)}"
+        with pytest.raises(ovlctl.errors.DiscardRefused, match=wanted) as caught:
+            ovlctl.umount("x", discard=True)
+        assert "nsenter" in (caught.value.hint() or "")
+    mounted = ovlctl.mount(ovlctl.Stack([lower]), allocate=ovlctl.KeptUpper(), name="x")
+    with child("import os, sys\nos.chdir(sys.argv[1])", mounted.target) as pid:
+        umount2(mounted.target, MNT.DETACH)
+        with pytest.raises(ovlctl.errors.DiscardRefused, match=f"kept by pid {pid}"):
+            ovlctl.umount("x", discard=True)
+    ovlctl.umount("x", discard=True)
+
+
+@needs_root
 def test_stack_of_another_namespace(scratch: str, state_dir: str) -> None:
     """By its name: a stack that ovlctl mounted in another namespace is asked about where it is."""
     (lower,) = overlays.directories(scratch, "lower")
