@@ -31,7 +31,7 @@ from ovlctl.ops.state import State, write_atomically
 from ovlctl.ops.stepping_aside import end_above, put_beneath
 from ovlctl.ops.steps import failing_as
 from ovlctl.ops.unmount_steps import end, persistently
-from ovlctl.ops.views import same, views
+from ovlctl.ops.views import has_upper, same, views
 
 if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
@@ -80,9 +80,16 @@ class CheckFree:
         while not self._free():
             staying = held_steadily(self.mount)
             if staying or (staying is None and time.monotonic() > deadline):
-                raise busy.explained(self.mount)
+                raise self._held()
             if staying is False:
                 return
+
+    def _held(self) -> errors.MountBusy:
+        error = busy.explained(self.mount)
+        error.add_note("nothing was changed")
+        if not has_upper(self.mount):
+            error.add_note("`--detach` leaves the old view to those who hold it, and shows the new one to all others")
+        return error
 
     def _free(self) -> bool:
         point = self.mount.mount_point

@@ -13,7 +13,7 @@ import pytest
 
 import ovlctl
 from ovlctl import errors
-from ovlctl.kernel import mounts, namespaces
+from ovlctl.kernel import fscontext, mounts, namespaces
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.own_mounts import without
 from ovlctl.ops import records, remounting
@@ -45,8 +45,8 @@ def _mounted(ground: str, *names: str, upper: bool = False, **options: str) -> s
     for key, value in options.items():
         asked = asked.with_value(key, value)
     layers = [os.path.join(ground, name) for name in names or "AB"]
-    own = {"upper": os.path.join(ground, "up"), "work": os.path.join(ground, "work")} if upper else {}
-    stack = ovlctl.Stack(layers, options=asked, **own)
+    top, work = (os.path.join(ground, name) if upper else None for name in ("up", "work"))
+    stack = ovlctl.Stack(layers, upper=top, work=work, options=asked)
     return ovlctl.mount(stack, os.path.join(ground, "t"), name="s").target
 
 
@@ -134,6 +134,18 @@ def test_every_rung(ground: str, api: ovlctl.Api) -> None:
     assert done.overlay.record is not None
     assert done.overlay.record.api is api
     assert len(mounts.mounts("overlay")) == 1
+
+
+def test_the_kernel_is_asked_without_effect(ground: str) -> None:
+    """Whether a mount can be put beneath another one is known beforehand, and agrees with what then happens."""
+    _mounted(ground)
+    table = mounts.mounts()
+    known = fscontext.beneath_known()
+    assert mounts.mounts() == table
+    if known:
+        remounting.refresh("s")
+    else:
+        _unchanged(ground, lambda: remounting.refresh("s"), errors.BeneathMissing)
 
 
 @pytest.mark.parametrize("where", ["fd", "cwd", "submount"])
@@ -460,8 +472,11 @@ def test_stuck_beneath(ground: str, monkeypatch: pytest.MonkeyPatch, *, upper: b
     point = trees.make(f"{ground}/shared", {})
     mount("tmpfs", point, "tmpfs", MS(0), b"mode=0755")
     mount(None, point, None, MS.SHARED)
-    own = {"upper": f"{ground}/up", "work": f"{ground}/work"} if upper else {}
-    stack = ovlctl.Stack([f"{ground}/A", f"{ground}/B"], **own)
+    stack = ovlctl.Stack(
+        [f"{ground}/A", f"{ground}/B"],
+        upper=f"{ground}/up" if upper else None,
+        work=f"{ground}/work" if upper else None,
+    )
     target = trees.make(f"{point}/t", {})
     # A copy that follows the mount: it would be left behind if the mount stepped aside.
     child, ready = _in_namespace(MS.SLAVE)
