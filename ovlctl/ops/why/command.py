@@ -20,6 +20,8 @@ _PREFIXES = _AS_ROOT | {"env", "command", "exec", "time", "nice", "$", "#", "+",
 #: Options of those prefixes that take a value of their own.
 _PREFIX_VALUES = frozenset({"-u", "-g", "-C", "-h", "-n"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+#: What ends a command on a line: another one, or a redirection.
+_ENDS = re.compile(r"(?:;|\|\|?|&&?)$|[0-9]{0,3}[<>]")
 _FUSE = re.compile(r"fuse-overlayfs|fuse\.|mount\.fuse|unionfs|mergerfs")
 
 #: mount(8): options that take a value, by every spelling.
@@ -110,12 +112,12 @@ def parse_text(text: str) -> Line | None:
     if at is None or not ("lowerdir" in text or re.search(r"(?:-t|--types)[ =]?overlay", text)):
         return None
     try:
-        argv = shlex.split(text[at.start() :].lstrip("/$#>+;( \t").replace(" && ", " ; "), comments=False)
+        lexer = shlex.shlex(text[at.start() :].lstrip("/$#>+;( \t"), posix=True, punctuation_chars=";|&")
+        lexer.whitespace_split, lexer.commenters = True, ""
+        argv = list(lexer)
     except ValueError:
         return None
-    end = next(
-        (place for place, word in enumerate(argv) if word in {";", "|", "||", "&&", "&"} or word[0:1] == ">"), None
-    )
+    end = next((place for place, word in enumerate(argv) if _ENDS.match(word)), None)
     argv = argv[:end]
     by_root = any(word in _AS_ROOT for word in text[: at.start()].split()[-4:])
     try:

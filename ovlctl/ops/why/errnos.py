@@ -100,7 +100,7 @@ _DISTINCTIONS: Mapping[type[OvlError], str] = {
     errors.WeakerThanAsked: "the mount is there, and `findmnt` shows less than was asked for",
 }
 
-_NUMBER = re.compile(r"(?:errno[ =:]{1,3}|os error |code: |\[Errno |err=-?|status )(\d{1,3})\b", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:errno[ =:]{1,3}|os error |Os \{ code: |\[Errno |err=-?)(\d{1,3})\b", re.IGNORECASE)
 _WORDS: Mapping[str, int] = {
     **{os.strerror(number).lower(): number for number in CAUSES},
     "stale nfs file handle": errno.ESTALE,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ovlctl.errors import Note
     from ovlctl.ops.why.rule import Rule
+    from ovlctl.ops.why.tables import Entry
 
 #: The most of a text that is looked at, in characters, and of one line.
 TEXT_MAX = 1 << 18
@@ -64,11 +65,14 @@ def explain(text: str) -> Explanation:
     if alone is not None:
         return alone
     reading = _Reading()
-    for line in lines:
+    listed = tables.json_entries(text)
+    for entry in listed:
+        reading.shown(entry)
+    for line in () if listed else lines:
         reading.take(line)
     reading.look_here()
     found = reading.finished()
-    if not found and not reading.about:
+    if not found and not reading.about and not reading.tables:
         raise NothingRecognised(
             "nothing in the text is a mount of an overlay or a message about one",
             hint="paste the command, the message and the kernel's log together: `sudo dmesg | grep overlay | tail`",
@@ -130,6 +134,7 @@ class _Reading:
     found: list[Finding] = field(default_factory=list)
     about: list[Line] = field(default_factory=list)
     cautions: list[Note] = field(default_factory=list)
+    tables: bool = False
 
     def take(self, line: str) -> None:
         """One line: messages of the kernel first, then of programs, then a bare errno."""
@@ -145,13 +150,17 @@ class _Reading:
         asked = command.parse_text(line) or _options_within(line)
         entry = tables.entry(line) if asked is None else None
         if entry is not None:
-            shown = mounted.explain(entry)
-            self.found += shown.findings
-            self.cautions += shown.cautions
-            self.about += [] if shown.line is None else [shown.line]
+            self.shown(entry)
         if asked is not None:
             self.about.append(asked)
         return asked
+
+    def shown(self, entry: Entry) -> None:
+        """One mount that a table in the text shows."""
+        explained = mounted.explain(entry)
+        self.found += explained.findings
+        self.cautions += explained.cautions
+        self.tables = True
 
     def look_here(self) -> None:
         """What the mounts in the text have wrong in themselves, and on this machine when their layers are here."""

@@ -232,6 +232,32 @@ def test_fstab(scene: Scene) -> None:
         assert any("metacopy=off" in each.error.message() for each in weaker)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$ sudo mount -t overlay overlay -o lowerdir=/nowhere/a,upperdir=/nowhere/u /nowhere/m 2>&1 | tee log",
+        "root@host:~# mount -t overlay overlay -o lowerdir=/nowhere/a,upperdir=/nowhere/u /nowhere/m; echo $?",
+        "sudo mount -t overlay overlay \\\n  -o lowerdir=/nowhere/a,upperdir=/nowhere/u \\\n  /nowhere/m",
+        "+ mount overlay /nowhere/m --types overlay --options lowerdir=/nowhere/a,upperdir=/nowhere/u && ls",
+    ],
+)
+def test_a_command_within_a_terminals_text(text: str) -> None:
+    """Prompts, sudo, continued lines, redirections and what follows are no part of the mount."""
+    found = why.explain_text(text)
+    assert (found.kind, [type(each.error) for each in found.findings]) == (Kind.COMMAND, [errors.UpperWithoutWork])
+    assert found.line is not None
+    assert found.line.target == "/nowhere/m"
+
+
+def test_many_mounts_of_findmnt() -> None:
+    """More than one mount in one paste is a text; findmnt -J may nest them."""
+    one = '{"target":"/m1","source":"o","fstype":"overlay","options":"rw,lowerdir=/nowhere/a"'
+    two = '{"target":"/m2","source":"o","fstype":"overlay","options":"rw,lowerdir=/nowhere/b"}'
+    found = why.explain_text(f'{{"filesystems":[{one},"children":[{two}]}}]}}')
+    assert (found.kind, found.findings) == (Kind.TEXT, ())
+    assert len(found.cautions) == 2
+
+
 def test_a_line_of_another_machine() -> None:
     """Where none of the layers is here, the words alone are judged, and it is said so."""
     found = why.explain_text("mount -t overlay overlay -o lowerdir=/nowhere/a,upperdir=/nowhere/u /nowhere/m")

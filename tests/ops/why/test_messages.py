@@ -360,7 +360,16 @@ def test_a_log_line(prefix: str, text: str, cause: type[OvlError]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "hello", "mount: /mnt: can't read superblock on /dev/sdb1.", "the overlay network is down", "12"],
+    [
+        "",
+        "hello",
+        "mount: /mnt: can't read superblock on /dev/sdb1.",
+        "the overlay network is down",
+        "12",
+        "mnt-x.mount: Mount process exited, code=exited, status=1/FAILURE",
+        "overlay setup: exit status 1",
+        "mount tool: exit code: 22",
+    ],
 )
 def test_nothing_known(text: str) -> None:
     """What is about something else is said to be unknown, not guessed at."""
