@@ -101,6 +101,8 @@ def build() -> None:
         run(*installer(), "--only-binary=:all:", "--python-version=3.11", f"--target={tree}/opt/ovlctl", *WHEELS)
         (tree / "etc/fstab").write_text("LABEL=root / ext4 defaults 0 1\n")
         (tree / "etc/hostname").write_text("ovlctl-boot-test\n")
+        for older in cache().glob(f"{SUITE}-*"):
+            shutil.rmtree(older)
         tree.rename(guest())
     finally:
         shutil.rmtree(unfinished)

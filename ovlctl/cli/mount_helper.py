@@ -11,6 +11,7 @@ import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from ovlctl.cli.main import _open_streams
 from ovlctl.cli.output import warn
 from ovlctl.cli.signals import Terminated, ending_signals
 from ovlctl.errors import BadUsage, MissingCapability, OvlError, PermissionDeniedError, UsageError, literal, strerror
@@ -38,6 +39,7 @@ class Status(IntEnum):
 
 def entry() -> int:
     """The process ``mount.ovlctl``."""
+    _open_streams()
     return main(sys.argv[1:])
 
 

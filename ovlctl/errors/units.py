@@ -21,9 +21,9 @@ class NoMountPoint(UsageError):
 class NotWritable(UnsupportedError):
     """A name cannot be written in a unit file or in fstab.
 
-    Unit files are lines of UTF-8: a newline, a name that is not UTF-8, a backslash or a blank at the end of a value
-    cannot be said. A unit's name has at most 255 bytes, and every unusual one of a path takes four. In fstab
-    nothing that is in a path is forbidden except a newline, for the tools that read it line by line.
+    Both are lines of UTF-8 that people read: a newline or another control character, a character that is not seen,
+    and a name that is not UTF-8 cannot stand in them. In a unit file neither can a backslash or a blank at the end of
+    a value. A unit's name has at most 255 bytes, and every unusual one of a path takes four of them.
 
     To fix it, rename the directory or let a symbolic link with a plain name lead to it.
     """

@@ -16,8 +16,6 @@ from ovlctl import errors
 #: Bytes that a unit name takes as they are; everything else becomes ``\xHH``, a slash becomes a dash.
 _PLAIN = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:_.")
 _LONGEST_UNIT = 255
-#: What ends a line for systemd.
-_LINE_ENDS = ("\n", "\r", "\0")
 #: Words that mean themselves wherever they stand.
 _HARMLESS = re.compile(r"[A-Za-z0-9_+=:,./@-]+")
 
@@ -106,21 +104,28 @@ def c_quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
 
 
-def _check_line(text: str) -> None:
-    if any(end in text for end in _LINE_ENDS):
-        raise errors.NotWritable("{} cannot stand in a unit file, as it breaks the line", text)
-    try:
-        os.fsencode(text).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise errors.NotWritable("{} cannot stand in a unit file, as it is not UTF-8", text) from error
-
-
 def fstab_field(text: str) -> str:
     r"""*text* as one field of fstab: blanks and backslashes as octal escapes, as getmntent(3) reads them back.
 
     Raises:
-        NotWritable: for a name that breaks the line: the escape exists, but programs that read lines do not know it.
+        NotWritable: for a newline, which has an escape that line-reading programs do not know, and as in units.
     """
-    if any(end in text for end in _LINE_ENDS):
-        raise errors.NotWritable("{} cannot stand in fstab, as it breaks the line", text)
+    _check_seen(text.replace("\t", ""), "fstab")
     return "".join(f"\\{ord(char):03o}" if char in " \t\\" else char for char in text)
+
+
+def _check_line(text: str) -> None:
+    _check_seen(text, "a unit file")
+
+
+def _check_seen(text: str, where: str) -> None:
+    """Refuse what breaks a line, is not UTF-8, or would not be seen as it is by whoever reads the file."""
+    if text.isprintable():
+        return
+    try:
+        os.fsencode(text).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise errors.NotWritable(f"{{}} cannot stand in {where}, as it is not UTF-8", text) from error
+    raise errors.NotWritable(
+        f"{{}} cannot stand in {where}: it holds a character that breaks lines or is not seen", text
+    )

@@ -196,6 +196,13 @@ def test_ordinary_users_are_told(ordinary_user: OrdinaryUser) -> None:
     assert "ovlctl up" in done.stderr
 
 
+def test_without_streams(script: Callable[[str], Said]) -> None:
+    """Whoever closes the standard streams gets the mount, and the status, all the same."""
+    said = script("mount -t ovlctl stacks.toml#kept t <&- >&- 2>&-; findmnt -rno SOURCE t")
+    assert said.stdout.splitlines() == ["ovlctl:kept"]
+    assert script("$(readlink -f /sbin)/mount.ovlctl stacks.toml#nothing t <&- >&- 2>&-").status == 32
+
+
 def test_nothing_is_left_of_the_tests() -> None:
     """The scripts ran in mount namespaces of their own."""
     assert not [each for each in mounts.mounts("overlay") if each.mount_point.endswith("/sbin")]

@@ -70,7 +70,7 @@ def test_unit_names_as_systemd_escape_gives_them(path: str) -> None:
 
 def test_what_a_line_cannot_hold_is_refused() -> None:
     """Newlines, names that are not UTF-8, values that end in a blank or a backslash, and names too long."""
-    for text in ("/a\nb", "/a\rb", "/\udcff", "/a ", "/a\\"):
+    for text in ("/a\nb", "/a\rb", "/\x1b[31m", "/\u202e", "/\udcff", "/a ", "/a\\"):
         with pytest.raises(errors.NotWritable):
             systemd_words.value(text)
     for text in ("/a\nb", "/\udcff", "/a\\b"):
@@ -80,6 +80,9 @@ def test_what_a_line_cannot_hold_is_refused() -> None:
     assert systemd_words.argument('a b$"%\\') == '"a b$$\\"%%\\\\"'
     with pytest.raises(errors.NotWritable):
         systemd_words.unit_name("/" + "-" * 80)
+    for text in ("/a\nb", "/\x1b[31m", "/\udcff"):
+        with pytest.raises(errors.NotWritable):
+            systemd_words.fstab_field(text)
 
 
 @_needs_findmnt
