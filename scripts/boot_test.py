@@ -20,6 +20,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,8 @@ def main() -> int:
         return MISSING
     if given.check:
         return 0
+    # So that nothing is left when somebody ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     build()
     with tempfile.TemporaryDirectory(prefix="run-", dir=cache()) as directory:
         return boots(Path(directory))

@@ -87,11 +87,10 @@ def ordered(file: StackFile, names: Sequence[str] = ()) -> tuple[tuple[Ordered, 
 
 
 def _no_target(file: StackFile, name: str) -> errors.NoMountPoint:
-    return errors.NoMountPoint(
-        f"stack {literal(name)} of {{}} has no target to be mounted at",
-        file.path,
-        hint='write `target = "/some/directory"` into it, or use `ovlctl unit --user`',
-    )
+    hint = 'write `target = "/some/directory"` into it, or use `ovlctl unit --user`'
+    if os.path.isdir(file.path):
+        hint = "a stack directory names no target: add `{} /some/directory ovlctl nofail 0 0` to /etc/fstab yourself"
+    return errors.NoMountPoint(f"stack {literal(name)} of {{}} has no target to be mounted at", file.path, hint=hint)
 
 
 def _left_out(name: str, *, borne: bool) -> Note:

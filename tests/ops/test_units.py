@@ -164,6 +164,10 @@ def test_stacks_without_target(scratch: str) -> None:
         units.mounts(_file(scratch, hidden))
     with pytest.raises(errors.StackUndeclared):
         units.mounts(file, ["nothing"])
+    trees.make(f"{scratch}/d.mstack", {"layer@0": None})
+    with pytest.raises(errors.NoMountPoint) as caught:
+        fstab.lines(sets.load(f"{scratch}/d.mstack"))
+    assert "/etc/fstab yourself" in (caught.value.hint() or "")
 
 
 def test_uppers_in_memory_end_with_their_unit(scratch: str) -> None:
