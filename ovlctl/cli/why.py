@@ -29,9 +29,9 @@ def why(
 ) -> int:
     """Explain why a mount failed, or would.
 
-    Examples: ovlctl why -- mount -t overlay overlay -o lowerdir=a:b,upperdir=u,workdir=w /mnt
+    Example: ovlctl why -- mount -t overlay o -o lowerdir=a,upperdir=u /mnt
 
-    dmesg | ovlctl why -          ovlctl why OVL-E012
+    Also: dmesg | ovlctl why -, and ovlctl why OVL-E012
 
     After -- stands a command; it is looked at here and not run. A text, from a file or standard input (-), may
     hold mount commands, lines of mountinfo, /proc/mounts, findmnt or fstab, kernel log lines, and messages of mount,
