@@ -9,15 +9,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import mounts
+from ovlctl.kernel import mountinfo, mounts
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops import busy
 from ovlctl.ops.sets.graph import is_below
+from ovlctl.ops.views import elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ovlctl.kernel.mounts import Mount
+    from ovlctl.kernel.mounts import Mount, NamespacedMount
     from ovlctl.ops.discover import Overlay
 
 #: Somebody who only looks a path up holds the mount for an instant.
@@ -71,6 +72,43 @@ def _unused(point: str, pause: float) -> bool:
             os.stat(point)
     # Somebody else marked it between the two calls before this line.
     raise errors.KernelRefused("{} was ended while it was asked whether it is in use; nothing else was", point)
+
+
+def check_alone(changing: Iterable[Overlay]) -> None:
+    """Make sure that the uppers of *changing* are free once these are ended: nobody else keeps them mounted.
+
+    A copy of a mount in another mount namespace goes with it only where what it lies on there still hears of it
+    (mount_namespaces(7)); one in a private namespace, or a bind mount, keeps the upper in use, and then neither the
+    new mount nor the old one could be made.
+
+    Raises:
+        MountBusy: for the first that is kept.
+    """
+    for overlay in changing:
+        if overlay.mount is None or overlay.stack.upper is None:
+            continue
+        for namespace, copy in elsewhere(overlay.mount):
+            if namespace == 0 or _is_cut_off(copy):
+                where = "at {1} as well" if namespace == 0 else f"in the mount namespace of pid {copy.pid} as well"
+                inside = "" if namespace == 0 else f"nsenter -t {copy.pid} -m "
+                error = errors.MountBusy(
+                    f"{overlay.name} has to be mounted anew, but the mount at {{0}} is {where}, which keeps its upper",
+                    overlay.mount.mount_point,
+                    copy.mount.mount_point,
+                    errno=errno.EBUSY,
+                    hint=f"`{inside}umount {{1}}` first",
+                )
+                error.add_note("nothing was ended")
+                raise error
+
+
+def _is_cut_off(copy: NamespacedMount) -> bool:
+    """Whether an unmount elsewhere never reaches *copy*, because the mount it lies on is private."""
+    try:
+        parents = [info for info in mountinfo.read(copy.pid) if info.mount_id == copy.mount.parent_id]
+    except OSError:
+        return False  # its last process is gone, and it with it
+    return not any(info.propagation for info in parents)
 
 
 def check_free(ending: Sequence[Overlay], others: Iterable[Overlay], *, file: str | None = None) -> None:

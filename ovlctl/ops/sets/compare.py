@@ -91,6 +91,12 @@ class SetPlan:
         return tuple(each.wish for each in self.actions if each.action in wanted and each.wish is not None)
 
     @property
+    def changing(self) -> tuple[Overlay, ...]:
+        """What is to be ended and mounted anew."""
+        changed = (each.overlay for each in self.actions if each.action is Action.CHANGE)
+        return tuple(overlay for overlay in changed if overlay is not None)
+
+    @property
     def ending(self) -> tuple[Overlay, ...]:
         """What is to be ended, in order: of the mounts the latest first, then records without a mount."""
         wanted = (Action.CHANGE, Action.END)

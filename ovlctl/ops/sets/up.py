@@ -12,7 +12,7 @@ from ovlctl.kernel.bootcache import directly
 from ovlctl.ops import mounting, mstack, preflight
 from ovlctl.ops.keeping import TmpfsUpper
 from ovlctl.ops.sets import compare
-from ovlctl.ops.sets.busy import check_free, check_idle
+from ovlctl.ops.sets.busy import check_alone, check_free, check_idle
 from ovlctl.ops.sets.compare import Action
 from ovlctl.ops.sets.declared import GivenUpper
 from ovlctl.ops.sets.graph import is_below
@@ -85,6 +85,9 @@ def up(
         ask = mounting.asking(state)
         agreed = plan(file, names, state=state, ask=ask)
         check_idle(agreed.ending)
+        check_alone(
+            each.overlay for each in agreed.actions if each.action is Action.CHANGE and each.overlay is not None
+        )
         ends = [End(state, overlay, ask, watch) for overlay in agreed.ending]
         makes = [Make(state, wanted, ask, watch) for wanted in agreed.making]
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,8 @@ import pytest
 import ovlctl
 from ovlctl import errors
 from ovlctl.kernel import mounts
-from ovlctl.kernel.mount import MNT, umount2
+from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.kernel.namespaces import enter_private_mounts
 from ovlctl.ops import records
 from ovlctl.ops.sets import load
 from ovlctl.ops.sets.compare import Action
@@ -313,6 +316,46 @@ def test_nothing_is_half_ended(here: World) -> None:
             up(load(here.path))
     assert here.everything() == before
     assert [each.name for each in down(load(here.path)).ending] == ["b", "inside", "a"]
+
+
+def test_an_upper_that_somebody_else_keeps(here: World) -> None:
+    """A bind mount, or a copy in a private namespace, would keep the upper in use: nothing is ended then."""
+    up(here.declare(a='lowers = ["l1"]\ntarget = "t01"'))
+    changed = here.declare(a='lowers = ["l1"]\ntarget = "t02"')
+    before = here.everything()
+    mount(f"{here.base}/t01/d", f"{here.base}/t03", None, MS.BIND)
+    with pytest.raises(errors.MountBusy) as caught:
+        up(changed)
+    assert caught.value.hint(str) == f"`umount {here.base}/t03` first"
+    umount2(f"{here.base}/t03")
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            enter_private_mounts()
+            os.write(told, b"x")
+            signal.pause()
+        finally:
+            os._exit(0)
+    try:
+        os.read(ready, 1)
+        with pytest.raises(errors.MountBusy, match=f"mount namespace of pid {child} as well"):
+            up(changed)
+        assert here.everything() == before
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ready)
+        os.close(told)
+    for _ in range(50):
+        # The kernel takes a dead namespace apart a little later.
+        try:
+            up(changed)
+        except errors.OvlError:
+            time.sleep(0.05)
+        else:
+            break
+    assert here.actions() == {"a": Action.KEEP}
 
 
 def test_what_could_not_be_mounted_again_is_not_ended(here: World) -> None:
