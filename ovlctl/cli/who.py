@@ -62,9 +62,9 @@ def _warnings(answer: Answer) -> list[str]:
     root = os.geteuid() == 0 and namespaces.in_initial_user_namespace()
     more = "" if root else "; root sees more"
     if answer.unreadable:
-        found.append(f"not looked into for lack of permission: {answer.unreadable} processes{more}")
+        found.append(f"processes not looked into for lack of permission: {answer.unreadable}{more}")
     if answer.unread:
-        found.append(f"not read: {answer.unread} mount namespaces{more}")
+        found.append(f"mount namespaces that could not be read: {answer.unread}{more}")
     if not answer.complete:
         found.append("the kernel lists mount namespaces to root only, since Linux 6.12; one without processes may hide")
     return found
