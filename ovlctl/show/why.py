@@ -49,9 +49,9 @@ def _sample(findings: Sequence[Finding]) -> list[Finding]:
 
 def _finding(finding: Finding) -> Iterator[str]:
     error = finding.error
-    sure = "" if finding.certainty is Certainty.CERTAIN else "likely: "
+    sure = "" if finding.certainty is Certainty.CERTAIN else f" (likeliest of {len(finding.candidates)})"
     yield fill(
-        f"{error.code} {error.name()}: {sure}{show_text(error.message(show_name))}",
+        f"{error.code} {error.name()}{sure}: {show_text(error.message(show_name))}",
         _WIDTH,
         subsequent_indent="  ",
         break_long_words=False,

@@ -92,7 +92,7 @@ def test_a_guess(layers: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None
     _paste(monkeypatch, text)
     done = cli("why", "-")
     assert done.status == 0
-    assert "likely:" in done.stdout
+    assert "(likeliest of " in done.stdout
     assert "could be, the likeliest first:" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     _paste(monkeypatch, text)

@@ -38,7 +38,7 @@ def explain(entry: Entry) -> Explanation:
             kind=Kind.MOUNTED,
             line=line,
             findings=(),
-            cautions=(*_cautions(entry, stack), machine.NOT_HERE),
+            cautions=(*_cautions(entry, stack, explained=False), machine.NOT_HERE),
             here=False,
         )
     problems = [*_gone(stack), *_read_only(entry, stack), *_shared(entry, upper)]
@@ -46,7 +46,7 @@ def explain(entry: Entry) -> Explanation:
         kind=Kind.MOUNTED,
         line=line,
         findings=tuple(Finding(error=each, certainty=Certainty.CERTAIN) for each in problems),
-        cautions=tuple(_cautions(entry, stack)),
+        cautions=tuple(_cautions(entry, stack, explained=bool(problems))),
     )
 
 
@@ -176,14 +176,14 @@ def _writes_to(mount: Mount, upper: str) -> bool:
     return False
 
 
-def _cautions(entry: Entry, stack: Stack) -> Iterator[Note]:
+def _cautions(entry: Entry, stack: Stack, *, explained: bool) -> Iterator[Note]:
     if entry.read_only:
         if stack.upper is None:
             yield Note("it is read-only because it has no upper; a writable one needs `upperdir=U,workdir=W`")
-        elif os.path.isdir(stack.upper):
+        elif not explained:
             yield Note(
-                "it has an upper and is read-only: unless the cause is named, `ro` was asked for, or it was remounted "
-                "so; `mount -o remount,rw {}` tells",
+                "it has an upper and is read-only: `ro` was asked for, or it was remounted so; "
+                "`mount -o remount,rw {}` makes it writable again",
                 (entry.target,),
             )
     relative = next((path for path in stack.layers() if not os.path.isabs(path)), None)

@@ -255,7 +255,7 @@ def _by_errno(line: str) -> Finding | None:
             certainty=Certainty.CERTAIN,
             evidence=_shortened(line),
         )
-    text = f"the mount{where} failed with {name}, which has {len(causes)} causes; the kernel's log says which"
+    text = f"the mount{where} failed with {name}, which alone does not tell; the kernel's log does"
     return Finding(
         error=causes[0](text, *paths, errno=number, hint=_LOG),
         certainty=Certainty.LIKELY,
