@@ -55,8 +55,9 @@ def steps_of(state: State, case: RemountCase) -> Iterator[Step]:
         return
     swap = None
     if before.stack.upper is not None:
-        for error in filter(None, [_held_here(case.old)]):
-            raise error
+        held = _held_here(case.old)
+        if held is not None:
+            raise held
         bridge = _make_bridge(record)
         swap = SwapBridge(state, bridge, before, _make(before, "the same again"))
         yield from (bridge, swap)

@@ -1,8 +1,9 @@
 """The steps that put a new mount in the place of an old one, so that a path lookup finds the one or the other.
 
 The new mount is made where nobody sees it, and then put beneath the old one (move_mount(2), MOVE_MOUNT_BENEATH);
-when the old one is unmounted, the new one is there. A mount that is in use cannot be unmounted, and the new one waits
-beneath it until it can.
+when the old one steps aside and is unmounted (:mod:`ovlctl.ops.stepping_aside`), the new one is there. A mount that
+somebody stays in cannot be unmounted: then the new one is taken away again, or, where the kernel gives no way, waits
+beneath it, and the record says so.
 
 An upper must not be in two live overlays. Where there is one, a read-only bridge goes beneath the old mount first: an
 overlay whose topmost lower is the upper. The old mount ends and lets go of the upper; the new mount takes it, goes
