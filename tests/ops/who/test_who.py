@@ -1,4 +1,4 @@
-"""Who holds a mount or a layer: real processes, real namespaces, and commands that do what they promise."""
+"""Who holds a mount: real processes, real namespaces, and commands that do what they promise."""
 
 from __future__ import annotations
 
@@ -7,96 +7,21 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
 import ovlctl
 from ovlctl.kernel import namespaces
-from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.kernel.mount import MS, mount, umount2
 from ovlctl.ops.who import who
-from ovlctl.ops.who.answer import Answer, Asked, Group, Process, Role
+from ovlctl.ops.who.answer import Asked, Role
 from ovlctl.ops.who.locations import Relation
 from tests.capabilities import needs_loop, needs_overlay, needs_root, root
 from tests.kernel import overlays
 from tests.kernel.children import child
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from tests.ops.who.scenes import ENTER, MMAP, OPEN, group_of, holder, namespace_without_processes, obey
 
 pytestmark = needs_overlay
-
-_ENTER = """
-import os, sys
-if sys.argv[1].isdecimal():
-    os.sched_setaffinity(0, {int(sys.argv[1])})
-from ovlctl.kernel.namespaces import enter_private_mounts, enter_user_namespace
-enter_private_mounts() if os.geteuid() == 0 else enter_user_namespace()
-"""
-_OPEN = "import os, sys\nfd = os.open(sys.argv[1], os.O_RDWR)\n"
-_MMAP = _OPEN + "import mmap\nmemory = mmap.mmap(fd, 0)\nos.closerange(3, 64)\n"
-
-
-@pytest.fixture
-def merged(scratch: str, state_dir: str) -> str:
-    """Mount point of an overlay that nobody holds, of lower, upper and work beside it."""
-    return overlays.simple(scratch, userxattr=not root())
-
-
-def group_of(answer: Answer, namespace: int | None = None) -> Group:
-    """The group of a namespace, by default of the own one."""
-    wanted = namespace or namespaces.mount_namespace_id()
-    return next(group for group in answer.groups if group.namespace == wanted)
-
-
-def holder(answer: Answer, pid: int) -> Process:
-    """The process *pid*, which holds something and is told once."""
-    (found,) = [each for group in answer.groups for each in group.processes if each.pid == pid]
-    return found
-
-
-def obey(command: Sequence[str] | None) -> None:
-    """Do what was proposed."""
-    assert command is not None
-    if command[0] == "umount" and not root():
-        # Capabilities in a user namespace do not survive execve(2) there.
-        umount2(command[-1])
-        return
-    subprocess.run(command, check=True, capture_output=True)
-
-
-@contextmanager
-def namespace_without_processes(scratch: str, *, keep: str) -> Iterator[tuple[int, str]]:
-    """A mount namespace kept only by a bind mount of its file, or by a descriptor of this process's child.
-
-    The kernel lets a namespace hold only those with a greater id, and hands ids out to each CPU in batches of its own
-    (mnt_ns_loop() in fs/namespace.c), so that the child is made on one CPU after the other until its id is greater.
-    """
-    point = os.path.join(scratch, "ns")
-    with open(point, "w", encoding="ascii"):
-        pass
-    for cpu in sorted(os.sched_getaffinity(0)):
-        with child(_ENTER, str(cpu)) as pid:
-            inode = namespaces.mount_namespace_id(pid)
-            if keep == "fd":
-                fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
-                break
-            try:
-                mount(f"/proc/{pid}/ns/mnt", point, None, MS.BIND)
-            except OSError:
-                continue
-            fd = -1
-            break
-    else:
-        pytest.skip("the kernel gives no mount namespace here that this one may hold")
-    try:
-        yield inode, point if fd < 0 else str(fd)
-    finally:
-        if fd >= 0:
-            os.close(fd)
-        elif os.path.ismount(point) or os.stat(point).st_ino == inode:
-            umount2(point, MNT.DETACH)
 
 
 def test_nobody(merged: str) -> None:
@@ -111,10 +36,10 @@ def test_processes(merged: str, how: str) -> None:
     """An open descriptor, one of a deleted file, a working directory, a mapping without descriptor: each, and why."""
     path = os.path.join(merged, "sub" if how == "cwd" else "file")
     code = {
-        "fd": _OPEN,
-        "deleted": _OPEN + "os.unlink(sys.argv[1])",
+        "fd": OPEN,
+        "deleted": OPEN + "os.unlink(sys.argv[1])",
         "cwd": "import os, sys\nos.chdir(sys.argv[1])",
-        "map": _MMAP,
+        "map": MMAP,
     }[how]
     with child(code, path) as pid:
         found = holder(who(merged), pid)
@@ -193,7 +118,7 @@ def test_process_on_a_bind_of_a_sub_directory(merged: str, scratch: str) -> None
 
 def test_process_in_another_namespace(merged: str) -> None:
     """A copy in another mount namespace, who holds it there, and the way to end both."""
-    with child(_ENTER + "os.chdir(sys.argv[2])", "-", merged) as pid:
+    with child(ENTER + "os.chdir(sys.argv[2])", "-", merged) as pid:
         inode = namespaces.mount_namespace_id(pid)
         group = group_of(who(merged), inode)
         (copy,) = group.copies
@@ -244,7 +169,7 @@ def test_namespaces_without_the_kernels_list(merged: str, scratch: str, monkeypa
 
     # An ioctl of this family that no kernel has: what one without the request answers.
     monkeypatch.setattr(mount_namespaces, "_NS_MNT_GET_NEXT", 0x8010B7FF)
-    with namespace_without_processes(scratch, keep="file") as (inode, point), child(_ENTER, "-") as pid:
+    with namespace_without_processes(scratch, keep="file") as (inode, point), child(ENTER, "-") as pid:
         answer = who(merged)
         assert not answer.complete
         assert [keeper.path for keeper in group_of(answer, inode).keepers] == [point]
@@ -269,148 +194,11 @@ def test_overlay_on_the_merged_view(merged: str, scratch: str) -> None:
     assert not who(merged).held
 
 
-def test_layers(merged: str, scratch: str) -> None:
-    """Upper, work, lower, what lies inside and above: each is known as what it is, through links and bind mounts."""
-    alias, *_ = overlays.directories(scratch, "alias", "alone")
-    os.symlink("upper", os.path.join(scratch, "link"))
-    mount(scratch, alias, None, MS.BIND)
-    for word, role, relation in (
-        ("upper", Role.UPPER, Relation.SAME),
-        ("link", Role.UPPER, Relation.SAME),
-        ("alias/upper", Role.UPPER, Relation.SAME),
-        ("work", Role.WORK, Relation.SAME),
-        ("work/work", Role.WORK, Relation.ABOVE),
-        ("lower", Role.LOWER, Relation.SAME),
-        ("lower/sub", Role.LOWER, Relation.ABOVE),
-    ):
-        answer = who(os.path.join(scratch, word), layer=True)
-        (user,) = answer.users
-        (use,) = user.uses
-        assert (answer.asked, use.role, use.relation) == (Asked.LAYER, role, relation), word
-        assert user.points[0][1] == merged
-    (user,) = who(scratch, layer=True).users
-    assert {use.relation for use in user.uses} == {Relation.INSIDE}
-    assert who(os.path.join(scratch, "alone"), layer=True).users == ()
-
-
-@needs_root
-def test_relative_layers(scratch: str, state_dir: str) -> None:
-    """Layers that an engine gave relative to a directory of its own, as Docker does with many of them."""
-    for name in ("l", "1/diff", "2/diff", "3/diff", "3/work", "3/merged"):
-        os.makedirs(os.path.join(scratch, name))
-    for name in "12":
-        os.symlink(f"../{name}/diff", os.path.join(scratch, "l", f"LINK{name}"))
-    before = os.getcwd()
-    os.chdir(scratch)
-    try:
-        mount("overlay", "3/merged", "overlay", MS(0), b"lowerdir=l/LINK1:l/LINK2,upperdir=3/diff,workdir=3/work")
-    finally:
-        os.chdir(before)
-    (user,) = who(f"{scratch}/2/diff", layer=True).users
-    assert [(use.role, use.layer) for use in user.uses] == [(Role.LOWER, "l/LINK2")]
-    (user,) = who(f"{scratch}/3/diff", layer=True).users
-    assert [use.role for use in user.uses] == [Role.UPPER]
-
-
-def test_overlay_of_another_namespace(scratch: str, state_dir: str) -> None:
-    """An overlay that only another namespace has uses a directory of this one."""
-    code = _ENTER + "from tests.kernel import overlays\noverlays.simple(sys.argv[2], userxattr=os.geteuid() != 0)"
-    with child(code, "-", scratch) as pid:
-        (user,) = who(os.path.join(scratch, "lower"), layer=True).users
-        assert user.points == ((namespaces.mount_namespace_id(pid), os.path.join(scratch, "merged")),)
-        assert [use.role for use in user.uses] == [Role.LOWER]
-        if root():
-            (command,) = user.release
-            obey(command)
-            assert who(os.path.join(scratch, "lower"), layer=True).users == ()
-
-
-def test_process_below_a_layer(merged: str, scratch: str) -> None:
-    """Who works in the directory itself, not through the overlay, is told apart."""
-    with child("import os, sys\nos.chdir(sys.argv[1])", os.path.join(scratch, "lower", "sub")) as pid:
-        answer = who(os.path.join(scratch, "lower"), layer=True)
-        assert [hold.path for hold in holder(answer, pid).holds] == [os.path.join(scratch, "lower", "sub")]
-        assert who(os.path.join(scratch, "upper"), layer=True).groups == ()
-
-
-@needs_root
-@pytest.mark.parametrize("how", ["fd", "map"])
-def test_lazily_unmounted(merged: str, scratch: str, how: str) -> None:
-    """The kernel says the upper is in use, no table has the overlay, and its uuid tells which process keeps it."""
-    upper = os.path.join(scratch, "upper")
-    other = overlays.simple(*overlays.directories(scratch, "other"), userxattr=False)
-    with child(_OPEN if how == "fd" else _MMAP, os.path.join(merged, "file")) as pid, child(_OPEN, f"{other}/file"):
-        for point in (merged, other):
-            umount2(point, MNT.DETACH)
-        answer = who(upper, layer=True)
-        assert (answer.in_use, answer.users) == (True, ())
-        (lost,) = answer.lost
-        assert lost.sure
-        (process,) = lost.processes
-        assert (process.pid, [hold.kind for hold in process.holds]) == (pid, [how])
-        obey(process.release)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        assert who(upper, layer=True).in_use is False
-
-
-@needs_root
-@pytest.mark.parametrize("uuid", ["null", "off"])
-def test_lazily_unmounted_without_uuid(scratch: str, state_dir: str, uuid: str) -> None:
-    """An overlay in no table is known by what backs the object that is held: a lower, or an upper without a uuid."""
-    lower, second, upper, work, merged, alone = overlays.directories(
-        scratch, "lower", "second", "upper", "work", "merged", "alone"
-    )
-    for directory, name in ((lower, "a"), (second, "b")):
-        with open(os.path.join(directory, name), "w", encoding="ascii") as file:
-            file.write(name)
-    data = f"lowerdir={lower}:{second},upperdir={upper},workdir={work},uuid={uuid}"
-    mount("o", merged, "overlay", MS(0), data.encode())
-    with child(_OPEN.replace("O_RDWR", "O_RDONLY"), os.path.join(merged, "b")) as pid:
-        umount2(merged, MNT.DETACH)
-        sure = {path: [lost.sure for lost in who(path, layer=True).lost] for path in (lower, second, alone)}
-        assert sure == {lower: [None], second: [True], alone: [None]}
-        (lost,) = who(second, layer=True).lost
-        assert [process.pid for process in lost.processes] == [pid]
-        assert who(second, layer=True).held
-
-
-@needs_root
-def test_stack_whose_mount_is_gone(scratch: str, state_dir: str) -> None:
-    """By its name: a stack that was unmounted lazily behind ovlctl's back is asked about by its upper."""
-    (lower,) = overlays.directories(scratch, "lower")
-    mounted = ovlctl.mount(ovlctl.Stack([lower]), allocate=ovlctl.KeptUpper(), name="x")
-    with child("import os, sys\nos.chdir(sys.argv[1])", mounted.target) as pid:
-        assert who("x").path == mounted.target
-        umount2(mounted.target, MNT.DETACH)
-        answer = who("x")
-        assert (answer.asked, answer.name, answer.path) == (Asked.LAYER, "x", mounted.overlay.stack.upper)
-        assert [process.pid for lost in answer.lost for process in lost.processes] == [pid]
-    ovlctl.umount("x", discard=True)
-
-
-@needs_root
-def test_discard_names_who_uses_the_upper(scratch: str, state_dir: str) -> None:
-    """A discard that a copy in another namespace, or a holder of the lazily unmounted overlay, forbids names it."""
-    (lower,) = overlays.directories(scratch, "lower")
-    mounted = ovlctl.mount(ovlctl.Stack([lower]), allocate=ovlctl.KeptUpper(), name="x")
-    with child(_ENTER, "-") as pid:
-        wanted = f"mount namespace {namespaces.mount_namespace_id(pid)}"
-        with pytest.raises(ovlctl.errors.DiscardRefused, match=wanted) as caught:
-            ovlctl.umount("x", discard=True)
-        assert "nsenter" in (caught.value.hint() or "")
-    mounted = ovlctl.mount(ovlctl.Stack([lower]), allocate=ovlctl.KeptUpper(), name="x")
-    with child("import os, sys\nos.chdir(sys.argv[1])", mounted.target) as pid:
-        umount2(mounted.target, MNT.DETACH)
-        with pytest.raises(ovlctl.errors.DiscardRefused, match=f"kept by pid {pid}"):
-            ovlctl.umount("x", discard=True)
-    ovlctl.umount("x", discard=True)
-
-
 @needs_root
 def test_stack_of_another_namespace(scratch: str, state_dir: str) -> None:
     """By its name: a stack that ovlctl mounted in another namespace is asked about where it is."""
     (lower,) = overlays.directories(scratch, "lower")
-    code = _ENTER + "import ovlctl\novlctl.mount(ovlctl.Stack([sys.argv[2]]), allocate=ovlctl.KeptUpper(), name='x')"
+    code = ENTER + "import ovlctl\novlctl.mount(ovlctl.Stack([sys.argv[2]]), allocate=ovlctl.KeptUpper(), name='x')"
     with child(code, "-", lower) as pid, child("") as other:
         answer = who("x")
         assert (answer.asked, answer.name) == (Asked.MOUNT, "x")
@@ -472,28 +260,6 @@ def test_busy_error_names_who_and_how_to_end_it(merged: str) -> None:
         assert f"pid {pid}" in caught.value.message()
         assert f"`kill {pid}`" in (caught.value.hint() or "")
     ovlctl.umount(merged)
-
-
-@needs_root
-def test_in_use_error_names_who(merged: str, scratch: str) -> None:
-    """A second mount of an upper is refused with the process that keeps the lazily unmounted first, or its place."""
-    low, work, point = overlays.directories(scratch, "low", "work2", "point")
-    stack = ovlctl.Stack([low], upper=os.path.join(scratch, "upper"), work=work)
-    with child("import os, sys\nos.chdir(sys.argv[1])", merged) as pid:
-        umount2(merged, MNT.DETACH)
-        with pytest.raises(ovlctl.errors.UpperInUse, match=f"unmounted lazily, and kept by pid {pid} ") as caught:
-            ovlctl.mount(stack, point)
-        assert f"`kill {pid}`" in (caught.value.hint() or "")
-        lower = ovlctl.Stack([os.path.join(scratch, "upper"), low])
-        with pytest.raises(ovlctl.errors.LowerInUse, match=f"kept by pid {pid} "):
-            ovlctl.mount(lower, point)
-    inside = os.path.join(scratch, "inside")
-    os.mkdir(inside)
-    code = _ENTER + "from tests.kernel import overlays\noverlays.simple(sys.argv[2], userxattr=False)"
-    with child(code, "-", inside) as pid:
-        stack = ovlctl.Stack([low], upper=os.path.join(inside, "upper"), work=os.path.join(inside, "work"))
-        with pytest.raises(ovlctl.errors.UpperInUse, match=f"mount namespace {namespaces.mount_namespace_id(pid)}"):
-            ovlctl.mount(stack, point)
 
 
 def test_answers_are_the_same_without_statmount(merged: str) -> None:
