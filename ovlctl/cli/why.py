@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ovlctl.cli.output import emit, emit_json, warn
-from ovlctl.cli.parameters import Json
+from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.rootless import state_for
 from ovlctl.errors import AccessDenied, BadUsage, ExitStatus, PathMissing
 from ovlctl.ops import why as ops
 from ovlctl.ops.why import Explanation, Kind
@@ -26,6 +27,7 @@ def why(
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List all codes with their names.")] = False,
     json: Json = False,
+    state_dir: StateDir = None,
 ) -> int:
     """Explain why a mount failed, or would.
 
@@ -59,7 +61,7 @@ def why(
         else:
             emit(page_text(page))
         return ExitStatus.FINE
-    return _tell(_explained(words), json=json)
+    return _tell(_explained(words, state_dir), json=json)
 
 
 def _names_a_page(word: str) -> bool:
@@ -70,7 +72,7 @@ def _names_a_page(word: str) -> bool:
     )
 
 
-def _explained(words: list[str]) -> Explanation:
+def _explained(words: list[str], state_dir: str | None) -> Explanation:
     if len(words) > 1:
         return ops.explain_command(words)
     (word,) = words
@@ -78,7 +80,11 @@ def _explained(words: list[str]) -> Explanation:
         return ops.explain_text(_decoded(sys.stdin.buffer.read(TEXT_MAX)))
     if any(char.isspace() for char in word) and not os.path.exists(word):
         return ops.explain_text(word)
-    return ops.explain_mount(word) if os.path.isdir(word) else ops.explain_text(_content(word))
+    if os.path.isdir(word):
+        # Without root the user's mounts are in a namespace of their own.
+        state_for(state_dir)
+        return ops.explain_mount(os.path.realpath(word))
+    return ops.explain_text(_content(word))
 
 
 def _content(path: str) -> str:

@@ -192,6 +192,22 @@ def test_an_ordinary_user(layers: str, ordinary_user: OrdinaryUser) -> None:
     assert ordinary_user.ovlctl("why", _LOG).status == 0
 
 
+@capabilities.needs(capabilities.user_namespaces(), "user namespaces")
+def test_a_mount_without_root(ordinary_user: OrdinaryUser) -> None:
+    """A mount in the user's own namespace is found there."""
+    for name in ("low", "base"):
+        trees.make(os.path.join(ordinary_user.home, name), {})
+        os.chown(os.path.join(ordinary_user.home, name), ordinary_user.uid, ordinary_user.gid)
+    own = {"XDG_RUNTIME_DIR": ordinary_user.home}
+    made = ordinary_user.ovlctl("mount", "-l", "low", "-l", "base", "--read-only", "--name", "x", "--json", env=own)
+    assert made.status == 0, made.stderr
+    try:
+        done = ordinary_user.ovlctl("why", made.data["target"], env=own)
+        assert (done.status, "it has no upper" in done.stderr) == (0, True)
+    finally:
+        assert ordinary_user.ovlctl("umount", "x", env=own).status == 0
+
+
 def test_a_pipe(layers: str) -> None:
     """`dmesg | ovlctl why -`, as a process."""
     done = subprocess.run(
