@@ -241,9 +241,11 @@ def test_names_that_are_not_declared(declared: str, cli: Cli) -> None:
 
 def test_failures_are_told_with_what_became_of_the_rest(declared: str, cli: Cli) -> None:
     """An error in a later stack keeps its code; notes tell where it happened and what was undone."""
-    _write(declared, _SET.replace('target = "t"', "options = {nfs_export = true, index = false}"))
+    trees.make(os.path.dirname(declared), {"u/": None, "w/": None})
+    text = _SET.replace('{tmpfs = "1M"}', '{dir = "u", work = "w"}').replace('"c"]\ntarget', '"u"]\ntarget')
+    _write(declared, text)
     done = cli("up", declared)
-    assert done.status == ExitStatus.USAGE
+    assert done.status == ExitStatus.UNSUPPORTED
     assert "note: this happened while mounting top\n" in done.stderr
     assert "note: what was mounted before it was unmounted: base\n" in done.stderr
     notes = cli("up", declared, "--json").error["notes"]

@@ -11,6 +11,7 @@ from ovlctl import errors
 from ovlctl.kernel.bootcache import directly
 from ovlctl.ops import mounting, mstack, preflight
 from ovlctl.ops.keeping import TmpfsUpper
+from ovlctl.ops.preflight import kernel_limits
 from ovlctl.ops.sets import compare
 from ovlctl.ops.sets.busy import check_alone, check_free, check_idle
 from ovlctl.ops.sets.compare import Action
@@ -20,6 +21,7 @@ from ovlctl.ops.sets.resolve import wish
 from ovlctl.ops.sets.steps import Course, End, Make
 from ovlctl.ops.state import State, locate
 from ovlctl.ops.steps import run
+from ovlctl.overlay import rules
 from ovlctl.overlay.options import Flag, Fsync
 from ovlctl.overlay.stack import Stack
 
@@ -152,6 +154,8 @@ def _check(found: SetPlan, action: StackAction, wanted: Wish, state: State, ask:
         Make(state, wanted, ask, None).planned()
         return
     # What it stands on is not there yet, or in its way still: the rest is seen when its turn comes.
+    for problem in _in_itself(wanted, ask):
+        raise problem
     points = [wish(found.file, name, state).point for name in grounds]
     for path in (*wanted.stack.layers(), *filter(None, (wanted.target,))):
         if not any(is_below(path, point) for point in points):
@@ -160,6 +164,16 @@ def _check(found: SetPlan, action: StackAction, wanted: Wish, state: State, ask:
     if action.action is Action.CHANGE and record is not None and not record.discard:
         mounting.respect_kept(state, wanted.name, wanted.whole, rebase=True)
         _check_renewable(wanted, record.stack, record.tmpfs_size)
+
+
+def _in_itself(wanted: Wish, ask: Ask) -> Iterator[errors.OvlError]:
+    """What is wrong with a stack whatever else is mounted."""
+    stack, trusted = wanted.whole, preflight.trusted_xattrs()
+    yield from rules.misshapen(stack)
+    yield from rules.conflicts(stack.options, has_upper=not stack.read_only, trusted_xattrs=trusted)
+    if not wanted.allow_weaker:
+        yield from rules.weaknesses(stack.options, has_upper=not stack.read_only, trusted_xattrs=trusted)
+    yield from kernel_limits.unknown_options(stack.options, ask)
 
 
 def _check_renewable(wanted: Wish, now: Stack, size: int | None) -> None:

@@ -91,8 +91,8 @@ def _conflict(here: World) -> str:
 
 
 def _weaker(here: World) -> str:
-    # On one file system the kernel leaves xino=auto out.
-    return 'lowers = ["l1", {stack = "s01"}]\noptions = {userxattr = true, redirect_dir = "on"}'
+    # A tmpfs has no uuid, without which the kernel leaves xino=auto out.
+    return 'lowers = ["l1", "l2"]\nupper = "tmpfs"\noptions = {xino = "auto"}'
 
 
 def _busy(here: World) -> str:
@@ -115,8 +115,8 @@ def _written(here: World) -> str:
 BREAKS = {
     "missing lower": (_missing, errors.PathMissing, 0),
     "missing lower on another stack": (_missing_late, errors.PathMissing, BROKEN - 1),
-    "options that exclude each other": (_conflict, errors.NfsExportNeedsIndex, BROKEN - 1),
-    "options of both kinds": (_weaker, errors.UserxattrNeedsNofollow, BROKEN - 1),
+    "options that exclude each other": (_conflict, errors.NfsExportNeedsIndex, 0),
+    "weaker than asked": (_weaker, errors.WeakerThanAsked, BROKEN - 1),
     "upper in use": (_busy, errors.UpperInUse, BROKEN - 1),
     "target in use": (_occupied, errors.TargetOccupied, BROKEN - 1),
     "lower that another one writes to": (_written, errors.LowerInUse, BROKEN - 1),
@@ -165,7 +165,7 @@ def test_a_failed_change_is_taken_back(here: World) -> None:
     broken = here.declare(
         **changed,
         over='lowers = ["l7", {stack = "memory"}]\nupper = "none"\ntarget = "t04"',
-        last='lowers = ["l7", {stack = "memory"}]\noptions = {nfs_export = true, index = false}',
+        last='lowers = ["l7", {stack = "memory"}, "u"]',
     )
     # A kept upper does not go under other lowers; without one this is a change like any other.
     with pytest.raises(errors.KeptUpperDiffers):
@@ -174,11 +174,11 @@ def test_a_failed_change_is_taken_back(here: World) -> None:
     broken = here.declare(
         **changed,
         over=old["over"].replace("true", "false"),
-        last='lowers = ["l7", {stack = "memory"}]\noptions = {nfs_export = true, index = false}',
+        last='lowers = ["l7", {stack = "memory"}, "u"]',
     )
     kinds = {"gone": "end", "memory": "change", "kept": "change", "given": "change", "over": "change"}
     assert here.actions() == {**kinds, "same": "keep", "last": "make"}
-    with pytest.raises(errors.NfsExportNeedsIndex) as caught:
+    with pytest.raises(errors.LowerInUse) as caught:
         up(broken)
     assert here.everything() == before
     notes = " ".join(caught.value.__notes__)
@@ -444,8 +444,8 @@ def test_an_upper_goes_over_the_lowers_that_are_declared(here: World) -> None:
     up(here.declare(a=old))
     trees.make(f"{here.base}/t01", {"mine": "precious"})
     before = here.everything()
-    file = here.declare(a=new, b='lowers = ["l4", {stack = "a"}]\noptions = {nfs_export = true, index = false}')
-    with pytest.raises(errors.NfsExportNeedsIndex):
+    file = here.declare(a=new, b='lowers = ["l4", {stack = "a"}, "state/keep/stacks/a/upper"]')
+    with pytest.raises(errors.LowerInUse):
         up(file)
     assert here.everything() == before
     assert _read(f"{here.base}/t01/f") == "1"
