@@ -5,6 +5,9 @@
     scripts/boot_test.py --check   say what is missing, and whether the guest is built
     scripts/boot_test.py --install install what is missing (apt-get), then run it
 
+OVLCTL_BOOT_SUITE chooses the guest: bookworm (the default; systemd 252, util-linux 2.38, Linux 6.1) or trixie (systemd
+257, util-linux 2.41, Linux 6.12).
+
 The guest is kept below $XDG_CACHE_HOME/ovlctl/boot-test; everything else goes when the run ends. It boots twice: what
 was written into kept uppers at the first boot has to be there at the second one. Needs root, because the files of the
 guest belong to root.
@@ -29,7 +32,9 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
-SUITE = "bookworm"
+#: Debian suite to the Python it has.
+SUITES = {"bookworm": "3.11", "trixie": "3.13"}
+SUITE = os.environ.get("OVLCTL_BOOT_SUITE", "bookworm")
 PACKAGES = (
     *("systemd-sysv", "udev", "dbus", "kmod", "python3", "initramfs-tools", "zstd", "linux-image-cloud-amd64"),
     *("libpam-systemd", "dbus-user-session", "uidmap"),  # for the manager of an ordinary user
@@ -41,7 +46,7 @@ TOOLS = {
     "mkfs.ext4": "e2fsprogs",
     "unshare": "util-linux",
 }
-#: Pure Python or abi3, for the guest's Python 3.11.
+#: Pure Python or abi3.
 WHEELS = ("typer>=0.26,<0.29", "rich>=13.7", "psutil>=5.9.6", "pyroute2>=0.9")
 MISSING = 77
 BOOT_SECONDS = 300
@@ -101,7 +106,13 @@ def build() -> None:
         tree = unfinished / "root"
         no_docs = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "man", "locale")]
         run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", *no_docs, SUITE, str(tree))
-        run(*installer(), "--only-binary=:all:", "--python-version=3.11", f"--target={tree}/opt/ovlctl", *WHEELS)
+        run(
+            *installer(),
+            "--only-binary=:all:",
+            f"--python-version={SUITES[SUITE]}",
+            f"--target={tree}/opt/ovlctl",
+            *WHEELS,
+        )
         (tree / "etc/fstab").write_text("LABEL=root / ext4 defaults 0 1\n")
         (tree / "etc/hostname").write_text("ovlctl-boot-test\n")
         for older in cache().glob(f"{SUITE}-*"):
