@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json, warn
+from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StateDir
 from ovlctl.cli.rootless import state_for
 from ovlctl.errors import AccessDenied, BadUsage, ExitStatus, PathMissing
@@ -77,7 +77,7 @@ def _explained(words: list[str], state_dir: str | None) -> Explanation:
         return ops.explain_command(words)
     (word,) = words
     if word == "-":
-        return ops.explain_text(_decoded(sys.stdin.buffer.read(TEXT_MAX)))
+        return ops.explain_text(os.fsdecode(_pasted()))
     if any(char.isspace() for char in word) and not os.path.exists(word):
         return ops.explain_text(word)
     if os.path.isdir(word):
@@ -90,7 +90,7 @@ def _explained(words: list[str], state_dir: str | None) -> Explanation:
 def _content(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return _decoded(file.read(TEXT_MAX))
+            return os.fsdecode(file.read(TEXT_MAX))
     except FileNotFoundError as error:
         raise PathMissing(
             "{} does not exist", path, hint="`ovlctl why -` reads a text, `ovlctl why -- COMMAND` takes a command"
@@ -99,8 +99,13 @@ def _content(path: str) -> str:
         raise AccessDenied("{} cannot be read", path, errno=error.errno) from error
 
 
-def _decoded(raw: bytes) -> str:
-    return os.fsdecode(raw)
+def _pasted() -> bytes:
+    # None where whoever started us closed it.
+    if sys.stdin is None:
+        raise BadUsage("standard input is closed", hint="`ovlctl why FILE`, or `ovlctl why 'the message'`")
+    if sys.stdin.isatty():
+        say("paste the text, and end with Ctrl-D on a line of its own")
+    return sys.stdin.buffer.read(TEXT_MAX)
 
 
 def _tell(explanation: Explanation, *, json: bool) -> int:

@@ -193,6 +193,17 @@ def test_an_ordinary_user(layers: str, ordinary_user: OrdinaryUser) -> None:
 
 
 @capabilities.needs(capabilities.user_namespaces(), "user namespaces")
+def test_options_that_need_root(layers: str, ordinary_user: OrdinaryUser) -> None:
+    """In a user namespace the option that the kernel would refuse with EPERM is named."""
+    words = f"lowerdir={layers}/a:{layers}/b,metacopy=on"
+    line = ["mount", "-t", "overlay", "overlay", "-o", words, f"{layers}/t"]
+    done = ordinary_user.run(["unshare", "-Urm", sys.executable, "-m", "ovlctl", "why", "--json", "--", *line])
+    found = _valid(json.loads(done.stdout))["findings"]
+    assert {each["code"] for each in found} == {"OVL-E037"}
+    assert {each["errno"] for each in found} == {"EPERM"}
+
+
+@capabilities.needs(capabilities.user_namespaces(), "user namespaces")
 def test_a_mount_without_root(ordinary_user: OrdinaryUser) -> None:
     """A mount in the user's own namespace is found there."""
     for name in ("low", "base"):
@@ -206,6 +217,14 @@ def test_a_mount_without_root(ordinary_user: OrdinaryUser) -> None:
         assert (done.status, "it has no upper" in done.stderr) == (0, True)
     finally:
         assert ordinary_user.ovlctl("umount", "x", env=own).status == 0
+
+
+def test_a_closed_input(layers: str) -> None:
+    """Without a standard input it is a usage error, no bug."""
+    line = f"{sys.executable} -m ovlctl why - <&-"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "standard input is closed" in done.stderr
 
 
 def test_a_pipe(layers: str) -> None:

@@ -236,8 +236,15 @@ class _Given:
                 self.types or "",
                 hint="`ovlctl why -- mount -t overlay overlay -o ... DIR`",
             )
-        faults = list(self._faults())
         options = ",".join(self.options)
+        if "remount" in words.split(options):
+            raise BadUsage(
+                "a remount changes `ro` and `rw` of an overlay and nothing else: its own options are ignored by "
+                "mount(2) and refused by fsconfig(2), and without an upper `rw` is EROFS",
+                hint="`ovlctl remount STACK` makes a new mount with other options and swaps it in; `ovlctl why DIR` "
+                "explains the mount that is there",
+            )
+        faults = list(self._faults())
         # What stands where it does not belong is looked at as if it stood in its place.
         stray = [word for word in self.plain if re.match(r"(?:lowerdir|upperdir|workdir|datadir)\+?=", word)]
         plain = [word for word in self.plain if word not in stray]

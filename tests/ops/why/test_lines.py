@@ -100,6 +100,7 @@ def test_what_is_wrong_with_words(argv: str, faults: list[type[OvlError]]) -> No
         ("mount -t fuse.fuse-overlayfs overlay /m -o lowerdir=a", errors.NotAnOverlay),
         ("fuse-overlayfs -o lowerdir=a,upperdir=u,workdir=w /m", errors.NotAnOverlay),
         ("ls -l", errors.NotAnOverlay),
+        ("mount -o remount,index=on /m", errors.BadUsage),
         ("mount -t", errors.BadUsage),
         ("mount --frobnicate", errors.BadUsage),
         ("sudo", errors.BadUsage),
@@ -330,3 +331,17 @@ def test_the_file_system_under_a_path_settles_a_guess(scene: Scene) -> None:
     assert sure.error.paths[1] == merged
     (guess,) = why.explain_text(text.format(f"{scene.base}/upper")).findings
     assert guess.certainty is Certainty.LIKELY
+
+
+@capabilities.needs_overlay
+def test_what_works_and_surprises(scene: Scene) -> None:
+    """An upper inside a lower and a mount inside a lower are no problem for a mount, and are said."""
+    lower = scene.dir("l1")
+    scene.mount("sub", scene.dir("l1/sub"), "tmpfs")
+    stack = Stack([lower], upper=scene.dir("l1/u"), work=scene.dir("l1/w"))
+    words_of = os.fsdecode(encode.mount_data(stack, stack.options))
+    found = why.explain_command(["mount", "-t", "overlay", "o", "-o", words_of, scene.dir("t")])
+    assert found.findings == ()
+    said = " ".join(note.text() for note in found.cautions)
+    assert "ELOOP" in said
+    assert "is mounted inside the lower" in said
