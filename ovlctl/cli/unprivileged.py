@@ -28,7 +28,7 @@ def enter(state: State, *, mounts: bool, dry_run: bool) -> None:
         output.tell_later([Note(error.template, error.paths)])
         return
     output.tell_later(entered.notes)
-    if entered.moved and not dry_run:
+    if not dry_run:
         atexit.register(_settle, entered)
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import namespaces
+from ovlctl.kernel import mounts, namespaces
 from ovlctl.ops import discover, keeping
 from ovlctl.ops.discover import Overlay, Standing
-from ovlctl.ops.records import Phase, Record
+from ovlctl.ops.records import Phase, Record, boot_id
 from ovlctl.ops.recovery import Recover, holds_something
 from ovlctl.ops.removal import check_unmounted
 from ovlctl.ops.state import DISCARDED, State, locate
@@ -218,13 +218,23 @@ def _after(state: State, record: Record, place_of: Layout | None, *, discard: bo
     else:
         own = keeping.layout(state, record.name, in_memory=record.tmpfs is not None)
         # Of an upper in memory whose tmpfs has gone, only the directories around it are left.
-        lost = own.in_memory and own.mounted_tmpfs() is None and record.namespace == namespaces.mount_namespace_id()
+        lost = own.in_memory and own.mounted_tmpfs() is None and not _tmpfs_elsewhere(record)
         if lost:
             steps += [RemoveNote(own.note), RemoveEmpty(own.tmpfs)]
         kept = os.path.lexists(own.note) and not lost
         empty = [path for path in (own.merged, *(() if kept else (own.base,))) if path in record.made]
         steps += [RemoveEmpty(path) for path in empty]
     return (*steps, Forget(state, record))
+
+
+def _tmpfs_elsewhere(record: Record) -> bool:
+    """Whether the tmpfs of an upper in memory stands in the mount namespace in which it was mounted, another one."""
+    if record.namespace == namespaces.mount_namespace_id() or record.boot != boot_id():
+        return False
+    return any(
+        (each.namespace, each.mount.source) == (record.namespace, record.source)
+        for each in mounts.mounts_of_all_namespaces("tmpfs")
+    )
 
 
 def _discard(place_of: Layout) -> tuple[Step, ...]:

@@ -155,6 +155,7 @@ def _enter(state_dir: str | State | None, *, make: bool) -> Entered:
 def _stay(entered: Entered, holder: Holder | None, *, make: bool) -> None:
     """In a namespace where this process may mount, which can be the one held, or one that was held once."""
     if holder is not None and _inside(holder):
+        entered._token = holder.token  # noqa: SLF001 -- of this module
         if make and not _lives(holder):
             with entered.state.locked():
                 starting.start(entered.state, token=holder.token)
