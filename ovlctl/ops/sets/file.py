@@ -69,7 +69,7 @@ def parse(content: bytes, path: str) -> StackFile:
     Raises:
         StackFileSyntax, StackFileWrong, VariableUnset: see :func:`read`.
     """
-    import tomllib  # 5 ms, which only stack files pay
+    import tomllib  # with re and datetime in tow, which only stack files pay for
 
     try:
         top = Table(tomllib.loads(content.decode("utf-8")), (), path)
