@@ -19,6 +19,7 @@ class Row:
         panel: The heading it stands under in ``ovlctl --help``.
         optional_size: Options whose value, a size, may be left out; Typer knows no such thing.
         json_file: Whether ``--json`` takes a file name (``-`` is standard output) instead of being a switch.
+        begins_command: First arguments that begin somebody else's command, which then needs no ``--`` before it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Row:
     panel: str
     json_file: bool = False
     optional_size: frozenset[str] = frozenset()
+    begins_command: frozenset[str] = frozenset()
 
     @property
     def function(self) -> str:
@@ -66,7 +68,12 @@ ROWS = (
     Row(name="export-mstack", panel=_SETS, help="Write a stack as a stack directory of systemd"),
     Row(name="doctor", panel=_DIAGNOSIS, help="Tell what this host, this user and a directory can do for overlays"),
     Row(name="who", panel=_DIAGNOSIS, help="Say who holds a mount or a layer, and what ends each"),
-    Row(name="why", panel=_DIAGNOSIS, help="Explain why a mount failed, or would"),
+    Row(
+        name="why",
+        panel=_DIAGNOSIS,
+        help="Explain why a mount failed, or would",
+        begins_command=frozenset({"mount", "sudo", "doas", "env", "fuse-overlayfs"}),
+    ),
     Row(name="bench-copyup", panel=_MEASURE, help="Measure what the first change to a file costs", json_file=True),
     Row(name="bench-compare", panel=_MEASURE, help="Compare two results of bench-copyup"),
 )

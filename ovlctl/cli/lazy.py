@@ -54,7 +54,8 @@ class LazyGroup(TyperGroup):
         """
         found = row(args[0])
         if found is not None:
-            return found.name, load(found), list(_with_values(args[1:], found.optional_size))
+            given = ["--", *args[1:]] if args[1:2] and args[1] in found.begins_command else args[1:]
+            return found.name, load(found), list(_with_values(given, found.optional_size))
         if ctx.resilient_parsing:  # completion: never an error
             return None, None, args[1:]
         near = get_close_matches(args[0], self.list_commands(ctx))

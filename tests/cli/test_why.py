@@ -58,6 +58,13 @@ def test_a_sound_command(layers: str, cli: Cli) -> None:
     assert (trees.everything(layers), mounts.mounts()) == before
 
 
+def test_a_command_needs_no_dashes(layers: str, cli: Cli) -> None:
+    """`ovlctl why mount -t ...` is what one types; the command's options stay its own."""
+    line = ["mount", "-t", "overlay", "overlay", "-o", "lowerdir=/nowhere/a,upperdir=/nowhere/u", "t"]
+    assert cli("why", *line).stdout == cli("why", "--", *line).stdout
+    assert cli("why", "sudo", *line).status == ExitStatus.FINDING
+
+
 @capabilities.needs_overlay
 def test_a_broken_command(layers: str, cli: Cli) -> None:
     """1, the code, both paths, the fix as a command, and what the kernel does."""
