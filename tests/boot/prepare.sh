@@ -5,6 +5,7 @@ export PATH=/opt/ovlctl/bin:/usr/sbin:/usr/bin LANG=C.UTF-8
 python3 -m compileall -q /opt/ovlctl
 cd /srv
 mkdir -p top base state/upper state/work plain/upper plain/work "we\"ird 'n %n/back\\x"
+sed -n 's/.*"base", "\(long[a-z]*\)".*/\1/p' stacks.toml | xargs mkdir
 echo top >top/f
 echo base | tee base/f >base/g
 echo weird >"we\"ird 'n %n/back\\x/f"
