@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import enter_private_mounts, enter_user_namespace
 
 _PREFIX = "ovlctl-test"
-_OWNED = re.compile(rf"{_PREFIX}-(?P<pid>[0-9]+)-(?P<start>[0-9]+)")
+# A process id means something in its pid namespace only: the sessions of another one are neither dead nor alive here.
+_OWNED = re.compile(rf"{_PREFIX}-(?P<namespace>[0-9]+)-(?P<pid>[0-9]+)-(?P<start>[0-9]+)")
 _OVERLAY_MAGIC = 0x794C7630
 _TMPFS_MAGIC = 0x01021994
 
@@ -55,7 +57,8 @@ def enter() -> Sandbox:
         mounts, reason = False, str(error)
     parent = _parent()
     sweep(parent)
-    directory = os.path.join(parent, f"{_PREFIX}-{os.getpid()}-{_start_time(os.getpid())}")
+    owner = f"{pid_namespace()}-{os.getpid()}-{_start_time(os.getpid())}"
+    directory = os.path.join(parent, f"{_PREFIX}-{owner}")
     os.mkdir(directory)
     os.chmod(directory, 0o755)  # whatever the umask: ordinary users must get through
     if mounts and _magic(directory) == _OVERLAY_MAGIC:
@@ -74,7 +77,8 @@ def sweep(parent: str) -> list[str]:
     dead = []
     for entry in os.scandir(parent):
         match = _OWNED.fullmatch(entry.name)
-        if match and _start_time(int(match["pid"])) != match["start"] and _mine(entry):
+        ours = match is not None and match["namespace"] == pid_namespace()
+        if match and ours and _start_time(int(match["pid"])) != match["start"] and _mine(entry):
             remove(entry.path)
             dead.append(entry.path)
     return dead
@@ -85,7 +89,13 @@ def remove(directory: str) -> None:
     unmount_below(directory)
     if os.geteuid() != 0:
         _open_up(directory)
-    shutil.rmtree(directory)
+    shutil.rmtree(directory, onerror=_unless_gone)
+
+
+def _unless_gone(_function: object, _path: str, failure: tuple[type, BaseException, object]) -> None:
+    # A holder without mounts ends by itself, and takes its empty directories along.
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]
 
 
 def unmount_below(directory: str) -> None:
@@ -105,11 +115,12 @@ def _mount_points() -> list[str]:
 
 
 def _open_up(directory: str) -> None:
-    os.chmod(directory, stat.S_IRWXU)
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                _open_up(entry.path)
+    with suppress(FileNotFoundError):  # as in _unless_gone()
+        os.chmod(directory, stat.S_IRWXU)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    _open_up(entry.path)
 
 
 def _mine(entry: os.DirEntry[str]) -> bool:
@@ -117,6 +128,11 @@ def _mine(entry: os.DirEntry[str]) -> bool:
         return entry.stat(follow_symlinks=False).st_uid == os.geteuid()
     except FileNotFoundError:  # swept by somebody else at this moment
         return False
+
+
+def pid_namespace() -> str:
+    """Inode number of the pid namespace that this process is in."""
+    return str(os.stat("/proc/self/ns/pid").st_ino)
 
 
 def _start_time(pid: int) -> str | None:

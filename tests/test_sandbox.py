@@ -27,7 +27,7 @@ def test_mounts_of_tests_are_private(scratch: str, make_fs: MakeFs) -> None:
 
 def test_directories_of_dead_sessions_go(scratch: str) -> None:
     """The sweep removes what belongs to a dead process, even with mode 000 inside, and nothing else."""
-    dead = os.path.join(scratch, "ovlctl-test-4194305-1")  # above the largest pid there can be
+    dead = os.path.join(scratch, f"ovlctl-test-{sandbox.pid_namespace()}-4194305-1")  # no pid is as large
     living = os.path.join(scratch, os.path.basename(session().directory))
     other = os.path.join(scratch, "ovlctl-test-notes")
     for path in (dead, living, other):
@@ -40,9 +40,15 @@ def test_directories_of_dead_sessions_go(scratch: str) -> None:
 
 def test_a_recycled_pid_is_not_the_owner(scratch: str) -> None:
     """A living process with the same pid that started at another time does not protect a directory."""
-    stale = os.path.join(scratch, f"ovlctl-test-{os.getpid()}-1")
+    stale = os.path.join(scratch, f"ovlctl-test-{sandbox.pid_namespace()}-{os.getpid()}-1")
     os.mkdir(stale)
     assert sandbox.sweep(scratch) == [stale]
+
+
+def test_sessions_of_other_pid_namespaces_are_left_alone(scratch: str) -> None:
+    """Whether a session of another pid namespace lives cannot be told here, so its directory stays."""
+    os.mkdir(os.path.join(scratch, "ovlctl-test-1-4194305-1"))
+    assert sandbox.sweep(scratch) == []
 
 
 def test_an_ordinary_user_reaches_python_and_the_project(ordinary_user: OrdinaryUser) -> None:

@@ -205,7 +205,7 @@ def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: 
 
 
 def _aside(state: State) -> tuple[Step, ...]:
-    from ovlctl.ops.stepping_aside import ClearStage
+    from ovlctl.ops.remounting.aside import ClearStage
 
     step = ClearStage(state)
     return (step,) if step.needed else ()

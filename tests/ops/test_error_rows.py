@@ -406,6 +406,7 @@ ROOT_ONLY = ("index", "metacopy", "nfs_export", "ramfs", "sysfs", "lower below a
 
 
 def skip_unless_it_means_the_same(row: Row) -> None:
+    """Skip a row that needs the rights of root, where there are none."""
     if not capabilities.root() and any(word in row.name for word in ROOT_ONLY):
         pytest.skip("needs root: it means something else in a user namespace")
 

@@ -16,7 +16,7 @@ from ovlctl.ops import records, remounting
 from ovlctl.ops.remounting import Changes, How
 from ovlctl.ops.state import locate
 from tests import capabilities, trees
-from tests.ops.remounts import content, end, ground, hold, in_namespace, mounted, unchanged
+from tests.ops.remounting.remounts import content, end, ground, hold, in_namespace, mounted, unchanged
 
 __all__ = ["ground"]
 
@@ -60,9 +60,9 @@ def test_detach(ground: str) -> None:
 
 def test_late_holder(ground: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who comes between the check and the end, and stays, has the old view back in the end."""
-    from ovlctl.ops import remount_steps
+    from ovlctl.ops.remounting import steps
 
-    monkeypatch.setattr(remount_steps, "END_PATIENCE", 0.05)
+    monkeypatch.setattr(steps, "END_PATIENCE", 0.05)
     for upper in (False, True):
         target = mounted(ground, upper=upper)
         held: list[int] = []
@@ -169,9 +169,9 @@ def test_propagation(ground: str, kind: MS, *, upper: bool) -> None:
 @pytest.mark.parametrize("upper", [False, True], ids=["read-only", "with upper"])
 def test_stuck_beneath(ground: str, monkeypatch: pytest.MonkeyPatch, *, upper: bool) -> None:
     """Where the kernel gives no way back, the record says what lies beneath, and the next command finishes."""
-    from ovlctl.ops import remount_steps
+    from ovlctl.ops.remounting import steps
 
-    monkeypatch.setattr(remount_steps, "END_PATIENCE", 0.05)
+    monkeypatch.setattr(steps, "END_PATIENCE", 0.05)
     point = trees.make(f"{ground}/shared", {})
     mount("tmpfs", point, "tmpfs", MS(0), b"mode=0755")
     mount(None, point, None, MS.SHARED)

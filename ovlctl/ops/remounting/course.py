@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ovlctl.ops import ladder, preflight, records
-from ovlctl.ops.bridge_steps import FlushVolatile, PassUpper, SwapBridge, holding
 from ovlctl.ops.mount_steps import MountOverlay, ReadBack, WriteOutcome
 from ovlctl.ops.records import Phase, Record
-from ovlctl.ops.remount_checks import bridge_of
-from ovlctl.ops.remount_steps import CheckFree, EndForGap, Make, Swap, WriteRemounting, WriteStanding
-from ovlctl.ops.remount_values import How
+from ovlctl.ops.remounting.bridge import FlushVolatile, PassUpper, SwapBridge, holding
+from ovlctl.ops.remounting.checks import bridge_of
+from ovlctl.ops.remounting.steps import CheckFree, EndForGap, Make, Swap, WriteRemounting, WriteStanding
+from ovlctl.ops.remounting.values import How
 from ovlctl.ops.views import elsewhere, has_upper, users, views
 from ovlctl.overlay import live
 from ovlctl.overlay.options import Flag, stated

@@ -15,8 +15,8 @@ from ovlctl.kernel import mounts
 from ovlctl.ops import records, remounting
 from ovlctl.ops.records import Phase
 from ovlctl.ops.remounting import Changes
+from ovlctl.ops.remounting.aside import stage_of
 from ovlctl.ops.state import locate
-from ovlctl.ops.stepping_aside import stage_of
 from ovlctl.ops.views import views
 from tests import capabilities, trees
 from tests.forks import in_child

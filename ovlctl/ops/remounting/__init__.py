@@ -17,12 +17,12 @@ from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.mount_steps import ReadBack
 from ovlctl.ops.preflight import kernel_limits
 from ovlctl.ops.records import Phase, Record
-from ovlctl.ops.remount_checks import check_way, doubtful, looked_at, respect_marks
-from ovlctl.ops.remount_course import RemountCase, finishing, seen_now, steps_of
-from ovlctl.ops.remount_steps import Make, Swap
-from ovlctl.ops.remount_values import PLAINLY, SAME, Changes, How
+from ovlctl.ops.remounting.aside import ClearStage
+from ovlctl.ops.remounting.checks import check_way, doubtful, looked_at, respect_marks
+from ovlctl.ops.remounting.course import RemountCase, finishing, seen_now, steps_of
+from ovlctl.ops.remounting.steps import Make, Swap
+from ovlctl.ops.remounting.values import PLAINLY, SAME, Changes, How
 from ovlctl.ops.state import State, locate
-from ovlctl.ops.stepping_aside import ClearStage
 from ovlctl.ops.steps import run
 from ovlctl.ops.views import elsewhere, same, users, views
 

@@ -18,7 +18,7 @@ from ovlctl.ops.remounting import Changes, How
 from ovlctl.ops.state import locate
 from tests import capabilities, sandbox, trees
 from tests.forks import in_child
-from tests.ops.remounts import content, ground, mounted, unchanged
+from tests.ops.remounting.remounts import content, ground, mounted, unchanged
 
 __all__ = ["ground"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ovlctl.kernel.bootcache import Ask
     from ovlctl.ops.records import Record
-    from ovlctl.ops.remount_values import How
+    from ovlctl.ops.remounting.values import How
     from ovlctl.ops.state import State
 
 

@@ -1,7 +1,7 @@
 """The steps that put a new mount in the place of an old one, so that a path lookup finds the one or the other.
 
 The new mount is made where nobody sees it, and then put beneath the old one (move_mount(2), MOVE_MOUNT_BENEATH);
-when the old one steps aside and is unmounted (:mod:`ovlctl.ops.stepping_aside`), the new one is there. A mount that
+when the old one steps aside and is unmounted (:mod:`ovlctl.ops.remounting.aside`), the new one is there. A mount that
 somebody stays in cannot be unmounted: then the new one is taken away again, or, where the kernel gives no way, waits
 beneath it, and the record says so.
 
@@ -28,8 +28,8 @@ from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.own_mounts import without
 from ovlctl.ops import busy, keeping, records
 from ovlctl.ops.records import Phase
+from ovlctl.ops.remounting.aside import end_above, put_beneath
 from ovlctl.ops.state import State, write_atomically
-from ovlctl.ops.stepping_aside import end_above, put_beneath
 from ovlctl.ops.steps import failing_as
 from ovlctl.ops.unmount_steps import end, persistently
 from ovlctl.ops.views import has_upper, same, views

@@ -16,8 +16,8 @@ from ovlctl.kernel.fscontext import OPEN_TREE
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.syncfs import open_and_syncfs, syncfs
 from ovlctl.ops.preflight.in_use import in_use
-from ovlctl.ops.remount_steps import Make, end_old
-from ovlctl.ops.stepping_aside import put_beneath
+from ovlctl.ops.remounting.aside import put_beneath
+from ovlctl.ops.remounting.steps import Make, end_old
 from ovlctl.ops.steps import failing_as
 from ovlctl.ops.views import elsewhere, users
 
