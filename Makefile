@@ -1,13 +1,15 @@
 # Every target sets up what it needs by itself; see scripts/bootstrap. One way to run make on somebody else's checkout
 # is OVLCTL_VENV=DIR make test, but it also works without.
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test boot-test lint bench docs clean
 
 help:
 	@echo 'make demo   mount a stack, show who supplies what, measure a copy-up; as root or not'
 	@echo 'make test   say what this machine can do and run every test that can run here; ARGS="-k mount" chooses'
+	@echo 'make boot-test  boot a virtual machine that mounts stacks from units and fstab; as root, downloads it once'
 	@echo 'make lint   ruff, mypy, import-linter'
 	@echo 'make bench  measure ovlctl itself'
+	@echo 'make docs   write what is generated in docs/ anew'
 	@echo 'make clean  remove the virtual environment and caches'
 
 # Caches live beside the environment, so that nothing is left in a checkout that belongs to somebody else.
@@ -29,6 +31,12 @@ lint:
 	step 'mypy' "$$bin/mypy" --cache-dir "$$cache/mypy"; \
 	step 'import-linter' "$$bin/lint-imports" --cache-dir "$$cache/imports"; \
 	exit $$status
+
+boot-test:
+	@$(DEV) exec "$$venv/bin/python" scripts/boot_test.py $(ARGS)
+
+docs:
+	@$(DEV) exec "$$venv/bin/python" scripts/errors_page.py
 
 bench:
 	@$(RUN) for script in benchmarks/*.py; do echo "== $$script" >&2; "$$venv/bin/python" "$$script" || exit; done

@@ -31,7 +31,7 @@ def export_mstack(
 
     The directory holds links to the layers, see systemd.mstack(7). Nothing is overwritten.
     """
-    from ovlctl.ops import mstack
+    from ovlctl.ops.sets import mstack
 
     export = mstack.export(_named(stack, state_for(state_dir)), directory, upper=not no_upper)
     if not dry_run:

@@ -26,10 +26,11 @@ def fstab(
     One line per stack with a target, of type ovlctl, for which mount(8) needs /sbin/mount.ovlctl. Without --required
     a stack that cannot be mounted does not stop the boot (nofail).
     """
-    from ovlctl.ops import boot_order, fstab, sets
+    from ovlctl.ops import sets
+    from ovlctl.ops.boot import fstab, order
 
     lines, notes = fstab.lines(sets.load(file), names or (), required=required)
-    if (missing := boot_order.helper_missing()) is not None:
+    if (missing := order.helper_missing()) is not None:
         notes = (*notes, missing)
     if json:
         emit_json("fstab", {"lines": list(lines)}, notes)

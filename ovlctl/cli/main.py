@@ -39,7 +39,7 @@ def entry() -> int:
     """
     gc.set_threshold(100_000)
     try:
-        _open_streams()
+        open_streams()
         return main()
     except KeyboardInterrupt:
         # While modules were still being imported; from then on main() sees to it.
@@ -48,7 +48,7 @@ def entry() -> int:
         gc.freeze()
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
     """Let whoever closed a standard stream get what was meant: nothing is said there, and no file takes its number."""
     for number in range(3):
         try:

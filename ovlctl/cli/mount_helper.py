@@ -11,7 +11,7 @@ import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from ovlctl.cli.main import _open_streams
+from ovlctl.cli.main import open_streams
 from ovlctl.cli.output import warn
 from ovlctl.cli.signals import Terminated, ending_signals
 from ovlctl.errors import BadUsage, MissingCapability, OvlError, PermissionDeniedError, UsageError, literal, strerror
@@ -39,7 +39,7 @@ class Status(IntEnum):
 
 def entry() -> int:
     """The process ``mount.ovlctl``."""
-    _open_streams()
+    open_streams()
     return main(sys.argv[1:])
 
 
@@ -89,7 +89,7 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def _mount(spec: str, target: str, *, options: str, given: dict[str, str]) -> None:
-    from ovlctl.ops import mount_type, mount_words
+    from ovlctl.ops.boot import mount_type, mount_words
     from ovlctl.ops.state import locate
     from ovlctl.show.stacks import mounted_text
 

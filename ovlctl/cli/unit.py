@@ -39,7 +39,8 @@ def unit(
     one place where the stack is described; mount(8) needs /sbin/mount.ovlctl for that. Without --dir the units are
     printed. Files that this command wrote are replaced, others never.
     """
-    from ovlctl.ops import boot_order, sets, units
+    from ovlctl.ops import sets
+    from ovlctl.ops.boot import order, units
 
     if user and (plain or required):
         raise BadUsage("`--user` writes a service, for which `--plain` and `--required` mean nothing")
@@ -49,7 +50,7 @@ def unit(
         made: tuple[units.Unit, ...] = (units.user_service(declared, names or ()),)
     else:
         made, notes = units.mounts(declared, names or (), plain=plain, required=required)
-        if not plain and (missing := boot_order.helper_missing()) is not None:
+        if not plain and (missing := order.helper_missing()) is not None:
             notes = (*notes, missing)
     verdict = tuple(
         Note(f"systemd-analyze verify: {literal(show_text(line))}") for line in units.verify(made, user=user) or ()

@@ -9,14 +9,14 @@ from ovlctl.show.names import json_path, show_argument, show_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ovlctl.ops.mstack import Export
-    from ovlctl.ops.units import Unit
+    from ovlctl.ops.boot.units import Unit
+    from ovlctl.ops.sets.mstack import Export
 
 
 def units_text(units: Sequence[Unit], directory: str) -> str:
     """The unit files one after the other, each under its name when there are several, as ``systemctl cat`` shows them.
 
-    They are meant for systemd, so their names stand as they are; :mod:`ovlctl.ops.systemd_words` lets nothing pass
+    They are meant for systemd, so their names stand as they are; :mod:`ovlctl.ops.boot.systemd_words` lets nothing pass
     that breaks a line.
     """
     if len(units) == 1:

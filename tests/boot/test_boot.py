@@ -11,7 +11,7 @@ import pytest
 _DRIVER = os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "boot_test.py")
 
 
-@pytest.mark.slow
+@pytest.mark.boot
 def test_stacks_are_mounted_after_a_real_boot() -> None:
     """A guest boots twice; what ovlctl wrote mounts, in order, and what was kept is there again."""
     check = subprocess.run([sys.executable, _DRIVER, "--check"], capture_output=True, text=True, check=False)

@@ -13,10 +13,10 @@ def load(path: str | os.PathLike[str]) -> StackFile:
     """What *path* declares, by what it is: a directory DIR.mstack as systemd has them, else a stack file.
 
     Raises:
-        OvlError: as :func:`ovlctl.ops.sets.file.read` and :func:`ovlctl.ops.mstack.read`.
+        OvlError: as :func:`ovlctl.ops.sets.file.read` and :func:`ovlctl.ops.sets.mstack.read`.
     """
     if os.fspath(path).rstrip("/").endswith(".mstack") and os.path.isdir(path):
-        from ovlctl.ops import mstack
+        from ovlctl.ops.sets import mstack
 
         return mstack.read(os.fspath(path))
     from ovlctl.ops.sets import file

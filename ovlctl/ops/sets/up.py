@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.kernel.bootcache import directly
-from ovlctl.ops import mounting, mstack, preflight
+from ovlctl.ops import mounting, preflight
 from ovlctl.ops.keeping import TmpfsUpper
 from ovlctl.ops.preflight import kernel_limits
-from ovlctl.ops.sets import compare
+from ovlctl.ops.sets import compare, mstack
 from ovlctl.ops.sets.busy import check_alone, check_free, check_idle
 from ovlctl.ops.sets.compare import Action
 from ovlctl.ops.sets.declared import GivenUpper

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note, literal
-from ovlctl.ops import boot_order
-from ovlctl.ops.systemd_words import fstab_field
+from ovlctl.ops.boot import order
+from ovlctl.ops.boot.systemd_words import fstab_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ovlctl.ops.boot_order import Ordered
+    from ovlctl.ops.boot.order import Ordered
     from ovlctl.ops.sets.declared import StackFile
 
 #: What every reader of option strings takes as it is: commas end an option, and systemd splits at blanks once more.
@@ -35,19 +35,19 @@ def lines(
     Law: a line has six fields, and getmntent(3) reads the paths back as they are.
 
     Raises:
-        StackUndeclared, NoMountPoint: as :func:`ovlctl.ops.boot_order.ordered`.
+        StackUndeclared, NoMountPoint: as :func:`ovlctl.ops.boot.order.ordered`.
         NotWritable: when fstab cannot hold a name.
         VariablesLost: when the file needs the environment, which fstab cannot carry.
     """
-    found, notes = boot_order.ordered(file, names)
-    lost = [name for name in boot_order.variables(file.path) if name != "HOME" or os.environ["HOME"] != "/root"]
+    found, notes = order.ordered(file, names)
+    lost = [name for name in order.variables(file.path) if name != "HOME" or os.environ["HOME"] != "/root"]
     if lost:
         raise errors.VariablesLost(
             f"{{}} uses {literal(', '.join(lost))} from the environment, which is empty at boot",
             file.path,
             hint="write the values into the file, or use `ovlctl unit`, whose units carry them",
         )
-    if name := os.environ.get(boot_order.STATE_VARIABLE) and boot_order.STATE_VARIABLE:
+    if name := os.environ.get(order.STATE_VARIABLE) and order.STATE_VARIABLE:
         notes = (*notes, Note(f"fstab cannot carry {name}: at boot the state is in /run/ovlctl and /var/lib/ovlctl"))
     return tuple(_line(each, file, required=required) for each in found), notes
 
@@ -68,8 +68,8 @@ def _options(each: Ordered, file: StackFile, *, required: bool) -> Iterator[str]
     if each.network:
         yield "_netdev"
     # The mounts of other stacks are found by their mount points, wherever their units come from.
-    paths = map(_carried, (*each.after, *each.paths, *boot_order.helper_paths(file)))
-    for path in boot_order.outermost_left_out(paths):
+    paths = map(_carried, (*each.after, *each.paths, *order.helper_paths(file)))
+    for path in order.outermost_left_out(paths):
         yield f"x-systemd.requires-mounts-for={path}"
 
 

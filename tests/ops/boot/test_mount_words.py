@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ovlctl import errors
 from ovlctl.kernel.mount_attr import MOUNT_ATTR
-from ovlctl.ops.mount_words import parse
+from ovlctl.ops.boot.mount_words import parse
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch
 
 

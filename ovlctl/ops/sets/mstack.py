@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
-from ovlctl.ops import version_order
+from ovlctl.ops.sets import version_order
 from ovlctl.ops.sets.declared import Declared, Directory, GivenUpper, StackFile
 from ovlctl.ops.state import name_from, sync_directory
 from ovlctl.overlay.options import Flag, Options

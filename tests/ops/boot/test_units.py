@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ovlctl import errors
-from ovlctl.ops import boot_order, fstab, sets, systemd_words, units
+from ovlctl.ops import sets
+from ovlctl.ops.boot import fstab, order, systemd_words, units
 from tests import trees
 
 if TYPE_CHECKING:
@@ -242,4 +243,4 @@ def test_the_users_own_service(scratch: str) -> None:
 
 def test_what_lies_above_another_path_is_implied() -> None:
     """Whoever waits for a path waits for everything above it."""
-    assert boot_order.outermost_left_out(["/a", "/a/b", "/ab", "/a/b", "/"]) == ("/a/b", "/ab")
+    assert order.outermost_left_out(["/a", "/a/b", "/ab", "/a/b", "/"]) == ("/a/b", "/ab")

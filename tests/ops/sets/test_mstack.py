@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovlctl import errors
-from ovlctl.ops import mounting, mstack, version_order
+from ovlctl.ops import mounting
+from ovlctl.ops.sets import mstack, version_order
 from ovlctl.ops.sets.declared import Directory, GivenUpper
 from ovlctl.overlay.options import Flag, Options, Switch
 from ovlctl.overlay.stack import Stack

@@ -20,18 +20,19 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel.mount import MAX_DATA
-from ovlctl.ops import boot_order, keeping
+from ovlctl.ops import keeping
+from ovlctl.ops.boot import order
+from ovlctl.ops.boot.systemd_words import argument, assignment, unit_name, value, word
 from ovlctl.ops.keeping import TmpfsUpper
 from ovlctl.ops.sets.graph import declared
 from ovlctl.ops.state import name_from
-from ovlctl.ops.systemd_words import argument, assignment, unit_name, value, word
 from ovlctl.overlay import encode
 from ovlctl.overlay.options import stated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ovlctl.ops.boot_order import Ordered
+    from ovlctl.ops.boot.order import Ordered
     from ovlctl.ops.sets.declared import StackFile
 
 #: How the first line of every file begins that :func:`write` may replace.
@@ -69,11 +70,11 @@ def mounts(
         required: Let the boot stop in the emergency shell when one cannot be mounted, instead of going on.
 
     Raises:
-        StackUndeclared, NoMountPoint: as :func:`ovlctl.ops.boot_order.ordered`.
+        StackUndeclared, NoMountPoint: as :func:`ovlctl.ops.boot.order.ordered`.
         NotWritable: when a unit file cannot hold a name.
         NotPlain: when *plain* is asked for a stack that needs ovlctl.
     """
-    found, notes = boot_order.ordered(file, names)
+    found, notes = order.ordered(file, names)
     environment = _environment(file)
     if plain:
         bodies = [_plain_mount(each) for each in found]
@@ -100,7 +101,7 @@ def user_service(file: StackFile, names: Sequence[str] = ()) -> Unit:
     """
     for name in names:
         declared(file, name)
-    program = argument(boot_order.own_program("ovlctl"))
+    program = argument(order.own_program("ovlctl"))
     words = " ".join(map(argument, (file.path, *names)))
     lines = [
         _header(file, names),
@@ -137,15 +138,15 @@ def _shown(path: str) -> str:
 
 def _environment(file: StackFile) -> dict[str, str]:
     """What of this environment decides what the file means."""
-    found = boot_order.variables(file.path)
-    if state := os.environ.get(boot_order.STATE_VARIABLE):
-        found[boot_order.STATE_VARIABLE] = os.path.abspath(state)
+    found = order.variables(file.path)
+    if state := os.environ.get(order.STATE_VARIABLE):
+        found[order.STATE_VARIABLE] = os.path.abspath(state)
     return found
 
 
 def _mount_text(each: Ordered, file: StackFile, body: _Body, *, required: bool) -> str:
     wanted = "remote-fs.target" if each.network else "local-fs.target"
-    paths = boot_order.outermost_left_out(map(_waitable, (*each.paths, *body.paths)))
+    paths = order.outermost_left_out(map(_waitable, (*each.paths, *body.paths)))
     lines = [
         _header(file, (each.stack.name,)),
         "[Unit]",
@@ -188,9 +189,9 @@ def _helper_mount(each: Ordered, file: StackFile, environment: Mapping[str, str]
     unit: tuple[str, ...] = ()
     if isinstance(each.stack.upper, TmpfsUpper):
         # The memory is given back when the unit stops: umount(8) ends the overlay alone, without a word to ovlctl.
-        tmpfs = unit_name(keeping.layout(boot_order.root_state(), each.stack.name, in_memory=True).tmpfs)
+        tmpfs = unit_name(keeping.layout(order.root_state(), each.stack.name, in_memory=True).tmpfs)
         unit = (f"After={tmpfs}", f"PropagatesStopTo={tmpfs}")
-    return _Body(mount=tuple(lines), unit=unit, paths=boot_order.helper_paths(file))
+    return _Body(mount=tuple(lines), unit=unit, paths=order.helper_paths(file))
 
 
 def _plain_mount(each: Ordered) -> _Body:

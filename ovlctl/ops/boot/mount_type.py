@@ -15,17 +15,18 @@ from ovlctl.errors import Note, literal
 from ovlctl.kernel.bootcache import directly
 from ovlctl.kernel.fscontext import mount_setattr
 from ovlctl.kernel.libc import AT_FDCWD
-from ovlctl.ops import discover, mounting, mstack, sets
+from ovlctl.ops import discover, mounting, sets
 from ovlctl.ops.discover import Standing
 from ovlctl.ops.preflight.places import real
+from ovlctl.ops.sets import mstack
 from ovlctl.ops.sets.graph import declared, graph
 from ovlctl.ops.sets.resolve import wish
 from ovlctl.ops.sets.steps import Make
 from ovlctl.ops.steps import failing_as, run
 
 if TYPE_CHECKING:
+    from ovlctl.ops.boot.mount_words import Words
     from ovlctl.ops.discover import Overlay
-    from ovlctl.ops.mount_words import Words
     from ovlctl.ops.sets.declared import Declared, StackFile
     from ovlctl.ops.sets.resolve import Wish
     from ovlctl.ops.state import State

@@ -1,0 +1,1 @@
+"""Tests of what happens at boot; tests/boot has a real one."""
