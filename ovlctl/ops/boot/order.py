@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import ovlctl
 from ovlctl import errors
 from ovlctl.errors import Note, literal
 from ovlctl.kernel import mounts
@@ -146,7 +147,7 @@ def outermost_left_out(paths: Iterable[str]) -> tuple[str, ...]:
 
 def helper_paths(file: StackFile) -> tuple[str, ...]:
     """What the helper itself needs: the stack file, and the interpreter's trees when they may come after /usr."""
-    prefixes = (sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    prefixes = (sys.prefix, sys.base_prefix, *ovlctl.__path__)
     return (file.path, *(path for path in prefixes if path != "/usr" and not path.startswith("/usr/")))
 
 

@@ -6,20 +6,19 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import ovlctl
 from ovlctl import errors
 from ovlctl.ops import sets
 from ovlctl.ops.boot import fstab, order, systemd_words, units
+from ovlctl.ops.sets.declared import StackFile
 from tests import trees
-
-if TYPE_CHECKING:
-    from ovlctl.ops.sets.declared import StackFile
 
 _needs_escape = pytest.mark.skipif(shutil.which("systemd-escape") is None, reason="systemd-escape is not installed")
 _needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
@@ -244,3 +243,12 @@ def test_the_users_own_service(scratch: str) -> None:
 def test_what_lies_above_another_path_is_implied() -> None:
     """Whoever waits for a path waits for everything above it."""
     assert order.outermost_left_out(["/a", "/a/b", "/ab", "/a/b", "/"]) == ("/a/b", "/ab")
+
+
+def test_a_unit_waits_for_the_program_itself() -> None:
+    """The file, the interpreter and this package have to be there, whatever disks they are on."""
+    waited = order.helper_paths(StackFile(path="/s.toml", stacks=()))
+    assert waited[0] == "/s.toml"
+    package = os.path.dirname(ovlctl.__file__ or "")
+    assert package in waited or package.startswith("/usr/")
+    assert sys.prefix in waited or sys.prefix.startswith("/usr")
