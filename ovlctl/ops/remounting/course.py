@@ -10,7 +10,8 @@ from ovlctl.ops.mount_steps import MountOverlay, ReadBack, WriteOutcome
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.remounting.bridge import FlushVolatile, PassUpper, SwapBridge, holding
 from ovlctl.ops.remounting.checks import bridge_of
-from ovlctl.ops.remounting.steps import CheckFree, EndForGap, Make, Swap, WriteRemounting, WriteStanding
+from ovlctl.ops.remounting.free import CheckFree
+from ovlctl.ops.remounting.steps import EndForGap, Make, Swap, WriteRemounting, WriteStanding
 from ovlctl.ops.remounting.values import How
 from ovlctl.ops.views import elsewhere, has_upper, users, views
 from ovlctl.overlay import live

@@ -12,44 +12,33 @@ beneath the bridge, and the bridge ends. Meanwhile, some milliseconds, who write
 
 from __future__ import annotations
 
-import errno
 import os
-import time
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.errors import Note, literal, strerror
+from ovlctl.errors import Note
 from ovlctl.kernel import fscontext, mounts
 from ovlctl.kernel.fscontext import OPEN_TREE
 from ovlctl.kernel.libc import AT_FDCWD
-from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.own_mounts import without
-from ovlctl.ops import busy, keeping, records
+from ovlctl.ops import keeping, records
 from ovlctl.ops.records import Phase
 from ovlctl.ops.remounting.aside import end_above, put_beneath
 from ovlctl.ops.state import State, write_atomically
 from ovlctl.ops.steps import failing_as
-from ovlctl.ops.unmount_steps import end, persistently
-from ovlctl.ops.views import has_upper, same, views
+from ovlctl.ops.unmount_steps import end
+from ovlctl.ops.views import same, views
 
 if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.mount_steps import MountOverlay, ReadBack
     from ovlctl.ops.records import Record
 
-#: Seconds for which a mount may be in use before it counts as held: readers come and go.
-FREE_PATIENCE = 1.0
 #: Seconds for which the old mount may be in use once the new one is beneath it.
 END_PATIENCE = 5.0
 #: The same, when it may be left to those who stay.
 DETACH_PATIENCE = 0.2
-#: How often a holder is looked at before it counts as one that stays, and the seconds in between.
-_LOOKS = 250
-_BETWEEN_LOOKS = 0.004
-#: Seconds of tries before anybody is looked for.
-_AT_ONCE = 0.01
 
 
 def remember(state: State, record: Record) -> None:
@@ -58,92 +47,6 @@ def remember(state: State, record: Record) -> None:
     if record.stack.upper == own.upper and os.path.exists(own.note):
         write_atomically(own.note, keeping.text(record.stack))
     records.write(state, record)
-
-
-@dataclass(eq=False, repr=False)
-class CheckFree:
-    """Make sure that the old mount can be unmounted, without doing it.
-
-    umount2(2) with MNT_EXPIRE answers EBUSY for a mount in use, and marks an unused one (EAGAIN), to unmount it when
-    it is asked again and nobody has looked at the mount meanwhile; so it is looked at, before and after.
-    """
-
-    mount: Mount
-    patience: float = FREE_PATIENCE
-
-    def describe(self) -> Note:
-        """What will be looked at."""
-        return Note("make sure that nobody keeps {} busy", (self.mount.mount_point,))
-
-    def apply(self) -> None:
-        """Ask until the answer is no, or who holds it only comes and goes, or patience ends."""
-        deadline = time.monotonic() + self.patience
-        while not self._free():
-            staying = held_steadily(self.mount)
-            if staying or (staying is None and time.monotonic() > deadline):
-                raise self._held()
-            if staying is False:
-                return
-
-    def _held(self) -> errors.MountBusy:
-        error = busy.explained(self.mount)
-        error.add_note("nothing was changed")
-        if not has_upper(self.mount):
-            error.add_note("`--detach` leaves the old view to those who hold it, and shows the new one to all others")
-        return error
-
-    def _free(self) -> bool:
-        point = self.mount.mount_point
-        self._look()
-        try:
-            persistently(lambda: umount2(point, MNT.EXPIRE | MNT.UMOUNT_NOFOLLOW), _AT_ONCE)
-        except OSError as error:
-            if error.errno not in {errno.EBUSY, errno.EAGAIN}:
-                text = f"the kernel does not let {{}} be unmounted: {literal(strerror(error))}"
-                raise errors.KernelRefused(text, point, errno=error.errno) from error
-            return error.errno == errno.EAGAIN
-        finally:
-            self._look()
-        # Somebody else marked it in between: nothing looks at mounts that way but autofs.
-        raise errors.KernelRefused("{} was unmounted by its expiry", point, hint="mount it again")
-
-    def _look(self) -> None:
-        """Take the mark away."""
-        with suppress(OSError):
-            os.close(os.open(self.mount.mount_point, os.O_PATH | os.O_CLOEXEC))
-
-    def undo(self) -> None:
-        """Nothing was changed."""
-
-
-def held_steadily(mount: Mount) -> bool | None:
-    """Whether somebody holds *mount* all the time, and does not only look at it again and again; None: nobody seen.
-
-    A file that a process was seen to have open is looked at many times in the following second.
-    """
-    from ovlctl.kernel import holders
-
-    found = holders.holders(mount)
-    files = [holder for holder in found.processes if holder.fd is not None]
-    if len(files) < len(found.processes) or found.submounts:
-        return True
-    if not files:
-        return None
-    staying = {f"/proc/{holder.pid}/fdinfo/{holder.fd}" for holder in files}
-    for _ in range(_LOOKS):
-        staying = {path for path in staying if _on(path, mount)}
-        if not staying:
-            return False
-        time.sleep(_BETWEEN_LOOKS)
-    return True
-
-
-def _on(path: str, mount: Mount) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return mounts.parse_fdinfo(file.read()) == mount.mount_id
-    except OSError:
-        return False
 
 
 @dataclass(eq=False, repr=False)

@@ -227,3 +227,23 @@ def test_an_ended_reader_is_no_holder(ground: str) -> None:
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        "fd = os.open(sys.argv[1] + '/f', os.O_RDONLY); m = mmap.mmap(fd, 1, prot=1); os.close(fd); wait(); m.close()",
+        "os.chdir(sys.argv[1]); wait(); os.chdir('/')",
+    ],
+    ids=["map", "cwd"],
+)
+def test_who_comes_and_goes_is_no_holder(ground: str, look: str) -> None:
+    """Somebody who maps a file or works in the old view, and leaves again and again, does not hinder a remount."""
+    target = mounted(ground)
+    code = f"import mmap\nwait = lambda: time.sleep(0.01)\nprint('ready', flush=True)\nwhile True:\n    {look}; wait()"
+    passing = hold(code, target)
+    try:
+        for _ in range(10):
+            remounting.refresh("s")
+    finally:
+        end(passing)
