@@ -16,6 +16,9 @@ from ovlctl.ops.who import who as ask
 from ovlctl.ops.who.answer import Answer
 from ovlctl.show.who import answer_json, answer_text
 
+#: How many processes that may not be looked into are named; with more, they are counted.
+_NAMED = 3
+
 
 def who(
     *,
@@ -62,7 +65,11 @@ def _warnings(answer: Answer) -> list[str]:
     root = os.geteuid() == 0 and namespaces.in_initial_user_namespace()
     more = "" if root else "; root sees more"
     if answer.unreadable:
-        found.append(f"processes not looked into for lack of permission: {answer.unreadable}{more}")
+        few = len(answer.unreadable) <= _NAMED
+        which = (
+            " and ".join(f"pid {pid}" for pid in answer.unreadable) if few else f"{len(answer.unreadable)} processes"
+        )
+        found.append(f"not looked into for lack of permission: {which}{more}")
     if answer.unread:
         found.append(f"mount namespaces that could not be read: {answer.unread}{more}")
     if not answer.complete:

@@ -82,7 +82,7 @@ class Holders:
         submounts: Mount points of mounts on top of it, which do so too.
         binds: Mount points of other mounts of the same superblock in this namespace; they keep it alive.
         namespaces: Other namespaces that keep it alive.
-        unreadable: Processes that could not be looked into, who may hold it.
+        unreadable: How many processes may not be looked into, and may hold it.
     """
 
     processes: tuple[Holder, ...]
@@ -124,7 +124,7 @@ def holders(mount: Mount) -> Holders:
         ),
         binds=tuple(other.mount_point for other in table if same_superblock(other, mount) and other != mount),
         namespaces=tuple(_namespaces(mount)),
-        unreadable=everybody.unreadable,
+        unreadable=len(everybody.unreadable),
     )
 
 

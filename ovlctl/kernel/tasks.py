@@ -46,11 +46,11 @@ class Tasks:
 
     Attributes:
         tasks: Every task that could be read, in part at least.
-        unreadable: How many processes could not be looked into.
+        unreadable: Ids of the processes that may not be looked into.
     """
 
     tasks: tuple[Task, ...]
-    unreadable: int
+    unreadable: tuple[int, ...]
 
 
 def tasks() -> Tasks:
@@ -61,17 +61,17 @@ def tasks() -> Tasks:
     and files of io_uring.
     """
     found: list[Task] = []
-    unreadable = 0
+    unreadable: list[int] = []
     with os.scandir("/proc") as entries:
         pids = sorted(int(entry.name) for entry in entries if entry.name.isdecimal())
     for pid in pids:
         try:
             found += _tasks(pid)
         except PermissionError:
-            unreadable += 1
+            unreadable.append(pid)
         except OSError:
             continue  # gone meanwhile, or a zombie, which holds nothing any more
-    return Tasks(tasks=tuple(found), unreadable=unreadable)
+    return Tasks(tasks=tuple(found), unreadable=tuple(unreadable))
 
 
 def _tasks(pid: int) -> list[Task]:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.who.answer import Answer, Command, Copy, Process, Submount
 
-#: How many holders one error line names.
-_NAMED = 5
+#: How many holders one error line names, and how many processes one command in it ends.
+_NAMED = 3
+_KILLED = 12
 
 
 @dataclass(slots=True)
@@ -42,13 +43,17 @@ class Line:
         how += [f"{len(process.holds) - _NAMED} more"] if len(process.holds) > _NAMED else []
         return f"pid {process.pid} ({name}{container}) by {', '.join(how)}"
 
-    def commands(self, commands: Iterable[Command | None]) -> str:
-        """The first few of *commands*, each once."""
-        shown: list[str] = []
-        for words in dict.fromkeys(filter(None, commands)):
-            text = " ".join(self.place(word) if "/" in word else literal(word) for word in words)
-            shown.append(f"`{text}`")
-        return ", ".join(shown[:_NAMED])
+    def ends(self, commands: Iterable[Command | None], outcome: str) -> str | None:
+        """That *commands* together have this *outcome*; None when they do not, or are too many for a line."""
+        given = list(dict.fromkeys(commands))
+        each = [words for words in given if words is not None]
+        killed = [word for words in each if words[0] == "kill" for word in words[1:]]
+        rest = [words for words in each if words[0] != "kill"]
+        if each != given or not each or len(killed) > _KILLED or len(rest) > _NAMED:
+            return None
+        together = [("kill", *killed), *rest] if killed else rest
+        texts = (" ".join(self.place(word) if "/" in word else literal(word) for word in words) for words in together)
+        return f"{' and '.join(f'`{text}`' for text in texts)} would {outcome}"
 
 
 def explained(mount: Mount) -> errors.MountBusy:
@@ -70,22 +75,25 @@ def explained(mount: Mount) -> errors.MountBusy:
     mounted: list[Copy | Submount] = [each for group in answer.groups for each in group.submounts]
     mounted += [each for group in answer.groups for each in group.copies]
     below = [each for each in mounted if each.mount.parent_id == mount.mount_id != each.mount.mount_id]
-    parts = [line.process(process) for process in holding[:_NAMED]]
-    if len(holding) > _NAMED:
-        parts.append(f"{len(holding) - _NAMED} more")
+    parts = [line.process(process) for process in holding[:_NAMED]] + _more(len(holding), "processes")
     parts += [f"the mount {line.place(each.mount.mount_point)} below it" for each in below[:_NAMED]]
+    parts += _more(len(below), "mounts below it")
     parts += [f"the {device.kind} device on {line.place(device.path)}" for device in answer.devices[:_NAMED]]
     who = "; ".join(parts) or "nobody that /proc shows"
-    unreadable = f" (not looked at for lack of permission: {answer.unreadable})" if answer.unreadable else ""
+    unseen = "" if parts or not answer.partial else ", as far as could be looked"
     ending = [each.release for each in (*holding, *below)]
-    ends = line.commands((*ending, *(command for device in answer.devices for command in device.release)))
-    hint = f"{ends} would release it" if ends else f"`ovlctl who {busy}` says who keeps it otherwise"
+    ends = line.ends((*ending, *(command for device in answer.devices for command in device.release)), "release it")
+    hint = ends or f"`ovlctl who {busy}` lists all that hold it, and what ends each"
     return errors.MountBusy(
-        f"{busy} is in use by {who}{unreadable}",
+        f"{busy} is in use by {who}{unseen}",
         *line.paths,
         errno=errno.EBUSY,
         hint=f"{hint}; ovlctl never detaches lazily",
     )
+
+
+def _more(count: int, what: str) -> list[str]:
+    return [f"more {what}: {count - _NAMED}"] if count > _NAMED else []
 
 
 def user_of_layer(directory: str, line: Line) -> tuple[str, str | None]:
@@ -112,8 +120,7 @@ def _mounted_elsewhere(answer: Answer, line: Line) -> tuple[str, str | None] | N
             namespace, point = user.points[0]
             whose = "" if user.container is None else f" of {literal(user.container.label)}"
             text = f": the one at {line.place(point)} in mount namespace {namespace}{whose}"
-            ends = line.commands(user.release)
-            return text, f"{ends} would end it" if ends else None
+            return text, line.ends(user.release, "end it")
     return None
 
 
@@ -123,6 +130,6 @@ def _unmounted_lazily(answer: Answer, line: Line) -> tuple[str, str | None] | No
         return None
     processes = lost[0].processes
     text = ", ".join(line.process(process) for process in processes[:_NAMED])
-    ends = line.commands(process.release for process in processes)
     perhaps = "" if lost[0].sure else "perhaps "
-    return f": unmounted lazily, and {perhaps}kept by {text}", f"{ends} would release it" if ends else None
+    ends = line.ends((process.release for process in processes), "release it")
+    return f": unmounted lazily, and {perhaps}kept by {text}", ends

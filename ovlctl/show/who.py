@@ -38,7 +38,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
             {"kind": each.kind, **json_path("path", each.path), "release": [*map(command_text, each.release)]}
             for each in answer.devices
         ],
-        "unreadable_processes": answer.unreadable,
+        "unreadable_processes": len(answer.unreadable),
         "unread_namespaces": answer.unread,
         "all_namespaces_listed": answer.complete,
     }

@@ -194,7 +194,7 @@ class Answer:
         devices: Loop devices and swap files on it.
         in_use: Whether the kernel says that a live overlay writes to the directory or works in it; None when it was
             not asked or may not be.
-        unreadable: Processes that could not be looked into.
+        unreadable: Ids of the processes that may not be looked into.
         unread: Namespaces that could not be read.
         complete: Whether the kernel listed all namespaces.
     """
@@ -207,7 +207,7 @@ class Answer:
     lost: tuple[Lost, ...]
     devices: tuple[Device, ...]
     in_use: bool | None
-    unreadable: int
+    unreadable: tuple[int, ...]
     unread: int
     complete: bool
 

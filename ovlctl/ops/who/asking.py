@@ -146,7 +146,7 @@ def _group(
     table = (space.mounts or ()) if space is home else ()
     on_top = [each for each in table if each.parent_id in ids and each.mount_id not in ids]
     pids = sorted({task.pid for task in space.tasks} - scene.but_not)
-    ends = {each.mount_id: scene.ending(space, each) for each, _ in copies}
+    ends = {each.mount_id: scene.ending(space, each, home) for each, _ in copies}
     return Group(
         namespace=space.inode,
         own=space is scene.own and not scene.moved,

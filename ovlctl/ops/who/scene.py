@@ -89,7 +89,7 @@ class Scene:
             proc = task.proc
             if task.pid in self.but_not:
                 continue
-            if self.moved or (os.geteuid() != 0 and not _same_user_namespace(proc)):
+            if self.moved or (os.geteuid() != 0 and _user_namespace(proc) not in {None, _user_namespace("/proc/self")}):
                 # Whoever owns a user namespace may enter it, and by that the mounts that belong to it.
                 return (f"--user={proc}/ns/user", f"--mount={proc}/ns/mnt", "--preserve-credentials")
             return (f"--mount={proc}/ns/mnt",)
@@ -102,12 +102,26 @@ class Scene:
         others = (opened for opened in namespace.opened if opened.pid not in self.but_not)
         return next((_through(opened.pid, opened.tid, opened.fd) for opened in others), None)
 
-    def ending(self, namespace: MountNamespace, mount: Mount) -> Command | None:
-        """The command that ends a copy of a mount; one that is the root directory of a container ends with that."""
-        if mount.mount_point != "/":
+    def ending(self, namespace: MountNamespace, mount: Mount, home: MountNamespace) -> Command | None:
+        """The command that ends a copy of a mount.
+
+        A namespace of a user namespace apart has the mounts of *home* locked: they end with its processes only, as the
+        root directory of a container does.
+        """
+        apart = self._apart(namespace, home)
+        if mount.mount_point != "/" and not apart:
             return self.unmounting(namespace, mount)
         container = self.container(namespace)
-        return None if container is None else container.stop
+        if container is not None:
+            return container.stop
+        pids = sorted({task.pid for task in namespace.tasks} - self.but_not)
+        return ("kill", *map(str, pids)) if apart and pids else None
+
+    @staticmethod
+    def _apart(namespace: MountNamespace, home: MountNamespace) -> bool:
+        """Whether nobody in *namespace* is in a user namespace of *home*; mount_namespaces(7), locked mounts."""
+        theirs, ours = ({_user_namespace(task.proc) for task in each.tasks} - {None} for each in (namespace, home))
+        return bool(theirs and ours) and theirs.isdisjoint(ours)
 
     def unmounting(self, namespace: MountNamespace, mount: Mount) -> Command | None:
         """The command that ends *mount* of *namespace*; None, there is no way."""
@@ -197,11 +211,10 @@ def _through(pid: int, tid: int, fd: int) -> Command:
     return (f"--mount=/proc/{pid}/fd/{fd}" if pid == tid else f"--mount=/proc/{pid}/task/{tid}/fd/{fd}",)
 
 
-def _same_user_namespace(proc: str) -> bool:
-    try:
-        return os.stat(f"{proc}/ns/user").st_ino == os.stat("/proc/self/ns/user").st_ino
-    except OSError:
-        return True
+def _user_namespace(proc: str) -> int | None:
+    with suppress(OSError):
+        return os.stat(f"{proc}/ns/user").st_ino
+    return None
 
 
 def _parent(pid: int) -> int:

@@ -81,5 +81,5 @@ def _ends(scene: Scene, seen: _Seen, names: Mapping[int, str]) -> Iterator[Comma
     for namespace, mount in seen:
         if namespace is scene.own:
             yield ("ovlctl", "umount", names.get(mount.mount_id, mount.mount_point))
-        elif (command := scene.ending(namespace, mount)) is not None:
+        elif (command := scene.ending(namespace, mount, seen[0][0])) is not None:
             yield command

@@ -134,6 +134,19 @@ def test_process_in_another_namespace(merged: str) -> None:
 
 
 @needs_root
+def test_copy_in_another_user_namespace(merged: str) -> None:
+    """Its owner cannot unmount it, as it is locked there, and neither can root: it ends with its processes."""
+    code = "from ovlctl.kernel import namespaces\nnamespaces.enter_user_namespace()"
+    with child(code, merged) as pid:
+        group = group_of(who(merged), namespaces.mount_namespace_id(pid))
+        (copy,) = group.copies
+        assert copy.release == ("kill", str(pid))
+        obey(copy.release)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert not who(merged).held
+
+
+@needs_root
 def test_bound_namespace_without_processes(merged: str, scratch: str) -> None:
     """A namespace that only a bind mount of its file keeps: found, with its copy, and ended by unmounting the file."""
     with namespace_without_processes(scratch, keep="file") as (inode, point):
@@ -260,6 +273,26 @@ def test_busy_error_names_who_and_how_to_end_it(merged: str) -> None:
         assert f"pid {pid}" in caught.value.message()
         assert f"`kill {pid}`" in (caught.value.hint() or "")
     ovlctl.umount(merged)
+
+
+def test_busy_error_claims_no_more_than_it_says(merged: str) -> None:
+    """Commands that would not release it all are left out, and `who` is named, which has them all."""
+    code = """
+import os, sys, time
+os.chdir(sys.argv[1])
+for _ in range(14):
+    if not os.fork():
+        time.sleep(60)
+"""
+    with child(code, merged) as pid:
+        with pytest.raises(ovlctl.errors.MountBusy) as caught:
+            ovlctl.umount(merged)
+        for process in (each for group in who(merged).groups for each in group.processes):
+            if process.pid != pid:
+                os.kill(process.pid, signal.SIGKILL)
+    assert "more processes: 12" in caught.value.message()
+    assert "kill" not in (caught.value.hint() or "")
+    assert "ovlctl who" in (caught.value.hint() or "")
 
 
 def test_answers_are_the_same_without_statmount(merged: str) -> None:
