@@ -7,6 +7,7 @@ one place where a STACK argument is resolved.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.records import Record
     from ovlctl.ops.state import State
+
+
+#: How often everything is looked at when it changes meanwhile, as it does beside a remount.
+_LOOKS = 5
 
 
 class Standing(StrEnum):
@@ -109,10 +114,8 @@ def overlays(state: State | None = None) -> Found:
     """
     state = state or locate()
     state.check()
-    known, warnings = _records(state)
-    found = list(_mounted(known))
-    matched = {overlay.name for overlay in found}
-    found.extend(_unmounted(record) for record in known if record.name not in matched)
+    found, without, warnings = _compared(state)
+    found.extend(map(_unmounted, without))
     matched = {overlay.name for overlay in found}
     for path in state.discarded():
         text = "{} is left of a discard that was interrupted; the next `ovlctl umount` removes it"
@@ -124,6 +127,19 @@ def overlays(state: State | None = None) -> Found:
             except errors.RecordDamaged as error:
                 warnings.append(Note(error.template, error.paths))
     return Found(tuple(found), tuple(warnings))
+
+
+def _compared(state: State) -> tuple[list[Overlay], list[Record], list[Note]]:
+    """What is mounted, the records of what is not, and what could not be read."""
+    looks = 0
+    while True:
+        known, warnings = _records(state)
+        found = list(_mounted(known))
+        matched = {overlay.name for overlay in found}
+        without = [record for record in known if record.name not in matched]
+        looks += 1
+        if looks == _LOOKS or not any(map(_stands, without)):
+            return found, without, warnings
 
 
 def find(state: State, word: str, *, inside: bool = True) -> Overlay:
@@ -268,9 +284,23 @@ def _records(state: State) -> tuple[list[Record], list[Note]]:
 
 
 def _mounted(known: list[Record]) -> Iterator[Overlay]:
-    for mount in mounts.mounts("overlay"):
+    """What is mounted here; of the several mounts that a remount has, the one that is seen stands for the stack."""
+    table = mounts.mounts("overlay")
+    covered = {(mount.parent_id, mount.source, mount.mount_point) for mount in table}
+    sources = {record.source for record in known}
+    for mount in table:
         record = next((record for record in known if _is_of(mount, record)), None)
-        yield of_mount(mount, record)
+        unsettled = mount.source in sources if record is None else record.phase is records.Phase.REMOUNTING
+        if not (unsettled and (mount.mount_id, mount.source, mount.mount_point) in covered):
+            yield of_mount(mount, record)
+
+
+def _stands(record: Record) -> bool:
+    """Whether the stack of *record* is seen at its target, under whatever number."""
+    with suppress(OSError):
+        mount = mounts.mount_at(record.target)
+        return (mount.source, mount.mount_point) == (record.source, record.target)
+    return False
 
 
 def of_mount(mount: Mount, record: Record | None) -> Overlay:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from ovlctl.kernel import mountinfo, mounts
 from ovlctl.kernel.mount import MS, mount, umount2
 from ovlctl.ops import remounting
 from ovlctl.ops.remounting import Changes
+from ovlctl.ops.remounting.aside import stage_of
+from ovlctl.ops.state import locate
 from tests import capabilities, trees
 
 if TYPE_CHECKING:
@@ -128,3 +131,28 @@ def _write_until(stop: int, told: int, directory: str) -> int:
         time.sleep(0.0003)
     os.write(told, f"{written} {refused}".encode())
     return 0
+
+
+def test_lists_beside_remounts(ground: str, state_dir: str) -> None:
+    """Who lists stacks meanwhile finds this one, mounted, and once."""
+    ovlctl.mount(ovlctl.Stack(_stack(ground, "A")), f"{ground}/t", allocate=ovlctl.KeptUpper(), name="s")
+    stop = threading.Event()
+    lists: list[tuple[ovlctl.Overlay, ...]] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            lists.append(ovlctl.overlays().overlays)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(40):
+            remounting.refresh("s")
+    finally:
+        stop.set()
+        looker.join()
+    aside = os.path.join(stage_of(locate()), "old")
+    seen = [[(each.name, each.standing) for each in found if each.target != aside] for found in lists]
+    assert len(seen) > 40
+    assert [each for each in seen if each != [("s", ovlctl.Standing.MOUNTED)]] == []
+    ovlctl.umount("s", discard=True)
