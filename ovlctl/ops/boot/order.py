@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import ovlctl
 from ovlctl import errors
 from ovlctl.errors import Note, literal
 from ovlctl.kernel import mounts
@@ -147,7 +146,7 @@ def outermost_left_out(paths: Iterable[str]) -> tuple[str, ...]:
 
 def helper_paths(file: StackFile) -> tuple[str, ...]:
     """What the helper itself needs: the stack file, and the interpreter's trees when they may come after /usr."""
-    prefixes = (sys.prefix, sys.base_prefix, *ovlctl.__path__)
+    prefixes = (sys.prefix, sys.base_prefix, os.path.dirname(errors.__path__[0]))
     return (file.path, *(path for path in prefixes if path != "/usr" and not path.startswith("/usr/")))
 
 
