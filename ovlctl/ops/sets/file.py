@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
@@ -42,14 +43,11 @@ def read(path: str | os.PathLike[str]) -> StackFile:
     where = os.fspath(path)
     try:
         real = os.path.realpath(where, strict=True)
+        _check_plain(real, where)
         with open(real, "rb") as file:
             content = file.read(_LARGEST + 1)
     except ValueError as error:
         raise errors.BadUsage("the path of the stack file holds a NUL byte") from error
-    except IsADirectoryError as error:
-        raise errors.StackFileWrong(
-            "{} is a directory, not a stack file", where, hint="name a file that ends in .toml, or a DIR.mstack"
-        ) from error
     except FileNotFoundError as error:
         raise errors.PathMissing("there is no stack file {}", where, errno=error.errno) from error
     except OSError as error:
@@ -57,6 +55,15 @@ def read(path: str | os.PathLike[str]) -> StackFile:
     if len(content) > _LARGEST:
         raise errors.StackFileWrong("{} is larger than 4 MiB, which no stack file is", where)
     return parse(content, real)
+
+
+def _check_plain(real: str, where: str) -> None:
+    """Refuse what would not end, or not be there the next time: pipes, devices; and directories."""
+    mode = os.stat(real).st_mode
+    if stat.S_ISREG(mode):
+        return
+    what = "a directory, not a stack file" if stat.S_ISDIR(mode) else "not a plain file, and so no stack file"
+    raise errors.StackFileWrong(f"{{}} is {what}", where, hint="name a file that ends in .toml, or a DIR.mstack")
 
 
 def parse(content: bytes, path: str) -> StackFile:
@@ -84,15 +91,15 @@ def parse(content: bytes, path: str) -> StackFile:
     top.only(_TOP)
     if (schema := top.get("$schema")) is not None:
         schema.text()
-    stacks = tuple(_stack(name, body.table(), path) for name, body in top.tables("stack"))
+    stacks = tuple(_stack(name, body.table()) for name, body in top.tables("stack"))
     if not stacks:
         raise errors.StackFileWrong("{} declares no stack", path, hint="begin with `[stack.NAME]` and `lowers = [...]`")
     _no_sharing(stacks, path)
     return StackFile(path=path, stacks=stacks)
 
 
-def _stack(name: str, body: Table, path: str) -> Declared:
-    _check_name(name, path)
+def _stack(name: str, body: Table) -> Declared:
+    _named(body, name)
     body.only(_STACK)
     lowers = body.get("lowers")
     if lowers is None:
@@ -114,13 +121,12 @@ def _stack(name: str, body: Table, path: str) -> Declared:
     )
 
 
-def _check_name(name: str, path: str) -> str:
+def _named(value: Value, name: str) -> str:
+    """*name*, which *value* gives to a stack or calls one by."""
     try:
         return check_name(name)
     except errors.BadUsage as error:
-        hint = error.hint()
-        message = "{} in {} cannot name a stack"
-        raise errors.StackFileWrong(message, name, path, hint=None if hint is None else literal(hint)) from error
+        raise value.wrong("cannot name a stack", hint=error.hint()) from error
 
 
 def _path(value: Value) -> str:
@@ -136,9 +142,9 @@ def _layer(value: Value) -> Layer:
     table.only(("stack", "layers"))
     merged, layers = table.get("stack"), table.get("layers")
     if merged is not None and layers is None:
-        return MergedOf(_check_name(merged.text(), merged.file))
+        return MergedOf(_named(merged, merged.text()))
     if layers is not None and merged is None:
-        return LayersOf(_check_name(layers.text(), layers.file))
+        return LayersOf(_named(layers, layers.text()))
     raise table.wrong('is no layer: expected either {stack = "NAME"} or {layers = "NAME"}')
 
 

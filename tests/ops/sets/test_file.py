@@ -243,13 +243,16 @@ def test_nothing_is_shared(first: str, second: str, what: str) -> None:
 
 
 def test_files_that_cannot_be_read(scratch: str) -> None:
-    """A file that is not there, a directory and a link that leads nowhere are errors of their own."""
+    """What is not there, or no plain file, is an error of its own; nobody waits for a pipe."""
     os.mkdir(f"{scratch}/d")
+    os.mkfifo(f"{scratch}/pipe")
     os.symlink("nowhere", f"{scratch}/link")
     kinds: dict[str, type[OvlError]] = {
         f"{scratch}/no": errors.PathMissing,
         f"{scratch}/link": errors.PathMissing,
         f"{scratch}/d": errors.StackFileWrong,
+        f"{scratch}/pipe": errors.StackFileWrong,
+        "/dev/zero": errors.StackFileWrong,
         "/x\0": errors.BadUsage,
     }
     for path, kind in kinds.items():
