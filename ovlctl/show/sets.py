@@ -133,7 +133,7 @@ def status_warnings(found: SetStatus) -> Iterator[str | Note]:
 
 def status_advice(found: SetStatus) -> Iterator[Note]:
     """What would make it fine."""
-    if any(each.condition is not Condition.AS_DECLARED for each in found.stacks):
+    if any(each.condition is not Condition.AS_DECLARED and not each.is_another for each in found.stacks):
         yield Note("`ovlctl up {}` makes it as declared", (found.file.path,))
     changed = [each for each in found.stacks if each.drift is not None and each.drift.changed]
     if changed:

@@ -100,7 +100,8 @@ def test_from_up_to_down(declared: str, cli: Cli) -> None:
     assert "lowers changed" in told.stdout
     assert "ovlctl refresh NAME" in told.stderr
     assert cli("status", declared, "--no-lowers").status == 0
-    _write(declared, _SET.replace('"c"]\nupper = "none"', '"b"]\nupper = "none"').replace('target = "t"', ""))
+    os.mkdir(f"{base}/d")
+    _write(declared, _SET.replace('"c"]\nupper = "none"', '"d"]\nupper = "none"').replace('target = "t"', ""))
     assert cli("show", f"{declared}#ro").status == 0
     planned = cli("plan", declared)
     assert "change  top" in planned.stdout

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.sets.declared import Declared, StackFile
     from ovlctl.ops.sets.resolve import Wish
     from ovlctl.ops.state import State
+    from ovlctl.ops.steps import Step
     from ovlctl.overlay.options import Options
 
 
@@ -42,14 +43,12 @@ class Asked:
         wishes: It and those it stands on, these first.
         words: The mount options.
         file: What declares it, with what the command line changes.
-        links: Remarks on links in a stack directory.
     """
 
     name: str
     wishes: tuple[Wish, ...]
     words: Words
     file: StackFile
-    links: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,6 @@ def asked(spec: str, target: str, words: Words, state: State) -> Asked:
     """
     path, name = _taken_apart(spec)
     file = sets.load(path)
-    links = mstack.look(path).links if os.path.isdir(path) else ()
     if name is None:
         if len(file.stacks) != 1:
             names = ", ".join(stack.name for stack in file.stacks)
@@ -95,7 +93,7 @@ def asked(spec: str, target: str, words: Words, state: State) -> Asked:
     known = graph(file)
     needed = known.with_grounds([name])
     wishes = tuple(wish(file, stack.name, state) for stack in known.order if stack.name in needed)
-    return Asked(name=name, wishes=wishes, words=words, file=file, links=links)
+    return Asked(name=name, wishes=wishes, words=words, file=file)
 
 
 def _taken_apart(spec: str) -> tuple[str, str | None]:
@@ -116,8 +114,6 @@ def mount(call: Asked, state: State) -> Done:
         NameTaken: when the stack, or one it stands on, is mounted at another place.
         OvlError: As :func:`ovlctl.ops.mounting.mount`; nothing is mounted then that was not before.
     """
-    if os.path.isdir(call.file.path):
-        mstack.make_uppers(call.file)
     if not state.exists:
         # What is refused must not leave even a state directory behind.
         check(call, state)
@@ -125,12 +121,16 @@ def mount(call: Asked, state: State) -> Done:
     with mounting.held(state, [wanted.stack for wanted in call.wishes]):
         ask = mounting.asking(state)
         makes = [Make(state, wanted, ask, None) for wanted in call.wishes if not _stands(wanted, state)]
-        last = [SetAttributes(wanted.point, call.words) for wanted in call.wishes if wanted.name == call.name]
-        fresh = any(make.name == call.name for make in makes)
-        run([*makes, *(last if fresh and call.words.changes() else [])])
+        steps: list[Step] = [*makes]
+        if any(make.name == call.name for make in makes):
+            last = [SetAttributes(call.wishes[-1].point, call.words)] if call.words.changes() else []
+            steps = [*mstack.missing(call.file), *makes, *last]
+        run(steps)
     plans = [make.plan for make in makes if make.plan is not None]
-    cautions = tuple(note for plan in plans for note in plan.remarks())
-    return Done(tuple(plan.overlay() for plan in plans), (*call.links, *cautions))
+    remarks = call.file.remarks if plans else ()
+    return Done(
+        tuple(plan.overlay() for plan in plans), (*remarks, *(note for plan in plans for note in plan.remarks()))
+    )
 
 
 def check(call: Asked, state: State) -> None:
@@ -141,7 +141,8 @@ def check(call: Asked, state: State) -> None:
     """
     for wanted in call.wishes:
         if not _stands(wanted, state):
-            Make(state, wanted, directly, None).planned()
+            if not mstack.missing(call.file):
+                Make(state, wanted, directly, None).planned()
             return
 
 

@@ -13,7 +13,7 @@ from ovlctl.kernel import mountinfo, mounts
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops import busy
 from ovlctl.ops.sets.graph import is_below
-from ovlctl.ops.views import elsewhere
+from ovlctl.ops.views import elsewhere, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -36,12 +36,41 @@ def check_idle(ending: Sequence[Overlay]) -> None:
     for overlay in ending:
         mount = overlay.mount
         if mount is not None:
+            _check_reached(mount)
             children = [each for each in table if each.parent_id == mount.mount_id]
             going = [each for each in children if each.mount_id in points]
             if len(going) < len(children) or not _idle(mount, busy_anyway=bool(going)):
                 error = busy.explained(mount)
                 error.add_note("nothing was ended")
                 raise error
+
+
+def covering(mount: Mount) -> Mount | None:
+    """The mount that hides *mount*, at the same place or above it; None when *mount* can be reached."""
+    path = mount.mount_point
+    while True:
+        try:
+            found = mounts.mount_at(path)
+        except (FileNotFoundError, NotADirectoryError):
+            path = os.path.dirname(path)
+        except OSError:
+            return None  # whoever may look there knows
+        else:
+            return None if same(found, mount) else found
+
+
+def _check_reached(mount: Mount) -> None:
+    """Refuse one that another mount above it hides; one at the same place keeps it busy, and is named as its user."""
+    over = covering(mount)
+    if over is not None and over.mount_point != mount.mount_point:
+        error = errors.TargetOccupied(
+            "the overlay at {} cannot be reached: the mount at {} hides it",
+            mount.mount_point,
+            over.mount_point,
+            hint="`umount {1}` ends what is on top",
+        )
+        error.add_note("nothing was ended")
+        raise error
 
 
 def _idle(mount: Mount, *, busy_anyway: bool) -> bool:

@@ -13,6 +13,7 @@ from ovlctl.ops.discover import Standing
 from ovlctl.ops.keeping import TmpfsUpper
 from ovlctl.ops.preflight import trusted_xattrs
 from ovlctl.ops.records import Phase
+from ovlctl.ops.sets.busy import covering
 from ovlctl.ops.sets.graph import graph, is_below
 from ovlctl.ops.sets.resolve import wish
 from ovlctl.overlay.options import stated
@@ -70,7 +71,7 @@ class SetPlan:
         drawn: What its stacks stand on.
         actions: One per stack, in the order of mounting; what is to be ended comes last.
         others: Every other overlay that is mounted here.
-        warnings: What could not be read.
+        warnings: What could not be read, and what is worth saying about the file.
     """
 
     file: StackFile
@@ -82,7 +83,12 @@ class SetPlan:
     @property
     def changes(self) -> bool:
         """Whether anything has to happen."""
-        return any(each.action is not Action.KEEP for each in self.actions)
+        return bool(self.moving)
+
+    @property
+    def moving(self) -> frozenset[str]:
+        """Names of all stacks to which something has to happen."""
+        return frozenset(each.name for each in self.actions if each.action is not Action.KEEP)
 
     @property
     def making(self) -> tuple[Wish, ...]:
@@ -152,7 +158,14 @@ def plan(file: StackFile, names: Sequence[str] | None = None, *, state: State) -
         actions += (_end(overlay) for overlay in newest_first(o for o in gone if _is_from(o, file.path)))
     touched = {each.name for each in actions}
     others = (o for o in found.overlays if o.standing is Standing.MOUNTED and (o.name is None or o.name not in touched))
-    return SetPlan(file=file, drawn=drawn, actions=tuple(actions), others=tuple(others), warnings=found.warnings)
+    remarks = file.remarks if moving else ()
+    return SetPlan(
+        file=file,
+        drawn=drawn,
+        actions=tuple(actions),
+        others=tuple(others),
+        warnings=(*found.warnings, *remarks),
+    )
 
 
 def _is_from(overlay: Overlay | None, path: str) -> bool:
@@ -215,6 +228,8 @@ def deviations(wanted: Wish, overlay: Overlay, record: Record) -> Iterator[Note]
     """In what the mounted *overlay* differs from what is declared; nothing when it is as declared."""
     if record.phase is not Phase.MOUNTED:
         yield _interrupted(record)
+    if overlay.mount is not None and (over := covering(overlay.mount)) is not None:
+        yield Note("cannot be reached: the mount at {} hides it", (over.mount_point,))
     now = overlay.stack
     if record.target != wanted.point:
         yield Note("its target is {}, declared is {}", (record.target, wanted.point))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ovlctl.overlay.options import Options
 
 if TYPE_CHECKING:
+    from ovlctl.errors import Note
     from ovlctl.ops.keeping import KeptUpper, TmpfsUpper
 
 
@@ -85,7 +86,9 @@ class StackFile:
     Attributes:
         path: Absolute, without symbolic links.
         stacks: As they stand in the file.
+        remarks: What is worth saying when they are mounted.
     """
 
     path: str
     stacks: tuple[Declared, ...]
+    remarks: tuple[Note, ...] = ()

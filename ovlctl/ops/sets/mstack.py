@@ -23,6 +23,7 @@ from ovlctl.errors import Note, literal, strerror
 from ovlctl.ops.sets import version_order
 from ovlctl.ops.sets.declared import Declared, Directory, GivenUpper, StackFile
 from ovlctl.ops.state import name_from, sync_directory
+from ovlctl.ops.steps import failing_as
 from ovlctl.overlay.options import Flag, Options
 
 if TYPE_CHECKING:
@@ -33,28 +34,11 @@ _LAYER = "layer@"
 _BINDS = ("bind@", "robind@")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackDirectory:
-    """What a stack directory says.
-
-    Attributes:
-        file: It as a stack file with one stack, which is called like the directory.
-        links: Remarks on entries that are links, and where they lead.
-    """
-
-    file: StackFile
-    links: tuple[Note, ...]
-
-
 def read(path: str) -> StackFile:
-    """The stack directory *path* as a stack file; arguments and errors are those of :func:`look`."""
-    return look(path).file
+    """The stack directory *path*, whatever it is called, as a stack file with one stack of its name.
 
-
-def look(path: str) -> StackDirectory:
-    """Read the stack directory *path*, whatever it is called.
-
-    The layers are where the entries lead now, without symbolic links, so that what was looked at is what is mounted.
+    The layers are where the entries lead now, without symbolic links, so that what was looked at is what is mounted;
+    a remark tells of each entry that is a link.
 
     Raises:
         PathMissing, NotADirectory, AccessDenied: when it cannot be read.
@@ -69,7 +53,7 @@ def look(path: str) -> StackDirectory:
     for name in _entries(base):
         entry = os.path.join(base, name)
         _check_kind(entry, name)
-        place = _directory(entry)
+        place = os.path.realpath(entry)
         if os.path.islink(entry):
             links.append(Note("{} is a link: the layer is {}", (entry, place)))
         if name == "rw":
@@ -85,7 +69,7 @@ def look(path: str) -> StackDirectory:
         upper=upper,
         options=Options(userxattr=Flag.YES),
     )
-    return StackDirectory(file=StackFile(path=base, stacks=(declared,)), links=tuple(links))
+    return StackFile(path=base, stacks=(declared,), remarks=tuple(links))
 
 
 def _real(path: str) -> str:
@@ -134,10 +118,6 @@ def _check_kind(entry: str, name: str) -> None:
         raise errors.MstackMalformed("{} is neither a directory nor a disk image", entry)
 
 
-def _directory(entry: str) -> str:
-    return os.path.realpath(entry)
-
-
 def _upper(entry: str, place: str) -> GivenUpper:
     for name in ("data", "work"):
         inner = os.path.join(place, name)
@@ -161,19 +141,34 @@ def _topmost_first(base: str, layers: dict[str, str]) -> list[str]:
     return ids
 
 
-def make_uppers(file: StackFile) -> None:
-    """Make the upper and work of a stack directory when they are missing, as systemd does on first use.
-
-    Raises:
-        StateUnusable: when they cannot be made.
-    """
+def missing(file: StackFile) -> tuple[MakeMissing, ...]:
+    """The steps that make what a stack directory's rw lacks yet, as systemd does on first use; none for other files."""
+    if not os.path.isdir(file.path):
+        return ()
     given = [stack.upper for stack in file.stacks if isinstance(stack.upper, GivenUpper)]
-    for path in (path for upper in given for path in (upper.upper, upper.work)):
-        try:
-            with suppress(FileExistsError):
-                os.mkdir(path, 0o755)
-        except OSError as error:
-            raise errors.StateUnusable(f"cannot make {{}}: {strerror(error)}", path, errno=error.errno) from error
+    paths = (path for upper in given for path in (upper.upper, upper.work))
+    return tuple(MakeMissing(path) for path in paths if not os.path.lexists(path))
+
+
+@dataclass(frozen=True)
+class MakeMissing:
+    """Make the upper or the work directory of a stack directory."""
+
+    path: str
+
+    def describe(self) -> Note:
+        """The command."""
+        return Note("mkdir {}", (self.path,))
+
+    def apply(self) -> None:
+        """Make it, unless somebody did meanwhile."""
+        with failing_as(errors.StateUnusable, "cannot make {}", self.path), suppress(FileExistsError):
+            os.mkdir(self.path, 0o755)
+
+    def undo(self) -> None:
+        """Remove it, when nothing is in it."""
+        with suppress(OSError):
+            os.rmdir(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,12 @@ class StackStatus:
     drift: Drift | None
 
     @property
+    def is_another(self) -> bool:
+        """Whether what is mounted under its name does not come from this file, or not from this mount namespace."""
+        away = self.overlay is not None and self.overlay.standing in {Standing.MOUNTED, Standing.ELSEWHERE}
+        return away and self.condition is Condition.NOT_MOUNTED
+
+    @property
     def fine(self) -> bool:
         """Whether it is as declared, over lowers that nobody changed."""
         return self.condition is Condition.AS_DECLARED and (self.drift is None or not self.drift.changed)

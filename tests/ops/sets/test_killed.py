@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,9 @@ from ovlctl.ops.sets.down import down
 from ovlctl.ops.sets.up import up
 from tests import capabilities, trees
 from tests.forks import in_child
-from tests.ops.sets import world
+from tests.ops.sets.world import killing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ovlctl.ops.steps import Step
     from tests.ops.sets.world import World
 
 pytestmark = capabilities.needs_overlay
@@ -37,24 +33,6 @@ _NEW = {
     "top": _OLD["top"],
     "base": _OLD["base"] + "\noptions = {default_permissions = true}",
 }
-
-
-@pytest.fixture
-def here(scratch: str, state_dir: str) -> World:
-    """A world to mount in."""
-    return world.make(scratch)
-
-
-def _killing(count: int) -> Callable[[Step], None]:
-    """A watcher that kills its own process after *count* steps."""
-    left = [count]
-
-    def watch(_step: Step) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return watch
 
 
 def _is_as_declared(here: World) -> None:
@@ -79,7 +57,7 @@ def test_killed_while_coming_up(here: World) -> None:
         up(here.declare(**_OLD))
         trees.make(f"{here.base}/t01", {"mine": "precious"})
         file = here.declare(**_NEW)
-        status = in_child(lambda: up(file, watch=_killing(count)))  # noqa: B023 -- called within this turn
+        status = in_child(lambda: up(file, watch=killing(count)))  # noqa: B023 -- called within this turn
         if status == -signal.SIGKILL:
             planned = here.plan()
             up(file)
@@ -101,7 +79,7 @@ def test_killed_while_going_down(here: World, *, discard: bool) -> None:
         file = here.declare(**_NEW)
         up(file)
         trees.make(f"{here.base}/t01", {"mine": "precious"})
-        status = in_child(lambda: down(file, discard=discard, watch=_killing(count)))  # noqa: B023 -- as above
+        status = in_child(lambda: down(file, discard=discard, watch=killing(count)))  # noqa: B023 -- as above
         if status == 0:
             break
         assert status == -signal.SIGKILL

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovlctl import errors
-from ovlctl.ops import mounting
 from ovlctl.ops.sets import mstack, version_order
+from ovlctl.ops.sets import up as bringing
 from ovlctl.ops.sets.declared import Directory, GivenUpper
+from ovlctl.ops.sets.down import down
+from ovlctl.ops.state import locate
 from ovlctl.overlay.options import Flag, Options, Switch
 from ovlctl.overlay.stack import Stack
 from tests import capabilities, trees
@@ -51,10 +53,10 @@ def test_links_are_followed_and_said(scratch: str) -> None:
     trees.make(scratch, {"elsewhere/f": "x", "state": None, "app.mstack/layer@0": None})
     os.symlink("../elsewhere", f"{base}/layer@1")
     os.symlink(f"{scratch}/state", f"{base}/rw")
-    found = mstack.look(base)
+    found = mstack.read(base)
     assert _lowers(base) == (f"{scratch}/elsewhere", f"{base}/layer@0")
-    assert found.file.stacks[0].upper == GivenUpper(f"{scratch}/state/data", f"{scratch}/state/work")
-    assert [note.paths for note in found.links] == [
+    assert found.stacks[0].upper == GivenUpper(f"{scratch}/state/data", f"{scratch}/state/work")
+    assert [note.paths for note in found.remarks] == [
         (f"{base}/layer@1", f"{scratch}/elsewhere"),
         (f"{base}/rw", f"{scratch}/state"),
     ]
@@ -158,15 +160,33 @@ def test_what_a_stack_directory_cannot_say(scratch: str) -> None:
 def test_a_stack_directory_mounts(scratch: str, state_dir: str) -> None:
     """What was read can be mounted, its upper made on first use; the higher version covers the lower one."""
     base = f"{scratch}/app.mstack"
-    trees.make(base, {"layer@9/f": "nine", "layer@9/g": "nine", "layer@10/f": "ten", "rw": None})
+    trees.make(base, {"layer@9/f": "nine", "layer@9/g": "nine", "ten/f": "ten", "rw": None})
+    os.rename(f"{base}/ten", f"{scratch}/ten")
+    os.symlink("../ten", f"{base}/layer@10")
     file = mstack.read(base)
-    (declared,) = file.stacks
-    mstack.make_uppers(file)
-    assert isinstance(declared.upper, GivenUpper)
-    stack = Stack(_lowers(base), upper=declared.upper.upper, work=declared.upper.work, options=declared.options)
-    with mounting.mount(stack, name="app") as mounted:
-        seen = {name: Path(mounted.target, name).read_text() for name in "fg"}
+    agreed = bringing.plan(file, state=locate())
+    assert agreed.warnings == file.remarks != ()
+    assert [note.text() for note in bringing.steps(agreed, locate())][:2] == [
+        f"mkdir {f'{base}/rw/data'!r}",
+        f"mkdir {f'{base}/rw/work'!r}",
+    ]
+    assert os.listdir(f"{base}/rw") == []
+    (mounted,) = bringing.up(file).mounted
+    seen = {name: Path(mounted.target or "", name).read_text() for name in "fg"}
     assert seen == {"f": "ten", "g": "nine"}
+    assert bringing.plan(file, state=locate()).changes is False
+    down(file)
+
+
+@capabilities.needs_overlay
+def test_a_stack_directory_that_is_refused_stays_as_it_is(scratch: str, state_dir: str) -> None:
+    """What cannot be mounted gets no upper either."""
+    base = f"{scratch}/app.mstack"
+    trees.make(base, {"layer@1/f": "x", "rw": None})
+    os.symlink("layer@1", f"{base}/layer@2")
+    with pytest.raises(errors.LayerTwice):
+        bringing.up(mstack.read(base))
+    assert os.listdir(f"{base}/rw") == []
 
 
 _VERSIONS = st.text(alphabet="0129aAbz.~^-_+", max_size=8)

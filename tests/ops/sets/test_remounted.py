@@ -6,11 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-import pytest
-
 import ovlctl
 from ovlctl.kernel import mounts
-from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops import remounting
 from ovlctl.ops.sets import load
 from ovlctl.ops.sets.compare import Action
@@ -20,37 +17,14 @@ from ovlctl.ops.sets.up import up
 from ovlctl.ops.state import locate
 from tests import capabilities
 from tests.forks import in_child
-from tests.ops.sets import world
+from tests.ops.sets.world import killing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from ovlctl.ops.steps import Step
     from tests.ops.sets.world import World
 
 pytestmark = capabilities.needs_overlay
 
 _BASE = 'lowers = ["l1", "l2"]\ntarget = "t01"'
-
-
-@pytest.fixture
-def here(scratch: str, state_dir: str) -> Iterator[World]:
-    """A world to mount in; what is mounted there goes after."""
-    yield world.make(scratch)
-    for each in reversed(mounts.mounts()):
-        if each.mount_point.startswith(scratch + "/"):
-            umount2(each.mount_point, MNT.DETACH)
-
-
-def _killing(count: int) -> Callable[[Step], None]:
-    left = [count]
-
-    def watch(_step: Step) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return watch
 
 
 def test_after_a_refresh(here: World) -> None:
@@ -71,7 +45,7 @@ def test_after_a_remount_that_was_killed(here: World) -> None:
         count += 1
         file = here.declare(a=_BASE)
         up(file)
-        status = in_child(lambda: remounting.refresh("a", watch=_killing(count)))  # noqa: B023 -- within this turn
+        status = in_child(lambda: remounting.refresh("a", watch=killing(count)))  # noqa: B023 -- within this turn
         up(file)
         assert here.actions() == {"a": Action.KEEP}
         assert len([each for each in mounts.mounts("overlay") if each.mount_point.startswith(here.base)]) == 1

@@ -11,8 +11,7 @@ import pytest
 
 import ovlctl
 from ovlctl import errors
-from ovlctl.kernel import mounts
-from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.kernel.mount import MS, mount
 from ovlctl.ops import discover, drift, records
 from ovlctl.ops.discover import Standing
 from ovlctl.ops.drift import LowerDrift
@@ -25,7 +24,7 @@ from tests import capabilities, trees
 from tests.ops.sets import world
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ovlctl.ops.records import Record
     from ovlctl.ops.sets.status import SetStatus
@@ -34,15 +33,6 @@ if TYPE_CHECKING:
 pytestmark = capabilities.needs_overlay
 
 _BOTH = 'lowers = ["l1", "l2"]\nupper = "none"\ntarget = "t01"'
-
-
-@pytest.fixture
-def here(scratch: str, state_dir: str) -> Iterator[World]:
-    """A world to mount in; what is mounted there goes after."""
-    yield world.make(scratch)
-    for each in reversed(mounts.mounts()):
-        if each.mount_point.startswith(scratch + "/"):
-            umount2(each.mount_point, MNT.DETACH)
 
 
 def _tick() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,34 +10,22 @@ import pytest
 import ovlctl
 from ovlctl import errors
 from ovlctl.kernel import mounts
-from ovlctl.kernel.mount import MNT, MS, mount, umount2
-from ovlctl.kernel.namespaces import enter_private_mounts
+from ovlctl.kernel.mount import umount2
 from ovlctl.ops import records
 from ovlctl.ops.sets import load
 from ovlctl.ops.sets.compare import Action
 from ovlctl.ops.sets.down import down
 from ovlctl.ops.sets.status import Condition, status
-from ovlctl.ops.sets.up import plan, up
+from ovlctl.ops.sets.up import up
 from ovlctl.ops.state import locate
 from tests import capabilities, trees
 from tests.ops.sets import world
 from tests.ops.sets.world import BROKEN, MANY, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ovlctl.ops.steps import Step
 
 pytestmark = capabilities.needs_overlay
-
-
-@pytest.fixture
-def here(scratch: str, state_dir: str) -> Iterator[World]:
-    """A world to mount in; what is mounted there goes after."""
-    yield world.make(scratch)
-    for each in reversed(mounts.mounts()):
-        if each.mount_point.startswith(scratch + "/"):
-            umount2(each.mount_point, MNT.DETACH)
 
 
 def _names(*numbers: int) -> list[str]:
@@ -291,90 +277,6 @@ def test_down_by_name(here: World) -> None:
         down(file, ["hand"])
     down(file)
     assert here.mounted() == ["hand"]
-
-
-def test_nothing_is_half_ended(here: World) -> None:
-    """When one mount is in use nothing is ended, nor marked to expire, by down or by up."""
-    file = here.declare(
-        a='lowers = ["l1"]\ntarget = "t01"',
-        inside='lowers = ["l2"]\ntarget = "t01/d"',
-        b='lowers = ["l3"]\ntarget = "t02"',
-    )
-    up(file)
-    before = here.everything()
-    with open(f"{here.base}/t01/f", encoding="ascii"):
-        for ending in (lambda: down(file), lambda: up(here.declare(b='lowers = ["l3"]\ntarget = "t02"'))):
-            with pytest.raises(errors.MountBusy) as caught:
-                ending()
-            assert "nothing was ended" in caught.value.__notes__
-            assert here.mounted() == ["a", "b", "inside"]
-    assert here.everything() == before
-    # Two questions in a row would end a mount if the first one left its mark.
-    for _ in range(3):
-        here.declare(a='lowers = ["l1"]\ntarget = "t01"', inside='lowers = ["l2"]\ntarget = "t01/d"')
-        with open(f"{here.base}/t02/f", encoding="ascii"), pytest.raises(errors.MountBusy):
-            up(load(here.path))
-    assert here.everything() == before
-    assert [each.name for each in down(load(here.path)).ending] == ["b", "inside", "a"]
-
-
-def test_an_upper_that_somebody_else_keeps(here: World) -> None:
-    """A bind mount, or a copy in a private namespace, would keep the upper in use: nothing is ended then."""
-    up(here.declare(a='lowers = ["l1"]\ntarget = "t01"'))
-    changed = here.declare(a='lowers = ["l1"]\ntarget = "t02"')
-    before = here.everything()
-    mount(f"{here.base}/t01/d", f"{here.base}/t03", None, MS.BIND)
-    with pytest.raises(errors.MountBusy) as caught:
-        up(changed)
-    assert caught.value.hint(str) == f"`umount {here.base}/t03` first"
-    umount2(f"{here.base}/t03")
-    ready, told = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            enter_private_mounts()
-            os.write(told, b"x")
-            signal.pause()
-        finally:
-            os._exit(0)
-    try:
-        os.read(ready, 1)
-        with pytest.raises(errors.MountBusy, match=f"mount namespace of pid {child} as well"):
-            up(changed)
-        assert here.everything() == before
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(ready)
-        os.close(told)
-    for _ in range(50):
-        # The kernel takes a dead namespace apart a little later.
-        try:
-            up(changed)
-        except errors.OvlError:
-            time.sleep(0.05)
-        else:
-            break
-    assert here.actions() == {"a": Action.KEEP}
-
-
-def test_what_could_not_be_mounted_again_is_not_ended(here: World) -> None:
-    """A volatile stack, and an upper in memory that is to have another size, have to be discarded by somebody."""
-    file = here.declare(v='lowers = ["l1"]\noptions = {volatile = true}', m='lowers = ["l2"]\nupper = {tmpfs = "1M"}')
-    up(file)
-    before = here.everything()
-    here.declare(
-        v='lowers = ["l1"]\ntarget = "t01"\noptions = {volatile = true}', m='lowers = ["l2"]\nupper = {tmpfs = "1M"}'
-    )
-    with pytest.raises(errors.VolatileLeftover):
-        up(load(here.path))
-    here.declare(v='lowers = ["l1"]\noptions = {volatile = true}', m='lowers = ["l2"]\nupper = {tmpfs = "2M"}')
-    with pytest.raises(errors.KeptUpperDiffers, match="has another size"):
-        plan(load(here.path), state=locate())
-    assert here.everything() == before
-    down(file, discard=True)
-    up(load(here.path))
-    assert set(here.actions().values()) == {Action.KEEP}
 
 
 def test_uppers_outlive_down(here: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,11 @@ from ovlctl.ops.state import locate
 from tests import trees
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ovlctl.ops.sets.compare import Action, SetPlan
     from ovlctl.ops.sets.declared import StackFile
+    from ovlctl.ops.steps import Step
 
 #: How many stacks the large file has, and which one of them the tests break.
 MANY, BROKEN = 20, 13
@@ -101,3 +103,15 @@ def many(**other: str) -> dict[str, str]:
         stacks[name] = f"{body}\n{target}"
     stacks["s06"] = 'lowers = ["l1"]\nupper = {dir = "u", work = "w"}\ntarget = "t06"'
     return {**stacks, **other}
+
+
+def killing(count: int) -> Callable[[Step], None]:
+    """A watcher that kills its own process after *count* steps."""
+    left = [count]
+
+    def watch(_step: Step) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return watch
