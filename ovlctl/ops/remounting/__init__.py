@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note
-from ovlctl.kernel import mounts
+from ovlctl.kernel import mounts, namespaces
 from ovlctl.kernel.bootcache import directly
 from ovlctl.kernel.own_mounts import without
 from ovlctl.ops import discover, ladder, mounting, records
@@ -199,7 +199,7 @@ def _standing(state: State, word: str | os.PathLike[str]) -> Record:
             hint=f"remount it there: `nsenter -t {overlay.elsewhere} -m ovlctl remount {overlay.name}`",
         )
     record = overlay.record
-    if overlay.mount is None:
+    if overlay.mount is None and not (record is not None and _in_a_gap(record)):
         raise errors.StackNotFound(
             "{} is not mounted", overlay.name or os.fspath(word), hint="mount it with `ovlctl mount`"
         )
@@ -210,6 +210,12 @@ def _standing(state: State, word: str | os.PathLike[str]) -> Record:
             hint="`umount {}` it, and mount it with `ovlctl mount`",
         )
     return record
+
+
+def _in_a_gap(record: Record) -> bool:
+    """Whether a remount of *record* was interrupted here when it had left nothing mounted."""
+    here = (namespaces.mount_namespace_id(), records.boot_id())
+    return record.phase is Phase.REMOUNTING and (record.namespace, record.boot) == here
 
 
 def _remarks(step: Step) -> list[Note]:

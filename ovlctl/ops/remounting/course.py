@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ovlctl.ops import ladder, preflight, records
-from ovlctl.ops.mount_steps import MountOverlay, ReadBack, WriteOutcome
+from ovlctl.ops.mount_steps import MountOverlay, ReadBack
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.remounting.bridge import FlushVolatile, PassUpper, SwapBridge, holding
 from ovlctl.ops.remounting.checks import bridge_of
 from ovlctl.ops.remounting.free import CheckFree
-from ovlctl.ops.remounting.steps import EndForGap, Make, Swap, WriteRemounting, WriteStanding
+from ovlctl.ops.remounting.steps import EndForGap, Make, Swap, WriteMounted, WriteRemounting, WriteStanding
 from ovlctl.ops.remounting.values import How
 from ovlctl.ops.views import elsewhere, has_upper, users, views
 from ovlctl.overlay import live
@@ -52,7 +52,8 @@ def steps_of(state: State, case: RemountCase) -> Iterator[Step]:
         yield flush
     yield WriteRemounting(state, before, intent)
     if how.with_gap:
-        yield from _with_gap(state, case, flush)
+        yield EndForGap(case.old, _make(before, "").overlay)
+        yield from _anew(state, record, case.rung, how, volatile=flush is not None, flush=flush)
         return
     swap = None
     if before.stack.upper is not None:
@@ -102,13 +103,14 @@ def _make_bridge(record: Record) -> Make:
     return _make(replace(record, stack=bridge_of(record.stack)), "read-only, while the upper changes hands")
 
 
-def _with_gap(state: State, case: RemountCase, flush: FlushVolatile | None) -> Iterator[Step]:
-    yield EndForGap(case.old, _make(case.before, "").overlay)
-    stack = case.record.stack
-    if stack.upper is not None and stack.work is not None:
-        yield PassUpper(stack.upper, stack.work, None, flush is not None, flush)
-    overlay = MountOverlay(case.record, case.rung)
-    yield from (overlay, ReadBack(overlay, allow_weaker=case.how.allow_weaker), WriteOutcome(state, overlay))
+def _anew(
+    state: State, record: Record, rung: Rung, how: How, *, volatile: bool, flush: FlushVolatile | None = None
+) -> Iterator[Step]:
+    """The steps from where nothing is mounted."""
+    if record.stack.upper is not None and record.stack.work is not None:
+        yield PassUpper(record.stack.upper, record.stack.work, None, volatile, flush)
+    overlay = MountOverlay(record, rung)
+    yield from (overlay, ReadBack(overlay, allow_weaker=how.allow_weaker), WriteMounted(state, overlay))
 
 
 def finishing(state: State, record: Record) -> tuple[Step, ...]:
@@ -132,17 +134,19 @@ def finishing(state: State, record: Record) -> tuple[Step, ...]:
         mount_id=None,
         successor=None,
     )
+    volatile = record.stack.options.volatile is Flag.YES
     standing = views(record)
     is_old = [_is_old(each, record) for each in standing]
-    if not standing or is_old == [True]:
-        # Nothing has happened yet, or everything has ended.
+    if not standing:
+        return tuple(_anew(state, final, rung, How(), volatile=volatile))
+    if is_old == [True]:
+        # Nothing has happened yet.
         return (WriteStanding(state, record),)
     if is_old[0] and len(standing) > 1:
         # The new mount was being taken away.
         return (WriteStanding(state, record, ending=True),)
     if wanted.upper is None or has_upper(standing[0]):
         return (Swap(state, None, final),) if len(standing) > 1 else (WriteStanding(state, final),)
-    volatile = record.stack.options.volatile is Flag.YES
     if len(standing) == 1:
         return tuple(_onwards(state, final, rung, How(), volatile=volatile))
     flush = FlushVolatile(standing[-1], wanted.upper) if volatile else None

@@ -23,6 +23,7 @@ from ovlctl.kernel.fscontext import OPEN_TREE
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.own_mounts import without
 from ovlctl.ops import keeping, records
+from ovlctl.ops.mount_steps import WriteOutcome
 from ovlctl.ops.records import Phase
 from ovlctl.ops.remounting.aside import end_above, put_beneath
 from ovlctl.ops.state import State, write_atomically
@@ -215,6 +216,14 @@ class EndForGap:
     def undo(self) -> None:
         """Mount the same again."""
         self.again.apply()
+
+
+class WriteMounted(WriteOutcome):
+    """Remember which mount was made where there was none."""
+
+    def apply(self) -> None:
+        """Write it."""
+        remember(self.state, self.record)
 
 
 @dataclass(eq=False, repr=False)

@@ -162,11 +162,12 @@ def test_volatile(ground: str) -> None:
     mounted(ground, upper=True)
 
 
-def test_kept_upper_over_other_lowers(ground: str) -> None:
+@pytest.mark.parametrize("how", [How(), How(with_gap=True)], ids=["swapped", "with a gap"])
+def test_kept_upper_over_other_lowers(ground: str, how: How) -> None:
     """A kept upper whose options tie it to nothing goes over other lowers, and is found over them again."""
     stack = ovlctl.Stack([f"{ground}/A", f"{ground}/B"])
     ovlctl.mount(stack, f"{ground}/t", allocate=ovlctl.KeptUpper(), name="s")
-    remounting.remount("s", Changes(lowers=(f"{ground}/C",)))
+    remounting.remount("s", Changes(lowers=(f"{ground}/C",)), how)
     ovlctl.umount("s")
     with pytest.raises(errors.KeptUpperDiffers):
         ovlctl.mount(stack, f"{ground}/t", allocate=ovlctl.KeptUpper(), name="s")
@@ -251,8 +252,9 @@ def test_as_many_lowers_as_the_kernel_takes(ground: str) -> None:
     assert sorted(os.listdir(target)) == ["f", "mine", "only-A"]
 
 
-def test_killed_in_the_gap(ground: str) -> None:
-    """Only with a gap can a kill leave nothing mounted; the record is stale then, and a mount works again."""
+@pytest.mark.parametrize("then", ["refresh", "mount"])
+def test_killed_in_the_gap(ground: str, then: str) -> None:
+    """Only with a gap can a kill leave nothing mounted; the record is stale then, and either way it works again."""
     target = mounted(ground, upper=True)
     trees.make(target, {"mine": ""})
 
@@ -260,9 +262,15 @@ def test_killed_in_the_gap(ground: str) -> None:
         if type(step).__name__ == "EndForGap":
             os.kill(os.getpid(), signal.SIGKILL)
 
-    assert in_child(lambda: remounting.remount("s", how=How(with_gap=True), watch=kill)) == -signal.SIGKILL
+    changes = Changes(add=(f"{ground}/C",))
+    assert in_child(lambda: remounting.remount("s", changes, How(with_gap=True), watch=kill)) == -signal.SIGKILL
     (left,) = ovlctl.overlays().overlays
     assert left.standing is ovlctl.Standing.STALE
-    with pytest.raises(errors.StackNotFound):
-        remounting.refresh("s")
-    assert os.path.exists(f"{mounted(ground, upper=True)}/mine")
+    if then == "refresh":
+        done = remounting.refresh("s")
+        assert done.overlay.record == records.read(locate(), "s")
+        assert content(f"{target}/f") == "C"
+    else:
+        mounted(ground, upper=True)
+        assert content(f"{target}/f") == "A"
+    assert os.path.exists(f"{target}/mine")
