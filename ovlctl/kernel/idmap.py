@@ -176,10 +176,13 @@ def _swapped(known: Sequence[Extent], number: int) -> Iterator[Extent]:
 
 def _mapped_from_outside(write: Callable[[int], str | None]) -> str | None:
     """Unshare the user namespace while a child that stays behind maps it with *write*; what it says went wrong."""
-    go_reader, go = os.pipe()
-    answer, answer_writer = os.pipe()
     parent = os.getpid()
-    child = os.fork()
+    try:
+        go_reader, go = os.pipe()
+        answer, answer_writer = os.pipe()
+        child = os.fork()
+    except OSError as error:
+        raise no_user_namespace("cannot start the process that maps the ids", error) from error
     if child == 0:
         text: str | None = "it was interrupted"
         try:

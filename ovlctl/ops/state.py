@@ -40,10 +40,16 @@ class State:
     """The two state directories of one user.
 
     Nothing is made by constructing one; :meth:`locked` makes them.
+
+    Attributes:
+        run: What ends with the boot.
+        keep: What stays.
+        link: A link to *run* that leads sessions with another XDG_RUNTIME_DIR there, too; None where that counts not.
     """
 
     run: str
     keep: str
+    link: str | None = None
 
     @property
     def records(self) -> str:
@@ -104,8 +110,11 @@ class State:
             if make:
                 for directory in self._directories():
                     _make_private(directory)
+                if self.link is not None:
+                    _make_link(self.link, self.run)
             try:
-                lock = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                # Not to wait for the other end of a pipe.
+                lock = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
             except FileNotFoundError:
                 if make:
                     # Whoever removed the directories since they were made will not do so for ever.
@@ -130,7 +139,8 @@ class State:
         Raises:
             StateUnsafe: when a directory belongs to somebody else or is open to others.
         """
-        _check_above(os.path.dirname(self.keep))
+        for place in {os.path.dirname(self.keep), os.path.dirname(self.run)}:
+            _check_above(place)
         for directory in self._directories():
             _check_private(directory)
 
@@ -150,7 +160,8 @@ def locate(override: str | None = None) -> State:
 
     Args:
         override: A directory to hold both trees, as ``--state-dir`` gives it; without it the environment
-            variable OVLCTL_STATE_DIR counts, then the user's own places.
+            variable OVLCTL_STATE_DIR counts, then the user's own places, XDG_RUNTIME_DIR and XDG_STATE_HOME. What is
+            mounted outlives the session that set them: as long as its *run* is there, it counts for all sessions.
 
     Raises:
         StateUnusable: when its path is relative to a working directory that is gone, or is no path.
@@ -162,11 +173,21 @@ def locate(override: str | None = None) -> State:
     if os.geteuid() == 0 and in_initial_user_namespace():
         return State(run=os.path.realpath("/run/ovlctl"), keep=os.path.realpath("/var/lib/ovlctl"))
     # The mount table knows no symbolic links, and on some systems /home is one.
-    home = _real(os.environ.get("XDG_STATE_HOME") or os.path.join(_home(), ".local/state"))
+    home = _real(_absolute("XDG_STATE_HOME") or os.path.join(_home(), ".local/state"))
     keep = os.path.join(home, "ovlctl")
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    runtime = _real(runtime) if runtime else None
-    return State(run=os.path.join(runtime, "ovlctl") if runtime else os.path.join(keep, "run"), keep=keep)
+    link = os.path.join(keep, "live")
+    with suppress(OSError):
+        if os.stat(link).st_uid == os.geteuid():
+            return State(run=os.path.realpath(link), keep=keep, link=link)
+    runtime = _absolute("XDG_RUNTIME_DIR")
+    run = os.path.join(_real(runtime), "ovlctl") if runtime else os.path.join(keep, "run")
+    return State(run=run, keep=keep, link=link)
+
+
+def _absolute(variable: str) -> str | None:
+    """The path in *variable*; relative ones are invalid, says the XDG Base Directory Specification."""
+    path = os.environ.get(variable, "")
+    return path if os.path.isabs(path) else None
 
 
 def _home() -> str:
@@ -282,6 +303,19 @@ def _make_private(directory: str) -> None:
         message = f"cannot make the state directory {{}}: {strerror(error)}"
         raise errors.StateUnusable(message, directory, errno=error.errno, hint=hint) from error
     _check_private(directory)
+
+
+def _make_link(link: str, target: str) -> None:
+    try:
+        if os.path.isdir(link):
+            return
+        with suppress(FileNotFoundError):
+            os.unlink(link)
+        # Another command may be as far.
+        with suppress(FileExistsError):
+            os.symlink(target, link)
+    except OSError as error:
+        raise errors.StateUnusable(f"cannot write {{}}: {strerror(error)}", link, errno=error.errno) from error
 
 
 def _check_above(directory: str) -> None:

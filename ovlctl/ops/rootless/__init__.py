@@ -55,11 +55,11 @@ class Entered:
         Raises:
             OvlError: when no holder could be started.
         """
-        if self._lock is None or not _held_mounts():
+        # Looked at without the lock first: a verb that only reads does not wait for one that mounts.
+        if self._lock is None or not _held_mounts() or _lives(registry.read(self.state)):
             return
         with self.state.locked():
-            holder = registry.read(self.state)
-            if holder is None or not _lives(holder):
+            if not _lives(registry.read(self.state)):
                 starting.start(self.state, token=self._token)
 
     def leave_lock(self) -> None:
@@ -176,14 +176,12 @@ def _without_holder(entered: Entered, *, make: bool) -> None:
     state = entered.state
     with suppress(errors.StateUnusable), state.locked():
         now = registry.read(state)
-        if now is None and (stray := registry.unnoted(state)) is not None:
+        if not _lives(now) and (stray := registry.unnoted(state)) is not None:
             registry.write(state, stray)
             now = stray
-        if now is not None and _moved_to(entered, now):
-            # Somebody else was quicker, or it was only forgotten.
-            return
         if now is not None:
-            if _moved_after(entered, now):
+            # Somebody else was quicker, or it was only forgotten, or not all that was in there has ended.
+            if _moved_to(entered, now) or _moved_after(entered, now):
                 return
             entered.notes += _lost(state, now)
             os.unlink(registry.path_of(state))
@@ -309,9 +307,9 @@ def _inside(holder: Holder | None) -> bool:
     return registry.own_mark() == holder.mark or _lives(holder)
 
 
-def _lives(holder: Holder) -> bool:
+def _lives(holder: Holder | None) -> bool:
     try:
-        fd = registry.opened(holder)
+        fd = None if holder is None else registry.opened(holder)
     except errors.HolderUnreachable:
         return True
     if fd is None:

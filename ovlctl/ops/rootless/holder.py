@@ -107,6 +107,8 @@ def tidy(run: str, keep: str) -> None:
             for name in files.intersection(os.listdir(run)):
                 os.unlink(os.path.join(run, name))
             os.rmdir(run)
+            if "live" in os.listdir(keep):
+                os.unlink(os.path.join(keep, "live"))
             os.rmdir(os.path.join(keep, "stacks"))
             os.rmdir(keep)
     except OSError:

@@ -19,6 +19,8 @@ MARK = "OVLCTL_NAMESPACE"
 #: The end of the name of the holder's script, as its command line has it.
 SCRIPT = b"/rootless/holder.py"
 _FORMAT = 1
+#: PID_MAX_LIMIT, linux/threads.h.
+_PIDS = range(1, 1 << 22)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ def read(state: State) -> Holder | None:
         return None
     except OSError as error:
         raise errors.RecordDamaged(f"{{}} cannot be read: {strerror(error)}", path, errno=error.errno) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "`pgrep -a ovlctl-holder` shows whether one runs; then remove {}"
         raise errors.RecordDamaged("the note {} about the holder cannot be understood", path, hint=hint) from error
     if holder.boot != boot_id():
@@ -124,7 +126,8 @@ def read(state: State) -> Holder | None:
 
 
 def _typed(data: dict[str, object]) -> bool:
-    return all(isinstance(value, str if key in {"boot", "token"} else int) for key, value in data.items())
+    words = {"boot", "token"}
+    return all(type(value) is (str if key in words else int) for key, value in data.items()) and data["pid"] in _PIDS
 
 
 def opened(holder: Holder) -> int | None:
@@ -180,8 +183,9 @@ def unnoted(state: State) -> Holder | None:
                 continue
             with open(f"/proc/{name}/cmdline", "rb") as file:
                 words = file.read().split(b"\0")
-            *start, run, keep, _beginning, token, _end = words
-            if (run, keep) != (os.fsencode(state.run), os.fsencode(state.keep)) or not start[-1].endswith(SCRIPT):
+            *start, _run, keep, _beginning, token, _end = words
+            # Whoever started it may have had another runtime directory.
+            if keep != os.fsencode(state.keep) or not start[-1].endswith(SCRIPT):
                 continue
             return here(name, token.decode("ascii"))
     return None

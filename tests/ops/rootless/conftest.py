@@ -37,6 +37,11 @@ class Account:
         """Run ``ovlctl ARGS`` at home."""
         return self.user.ovlctl(*args, env={"XDG_RUNTIME_DIR": self.runtime, **(env or {})})
 
+    def mount(self, *more: str) -> None:
+        """Mount the stack x, of the lowers a and b, at t."""
+        made = self("mount", "t", "-l", "a", "-l", "b", "--name", "x", *more)
+        assert made.status == 0, made.stderr
+
     def sh(self, script: str, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run *script*, in which ``$0`` is Python, at home."""
         env = {"XDG_RUNTIME_DIR": self.runtime}

@@ -66,6 +66,12 @@ def test_ranges_of_ids(ranged: Account) -> None:
     assert ranged("umount", "x", "--discard", "--yes").status == 0
 
 
+def test_no_process_to_map_them(ranged: Account) -> None:
+    """Where the user may start no more processes, that is the error."""
+    done = ranged.sh('exec prlimit --nproc=1 "$0" -m ovlctl mount -l a --name x')
+    assert (done.returncode, "OVL-E085" in done.stderr, "EAGAIN" in done.stderr) == (4, True, True), done.stderr
+
+
 def test_keeping_the_id_among_ranges(ranged: Account) -> None:
     """With --keep-id the user's files are their own, files of other ids stay others', and nothing can be mounted."""
     trees.make(ranged.path("a"), {"theirs": "x"})
