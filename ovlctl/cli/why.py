@@ -90,7 +90,7 @@ def _explained(words: list[str], state_dir: str | None) -> Explanation:
 def _content(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return os.fsdecode(file.read(TEXT_MAX))
+            return os.fsdecode(file.read(TEXT_MAX + 1))
     except FileNotFoundError as error:
         raise PathMissing(
             "{} does not exist", path, hint="`ovlctl why -` reads a text, `ovlctl why -- COMMAND` takes a command"
@@ -105,7 +105,7 @@ def _pasted() -> bytes:
         raise BadUsage("standard input is closed", hint="`ovlctl why FILE`, or `ovlctl why 'the message'`")
     if sys.stdin.isatty():
         say("paste the text, and end with Ctrl-D on a line of its own")
-    return sys.stdin.buffer.read(TEXT_MAX)
+    return sys.stdin.buffer.read(TEXT_MAX + 1)
 
 
 def _tell(explanation: Explanation, *, json: bool) -> int:

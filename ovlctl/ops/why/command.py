@@ -65,8 +65,6 @@ _FLAG_WORDS = """
 """
 _FLAGS = frozenset(_FLAG_WORDS.split())
 _SOURCE_AND_TARGET = 2
-#: The longest line in which a command is looked for: longer ones no shell of a person makes.
-_TEXT_MAX = 1 << 16
 _LONG = sorted({*_FLAGS, *(name for name in _VALUED if name.startswith("--"))})
 
 
@@ -107,7 +105,6 @@ def parse(argv: Sequence[str]) -> Line:
 
 def parse_text(text: str) -> Line | None:
     """Read a command out of a line of text; None when there is none, or none of an overlay."""
-    text = text[:_TEXT_MAX]
     at = re.search(r"(?:^|[\s/$#>+;(])mount\s", text)
     if at is None or not ("lowerdir" in text or re.search(r"(?:-t|--types)[ =]?overlay", text)):
         return None

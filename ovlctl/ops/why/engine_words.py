@@ -37,10 +37,35 @@ RULES: tuple[Rule, ...] = (
         "`modprobe overlay` as root; in a container, on the host",
     ),
     _anywhere(
+        r"modprobe: .{0,80}module overlay not found in directory (/\S{1,255})",
+        errors.OverlayMissing,
+        "there is no overlay module for the kernel that is running in {}",
+        "`ls /lib/modules` and `uname -r`: where they differ the kernel was updated, and a reboot helps; else install "
+        "the package with the kernel's modules",
+    ),
+    _anywhere(
         r"mount: (/.{0,4096}?): mount point does not exist",
         errors.PathMissing,
         "the target {} does not exist",
         "`mkdir -p {0}`",
+    ),
+    _anywhere(
+        r"umount: (/.{0,4096}?): (?:target|device) is busy",
+        errors.MountBusy,
+        "{} is in use",
+        "`ovlctl who {0}` lists who holds it, with the command that ends each",
+    ),
+    _anywhere(
+        r"(?:unlinkat|remove|rmdir|unmount(?:ing)?) \"?(/[^\s\":]{1,4096}?)\"?: device or resource busy",
+        errors.MountBusy,
+        "{} is still mounted, here or in another mount namespace",
+        "`ovlctl who {0}` lists who holds it, with the command that ends each",
+    ),
+    _anywhere(
+        r"unmount(?:ing)? \"?(/[^\s\":]{1,4096}?)\"?: invalid argument",
+        errors.NotAnOverlay,
+        "{} was to be unmounted and was not mounted; what failed before that is the cause",
+        "`findmnt {0}` prints nothing then",
     ),
     _anywhere(r"mount point does not exist", errors.PathMissing, "the target does not exist", "`mkdir -p TARGET`"),
     _anywhere(
@@ -51,6 +76,12 @@ RULES: tuple[Rule, ...] = (
     ),
     _anywhere(
         r"mount point is not a directory", errors.NotADirectory, "the target is no directory", "name a directory"
+    ),
+    _anywhere(
+        r"special device \S{1,255} does not exist \(a path prefix is not a directory\)",
+        errors.NotADirectory,
+        "something within the path of a layer is no directory",
+        "`namei -l DIR` for each of lowerdir, upperdir and workdir shows which",
     ),
     _anywhere(
         r"special device \S{1,255} does not exist",
@@ -81,6 +112,12 @@ RULES: tuple[Rule, ...] = (
         errors.AccessDenied,
         "AppArmor forbids the mount",
         "`aa-status` lists profiles; in a container `--security-opt apparmor=unconfined`",
+    ),
+    _anywhere(
+        r"cannot mount using driver overlay in rootless mode",
+        errors.MissingCapability,
+        "rootless Podman mounts in a user namespace of its own only",
+        "`podman unshare`, and in its shell `podman mount ...`",
     ),
     # engines, naming the file system below
     _anywhere(

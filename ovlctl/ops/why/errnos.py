@@ -56,6 +56,24 @@ CAUSES: Mapping[int, tuple[type[OvlError], ...]] = {
     errno.E2BIG: (errors.OptionsTooLong,),
 }
 
+#: What the words of a mount alone would have told.
+DECIDED_BY_WORDS = frozenset(
+    {
+        errors.UpperWithoutWork,
+        errors.OptionsTooLong,
+        errors.LowerdirMalformed,
+        errors.OneLowerWithoutUpper,
+        errors.MetacopyNeedsRedirect,
+        errors.TooManyLowers,
+        errors.NoLower,
+        errors.OnlyDataLowers,
+        errors.UserxattrNeedsNofollow,
+        errors.UserxattrExcludesMetacopy,
+        errors.NfsExportNeedsIndex,
+        errors.NfsExportExcludesMetacopy,
+    }
+)
+
 #: How to find out whether it is this one.
 _DISTINCTIONS: Mapping[type[OvlError], str] = {
     errors.UpperOnOverlay: "`findmnt -T UPPER` shows `overlay`; the kernel's log says `not supported as upperdir`",

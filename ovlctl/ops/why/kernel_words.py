@@ -35,7 +35,8 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(rf"failed to resolve {_P}: -", errors.PathMissing, "the kernel cannot use {}", "`namei -l {0}` shows why"),
     rule(
-        rf"{_P} (?:is )?not a directory",
+        # Programs put "NAME: " before words of their own that end like this.
+        r"'?((?:(?!: ).){1,4200}?)'? (?:is )?not a directory",
         errors.NotADirectory,
         "{} is no directory, and every layer is one",
         "name a directory",

@@ -10,6 +10,7 @@ import errno
 import os
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
@@ -56,6 +57,9 @@ def explain(line: Line, kind: Kind = Kind.COMMAND) -> Explanation:
         problems = [each for each in problems if not isinstance(each, errors.MissingCapability)]
     if looking.mounted_already():
         problems = [each for each in problems if not isinstance(each, errors.UpperInUse | errors.LowerInUse)]
+    if any(isinstance(each, errors.UpperReadOnly) for each in problems):
+        # Nothing could be tried there.
+        problems = [each for each in problems if not isinstance(each, errors.UpperFileSystemPoor)]
     told = looking.case.told if looking.case else options
     findings = tuple(
         Finding(
@@ -145,6 +149,7 @@ class _Looking:
         yield from self._too_long_for_libmount()
         if self.case is None:
             yield from in_itself(replace(self.line, faults=(), stack=self.stack))
+            yield from self._misread()
             yield from self.unresolved
             return
         malformed = any(isinstance(each, errors.LowerdirMalformed) for each in self.line.faults)
@@ -156,6 +161,32 @@ class _Looking:
         except OvlError as error:
             yield error
         yield from self.unresolved
+
+    def _misread(self) -> Iterator[OvlError]:
+        """Names that are there, and that the kernel reads otherwise than they were meant."""
+        missing = {each.paths[0] for each in self.unresolved if isinstance(each, errors.PathMissing)}
+        for top, below in pairwise(self.line.stack.lowers):
+            meant = f"{top}:{below}"
+            if missing & {top, below} and os.path.isdir(meant):
+                self._forget({top, below})
+                yield errors.LowerdirMalformed(
+                    "the colon in {} separates two lowers",
+                    meant,
+                    errno=errno.ENOENT,
+                    hint="write `\\:` for it, and put the options between single quotes",
+                )
+        for path in missing:
+            if path[0] == path[-1] and path[0] in "'\"" and os.path.exists(path[1:-1]):
+                self._forget({path})
+                yield errors.BadUsage(
+                    "the quotation marks were passed on and belong to the name: {}",
+                    path,
+                    errno=errno.ENOENT,
+                    hint="one pair around all options is enough: `-o 'lowerdir=L,upperdir=U,workdir=W'`",
+                )
+
+    def _forget(self, explained: set[str]) -> None:
+        self.unresolved = [each for each in self.unresolved if each.paths[0] not in explained]
 
     def cautions(self) -> Iterator[Note]:
         """What works and will surprise."""

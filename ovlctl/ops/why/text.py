@@ -8,19 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.errors import NothingRecognised, OvlError
-from ovlctl.ops.why import command, engine_words, errnos, kernel_words, machine, mounted, stores, tables, words
+from ovlctl.errors import Note, NothingRecognised, OvlError
+from ovlctl.ops.why import command, engine_words, errnos, fixes, kernel_words, machine, mounted, stores, tables, words
 from ovlctl.ops.why.rule import PIECE_MAX
 from ovlctl.ops.why.values import Certainty, Explanation, Finding, Kind, Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ovlctl.errors import Note
     from ovlctl.ops.why.rule import Rule
     from ovlctl.ops.why.tables import Entry
 
-#: The most of a text that is looked at, in characters, and of one line.
+#: The most of a text that is looked at, in characters, and the longest line that is taken for a mount.
 TEXT_MAX = 1 << 18
 _LINE_MAX = 1 << 17
 _LINES_MAX = 4000
@@ -28,7 +27,7 @@ _MOUNTS_MAX = 8
 _EVIDENCE_MAX = 200
 _MARKERS_MAX = 32
 
-#: The kernel says it and mounts; it settles nothing about a mount that failed.
+#: The kernel says it and mounts, or it is about an unmount; it settles nothing about a mount that failed.
 _ONLY_WARNINGS = frozenset(
     {
         errors.LayerWithoutHandles,
@@ -36,6 +35,7 @@ _ONLY_WARNINGS = frozenset(
         errors.NfsExportWithoutUpper,
         errors.WorkWithoutUpper,
         errors.WeakerThanAsked,
+        errors.NotAnOverlay,
     }
 )
 
@@ -56,29 +56,47 @@ def explain(text: str) -> Explanation:
     Raises:
         NothingRecognised: when nothing in it is known.
     """
-    text = _TERMINAL.sub("", text[:TEXT_MAX]).replace("\0", "").replace("\\\n", " ")
+    cut = len(text) > TEXT_MAX
+    if cut:
+        # Half a line would be another mount than the whole one.
+        text = text[:TEXT_MAX].rpartition("\n")[0] or text[:TEXT_MAX]
+    text = _TERMINAL.sub("", text).replace("\0", "").replace("\\\n", " ")
     # Once each: logs repeat themselves.
-    lines = list(dict.fromkeys(line for line in (raw.strip()[:_LINE_MAX] for raw in text.splitlines()) if line))[
-        :_LINES_MAX
-    ]
-    alone = _one_mount(text, lines)
+    lines = list(dict.fromkeys(filter(None, map(str.strip, text.splitlines()))))
+    cut = cut or len(lines) > _LINES_MAX or any(len(line) > _LINE_MAX for line in lines)
+    alone = None if cut else _one_mount(text, lines)
     if alone is not None:
         return alone
     reading = _Reading()
     listed = tables.json_entries(text)
     for entry in listed:
         reading.shown(entry)
-    for line in () if listed else lines:
+    for line in () if listed else lines[:_LINES_MAX]:
         reading.take(line)
     reading.look_here()
+    if cut:
+        reading.cautions.append(_CUT)
     found = reading.finished()
     if not found and not reading.about and not reading.tables:
+        foreign = any(_OF_MOUNT.match(line) for line in lines)
         raise NothingRecognised(
             "nothing in the text is a mount of an overlay or a message about one",
-            hint="paste the command, the message and the kernel's log together: `sudo dmesg | grep overlay | tail`",
+            hint=_LESS if cut else _IN_ENGLISH if foreign else _TOGETHER,
         )
     about = reading.about[0] if reading.about else None
     return Explanation(kind=Kind.TEXT, line=about, findings=found, cautions=tuple(reading.cautions))
+
+
+_CUT = Note(
+    f"the text is too long to be read whole: looked at were {TEXT_MAX} characters, {_LINES_MAX} lines, and no mount in "
+    f"a line of more than {_LINE_MAX} characters"
+)
+_LESS = "the text is too long to be read whole: give the lines around the failure, and the mount without its log"
+_OF_MOUNT = re.compile(r"u?mount: ")
+_IN_ENGLISH = (
+    "messages of mount(8) are known in English: `LC_ALL=C mount ...` gives it; `ovlctl why -- mount ...` needs none"
+)
+_TOGETHER = "paste the command, the message and the kernel's log together: `sudo dmesg | grep overlay | tail`"
 
 
 def _one_mount(text: str, lines: list[str]) -> Explanation | None:
@@ -147,6 +165,8 @@ class _Reading:
         self.found += [*told, *([] if said is None else [said])]
 
     def _mount(self, line: str) -> Line | None:
+        if len(line) > _LINE_MAX:
+            return None
         asked = command.parse_text(line) or _options_within(line)
         entry = tables.entry(line) if asked is None else None
         if entry is not None:
@@ -174,7 +194,11 @@ class _Reading:
                 self.cautions += here.cautions
             else:
                 self.found += [
-                    Finding(error=each, certainty=Certainty.CERTAIN, evidence=_shortened(line.data))
+                    Finding(
+                        error=fixes.in_words_of_mount(each),
+                        certainty=Certainty.CERTAIN,
+                        evidence=_shortened(line.data),
+                    )
                     for each in machine.in_itself(line)
                 ]
 
@@ -190,10 +214,18 @@ class _Reading:
         if set(certain) - _ONLY_WARNINGS:
             return tuple(certain.values())
         guesses = [each for each in self.found if each.certainty is Certainty.LIKELY]
+        if self.about:
+            # Had the words of the mount been the cause, they would have told.
+            guesses = [_without_words(each) for each in guesses]
         # Of two guesses the one with fewer candidates knows more.
         least = min((len(each.candidates) for each in guesses), default=0)
         best = {type(each.error): each for each in reversed(guesses) if len(each.candidates) == least}
         return (*reversed(best.values()), *certain.values())
+
+
+def _without_words(guess: Finding) -> Finding:
+    left = tuple(each for each in guess.candidates if each.cause not in errnos.DECIDED_BY_WORDS)
+    return replace(guess, candidates=left) if left and left[0] is guess.candidates[0] else guess
 
 
 def _pieces(line: str) -> Iterator[str]:
@@ -269,10 +301,11 @@ _LOG = "`sudo dmesg | grep overlay | tail` and paste that too; or `ovlctl why --
 
 def _options_within(line: str) -> Line | None:
     """The options of a mount that a message quotes, by commas, or by spaces as Go prints a list."""
-    tokens = _BREAKS.split(line[:_LINE_MAX])
-    layers = [token.rstrip(":;.,") for token in tokens if _LAYER_WORD.search(token)]
-    layers = [token.removeprefix("data=") for token in layers]
-    if not any("lowerdir" in token for token in layers):
+    tokens = _BREAKS.split(line)
+    layers = [token.rstrip(":;.,").removeprefix("data=") for token in tokens if _LAYER_WORD.search(token)]
+    layers = list(dict.fromkeys(layers))
+    if sum("lowerdir=" in token for token in layers) > 1 or not any("lowerdir" in token for token in layers):
+        # Several mounts in one line are none that could be told apart.
         return None
     others = [token.rstrip(",:") for token in tokens if _OPTION_WORD.match(token.rstrip(",:"))]
     read = words.parse(",".join([*layers, *others]))

@@ -39,6 +39,8 @@ _NOT_OVERLAYS = re.compile(r"(?:context|fscontext|defcontext|rootcontext|smackfs
 _PATH_KEYS = ("lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir")
 _KNOWN = {key.name: key for key in KEYS}
 _SHOWN_MAX = 60
+#: How many unknown options are looked into; the kernel stops at the first.
+_UNKNOWN_MAX = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +111,10 @@ def _too_long(data: str) -> OvlError:
         left.take(word)
     # A name that is cut is another name; an option that is cut is none that the kernel knows.
     outcome = "refuses what is left" if left.faults else "takes what is left"
+    where = f"within `{short(last.partition('=')[0])}`" if last else "between two options"
     return OptionsTooLong(
-        f"the options have {len(raw)} bytes; mount(2) cuts them at {MOUNT_DATA_MAX} without a word, within "
-        f"`{short(last.partition('=')[0])}`, and the kernel {outcome}",
+        f"the options have {len(raw)} bytes; mount(2) cuts them at {MOUNT_DATA_MAX} without a word, {where}, and the "
+        f"kernel {outcome}",
         errno=errno.EINVAL if left.faults else None,
         hint="`ovlctl mount` with one `--lower` per layer has no such limit; or `cd` to the layers' common directory "
         "and give relative paths",
@@ -129,6 +132,8 @@ class _Reading:
     faults: list[OvlError] = field(default_factory=list)
     cautions: list[Note] = field(default_factory=list)
     last_key: str = ""
+    last_value: str = ""
+    unknown: int = 0
 
     def stack(self) -> Stack:
         return Stack(
@@ -153,7 +158,7 @@ class _Reading:
             self._option(key, value if equals else None)
         else:
             self._unknown(word, key)
-        self.last_key = key
+        self.last_key, self.last_value = key, value
 
     def _path(self, key: str, value: str) -> None:
         if key == "lowerdir":
@@ -192,7 +197,10 @@ class _Reading:
             self.faults.append(_bad_value(name, value or "", " or ".join(_KNOWN[name].values)))
 
     def _unknown(self, word: str, key: str) -> None:
-        if "=" not in word and self.last_key in _PATH_KEYS and ("/" in word or ":" in word or os.path.isdir(word)):
+        self.unknown += 1
+        if self.unknown > _UNKNOWN_MAX:
+            return
+        if "=" not in word and self.last_key in _PATH_KEYS and self._goes_on(word):
             self.faults.append(
                 OptionUnknown(
                     f"the comma before `{short(word)}` ends the value of `{self.last_key}`, and the kernel takes "
@@ -214,6 +222,11 @@ class _Reading:
                 hint=f"did you mean `{near[0]}`?" if near else f"leave out `{short(word)}`",
             )
         )
+
+    def _goes_on(self, word: str) -> bool:
+        """Whether *word* looks like a part of the path before it."""
+        layer = self.last_value.rpartition(":")[2]
+        return "/" in word or ":" in word or any(map(os.path.isdir, (word, f"{layer},{word}")))
 
 
 def _bad_value(key: str, value: str, legal: str) -> OvlError:
