@@ -39,7 +39,8 @@ class KernelLacks(UnsupportedError):
     """A system call or a feature of it is missing on this kernel.
 
     The message says which, and in which release it came. Distributions take features back into older kernels, so they
-    are tried, never guessed from the version; a seccomp filter (containers) can hide one that is there.
+    are tried, never guessed from the version; a seccomp filter (containers) can hide one that is there. In a chroot
+    without /proc hardly anything can be told: `mount -t proc proc /proc`.
 
         uname -r
         ovlctl doctor

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from ovlctl.errors import KernelLacks
 from ovlctl.ops.doctor import directory, host, user
 from ovlctl.ops.doctor.trial import conduct, conduct_as_ordinary_user
 from ovlctl.ops.doctor.values import Diagnosis
@@ -27,7 +29,14 @@ def diagnose(directories: Sequence[str]) -> Diagnosis:
 
     Raises:
         PathMissing, NotADirectory, AccessDenied: one of *directories* cannot be looked at.
+        KernelLacks: there is no /proc, as in a chroot that was made in a hurry.
     """
+    if not os.path.exists("/proc/self/ns"):
+        raise KernelLacks(
+            "{} is not mounted, and without it nothing can be told",
+            "/proc",
+            hint="`mount -t proc proc /proc`, in a chroot too",
+        )
     paths = tuple(dict.fromkeys(map(real, directories)))
     places = tuple(map(directory.look_at, paths))
     mine = conduct([place.path for place in places])

@@ -52,7 +52,7 @@ COSTS = {
     Ability.ROOTLESS: "ordinary users cannot mount overlays",
     Ability.TMPFS_UPPER: "`--tmpfs-upper` loses replaced directories",
     Ability.ID_RANGES: "files of other users in the layers belong to nobody inside a stack, and chown fails",
-    Ability.UPPER: "nothing can be changed in a stack whose upper is here",
+    Ability.UPPER: "`ovlctl mount` refuses an upper here",
     Ability.LOWER: "no layer can lie here",
     Ability.WRITABLE: "nothing new can be made here",
     Ability.SPACE: "the next copy-up fails with ENOSPC",

@@ -136,7 +136,8 @@ def _option(key: Key, found: Trial) -> Finding:
         left = [value.value for value in values if value.usable is Answer.YES and value.value]
         only = f"of its values only {', '.join(left)} can be had: " if len(problems) > 1 else ""
         tried = literal(only + problems[0].message())
-        fix = "mount as root: `sudo ovlctl mount ...`"
+        outside = capabilities.has(Capability.CAP_SYS_ADMIN) and not namespaces.in_initial_user_namespace()
+        fix = "mount as root outside of this user namespace" if outside else "mount as root: `sudo ovlctl mount ...`"
     return finding(OPTIONS[key.name], answer, tried, fix=fix, values=tuple(values))
 
 
@@ -184,7 +185,9 @@ def _accounting() -> Iterator[Finding]:
         yield finding(Ability.TASKSTATS, there, "generic netlink was asked for the family TASKSTATS")
     setting = facilities.sysctl("kernel/task_delayacct")
     answer = {None: Answer.UNKNOWN, "0": Answer.NO}.get(setting, Answer.YES)
-    tried = "the kernel has no kernel.task_delayacct" if setting is None else f"kernel.task_delayacct is {setting}"
+    tried = (
+        "/proc/sys/kernel/task_delayacct cannot be read" if setting is None else f"kernel.task_delayacct is {setting}"
+    )
     yield finding(Ability.DELAY_ACCOUNTING, answer, literal(tried))
 
 

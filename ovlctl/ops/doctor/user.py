@@ -41,8 +41,10 @@ def _root() -> Finding:
     initial = namespaces.in_initial_user_namespace()
     if has and initial:
         return finding(Ability.ROOT, Answer.YES, "CAP_SYS_ADMIN in the initial user namespace")
-    lack = "inside a user namespace" if has else f"user {os.geteuid()} does not have CAP_SYS_ADMIN"
-    return finding(Ability.ROOT, Answer.NO, lack)
+    if has:
+        fix = "run it as root outside of this user namespace"
+        return finding(Ability.ROOT, Answer.NO, "inside a user namespace", fix=fix)
+    return finding(Ability.ROOT, Answer.NO, f"user {os.geteuid()} does not have CAP_SYS_ADMIN")
 
 
 def _mount(mine: Trial) -> Finding:

@@ -37,6 +37,43 @@ def diagnosed(*before: str) -> Any:
     return json.loads(done.stdout)
 
 
+@capabilities.needs_root
+def test_without_proc() -> None:
+    """A chroot without /proc is told so: the doctor is asked where something is amiss."""
+    code = """
+import os
+from ovlctl.errors import KernelLacks
+from ovlctl.kernel.mount import MS, mount
+from ovlctl.kernel.namespaces import enter_private_mounts
+from ovlctl.ops.doctor import diagnose
+enter_private_mounts()
+mount("t", "/proc", "tmpfs", MS(0))
+try:
+    diagnose(["/"])
+except KernelLacks as error:
+    print(error.message(), error.hint())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'/proc' is not mounted" in done.stdout
+    assert "`mount -t proc proc /proc`" in done.stdout
+
+
+def test_inside_a_user_namespace_sudo_is_no_fix() -> None:
+    """Its root stays its root, whatever is run there."""
+    code = """
+from ovlctl.kernel.namespaces import enter_user_namespace
+from ovlctl.ops.doctor import diagnose
+enter_user_namespace()
+found = diagnose(["/"])
+print(*(each.fix.template for each in (*found.host.findings, *found.user.findings)
+        if each.fix is not None and each.ability in {"root", "metacopy", "index"} and each.answer == "no"), sep="\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    fixes = done.stdout.splitlines()
+    assert len(fixes) == 3
+    assert all("outside of this user namespace" in fix and "sudo" not in fix for fix in fixes)
+
+
 def test_nothing_stays() -> None:
     """The trial mounts are in no table afterwards, and the child is waited for."""
     before = mounts.mounts()
