@@ -36,7 +36,7 @@ def down(
     from ovlctl.show.names import show_argument
     from ovlctl.show.sets import down_json, down_text
 
-    state = state_for(state_dir)
+    state = state_for(state_dir, certain=True)
     declared, wrong = ending.loaded(file, state)
     warnings = () if wrong is None else (Note(f"{wrong.template}: what was mounted from it counts", wrong.paths),)
     if dry_run:

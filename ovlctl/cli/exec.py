@@ -30,7 +30,7 @@ def exec(  # noqa: A001 -- the name of the command
     exit status is that of the command: 126 when it cannot be run, 127 when it is missing. It finds OVLCTL_STACK and
     OVLCTL_TARGET in its environment.
     """
-    state = state_for(state_dir)
+    state = state_for(state_dir, certain=True)
     entry = entering.entry(state, discover.find(state, stack), cwd=cwd, keep_id=keep_id)
     warn(())
     entry.run(command, os.environ)

@@ -112,7 +112,7 @@ def swap(stack: str, changes: Changes, how: How, *, dry_run: bool, json: bool, s
     from ovlctl.show.names import show_argument
     from ovlctl.show.remounting import remount_plan_json, remounted_json, remounted_text
 
-    state = state_for(state_dir)
+    state = state_for(state_dir, certain=True)
     if dry_run:
         plan = remounting.plan(stack, changes, how, state_dir=state)
         if json:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.state import State
 
 
-def state_for(state_dir: str | None, *, mounts: bool = False, dry_run: bool = False) -> State:
+def state_for(state_dir: str | None, *, mounts: bool = False, dry_run: bool = False, certain: bool = False) -> State:
     """The state that ``--state-dir`` means, with this process where that state's mounts are.
 
     Root stays where it is. An ordinary user's process is moved into the namespaces that hold the user's mounts, if
@@ -21,6 +21,8 @@ def state_for(state_dir: str | None, *, mounts: bool = False, dry_run: bool = Fa
         state_dir: As given on the command line.
         mounts: The verb makes mounts: without a holder of the user's mounts one is started.
         dry_run: The verb makes no mounts after all: it gets a namespace that ends with it instead of a holder.
+        certain: The verb ends, changes or enters mounts: what is held where it cannot look would seem to have ended,
+            so that is an error, as it is with *mounts*. Other verbs say so and tell what they see.
 
     Raises:
         StateUnsafe, StateUnusable: when the state directories cannot be trusted or used.
@@ -30,5 +32,5 @@ def state_for(state_dir: str | None, *, mounts: bool = False, dry_run: bool = Fa
     if not (may_mount() and in_initial_user_namespace()):
         from ovlctl.cli import unprivileged
 
-        unprivileged.enter(state, mounts=mounts, dry_run=dry_run)
+        unprivileged.enter(state, mounts=mounts, dry_run=dry_run, certain=certain)
     return state

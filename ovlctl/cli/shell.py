@@ -26,7 +26,7 @@ def shell(
     It is $SHELL, else the shell of the account, else /bin/sh. As an ordinary user one is root inside, over one's own
     mounts only, unless --keep-id is given.
     """
-    state = state_for(state_dir)
+    state = state_for(state_dir, certain=True)
     entry = entering.entry(state, discover.find(state, stack), cwd=cwd, keep_id=keep_id)
     warn(())
     entry.run([entering.shell(os.environ)], os.environ)

@@ -32,7 +32,7 @@ def umount(
 
     Nothing is ever detached lazily. Without --discard an upper that ovlctl made is kept and found again by name.
     """
-    state = state_for(state_dir)
+    state = state_for(state_dir, certain=True)
     if dry_run:
         plan = unmounting.plan(stack, discard=discard, state_dir=state)
         if json:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from ovlctl.ops.state import State
 
 
-def enter(state: State, *, mounts: bool, dry_run: bool) -> None:
+def enter(state: State, *, mounts: bool, dry_run: bool, certain: bool) -> None:
     """Move this process as :func:`ovlctl.cli.rootless.state_for` says; notes are told with the verb's result."""
     way = rootless.join if not mounts else rootless.trial if dry_run else rootless.ensure
     try:
         entered = way(state)
     except HolderUnreachable as error:
-        if mounts:
+        if mounts or certain:
             raise
         # Looking at what can be seen from here is better than seeing nothing.
         output.tell_later([Note(error.template, error.paths)])

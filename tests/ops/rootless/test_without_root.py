@@ -271,12 +271,14 @@ def test_no_user_namespaces(me: Account) -> None:
 
 
 def test_from_another_user_namespace(me: Account) -> None:
-    """From where the holder cannot be joined, looking says so and works; mounting is refused."""
+    """From where the holder cannot be joined, looking says so and works; whatever does more is refused."""
     me.mount()
     looked = me.sh("""exec unshare -Ur "$0" -m ovlctl ls""")
     assert (looked.returncode, "cannot be joined" in looked.stderr) == (0, True), looked
-    refused = me.sh("""exec unshare -Ur "$0" -m ovlctl mount -l a --name y""")
-    assert (refused.returncode, "OVL-E121" in refused.stderr) == (ExitStatus.PERMISSION, True), refused
+    for verb in ("mount -l a --name y", "umount x --discard --yes", "umount -n x", "exec x -- true", "refresh x"):
+        refused = me.sh(f"""exec unshare -Ur "$0" -m ovlctl {verb}""")
+        assert (refused.returncode, "OVL-E121" in refused.stderr) == (ExitStatus.PERMISSION, True), refused
+    assert me("exec", "x", "--", "cat", "f").stdout == "a"
 
 
 def test_a_set_of_stacks(me: Account) -> None:
