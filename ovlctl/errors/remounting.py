@@ -12,7 +12,8 @@ class BeneathMissing(UnsupportedError):
     kernel answers EINVAL, and nothing is changed.
 
     `ovlctl remount --with-gap` unmounts first and mounts then. For a few milliseconds a path lookup finds the
-    directory below the mount point, and nothing in it; when the second mount fails the old one is made again.
+    directory below the mount point, and nothing in it; when the second mount fails the old one is made again. Killed in
+    that moment it leaves nothing mounted: `ovlctl refresh NAME` then makes the new mount.
     """
 
     code = "OVL-E130"

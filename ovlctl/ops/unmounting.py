@@ -167,7 +167,7 @@ def finish(state: State, record: Record, *, discard: bool = False) -> tuple[Step
     discard = discard or record.discard
     if record.phase is Phase.MOUNTING and not (discard and place_of is not None):
         return (Recover(state, record),)
-    return _after(state, record, place_of, discard=discard)
+    return (*_aside(state, record), *_after(state, record, place_of, discard=discard))
 
 
 def _own_place(state: State, overlay: Overlay) -> Layout | None:
@@ -195,16 +195,18 @@ def _steps(state: State, overlay: Overlay, place_of: Layout | None, *, discard: 
     intent = (WriteEnding(state, record),) if discard else ()
     if mount is not None:
         # In the middle of a remount several lie over each other.
-        remounting = record.phase is Phase.REMOUNTING
-        lying = views(record) if remounting else (mount,)
-        aside = _aside(state) if remounting else ()
-        return (*intent, *aside, *map(Unmount, reversed(lying)), *_after(state, record, place_of, discard=discard))
+        lying = views(record) if record.phase is Phase.REMOUNTING else (mount,)
+        after = _after(state, record, place_of, discard=discard)
+        return (*intent, *_aside(state, record), *map(Unmount, reversed(lying)), *after)
     rest = finish(state, record, discard=discard)
     # Clearing away a mount that never came to be needs the record of its intent until the end.
     return rest if isinstance(rest[0], Recover) else (*intent, *rest)
 
 
-def _aside(state: State) -> tuple[Step, ...]:
+def _aside(state: State, record: Record) -> tuple[Step, ...]:
+    """The step that ends what had stepped aside when a remount was interrupted."""
+    if record.phase is not Phase.REMOUNTING:
+        return ()
     from ovlctl.ops.remounting.aside import ClearStage
 
     step = ClearStage(state)

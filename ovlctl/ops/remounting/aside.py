@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
-from ovlctl.kernel import fscontext, mounts
+from ovlctl.kernel import fscontext, mountinfo, mounts
 from ovlctl.kernel.fscontext import MOVE_MOUNT
 from ovlctl.kernel.libc import AT_EMPTY_PATH, AT_FDCWD
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
@@ -86,22 +86,32 @@ def _aside(old: Mount, below: int, point: str) -> bool:
     try:
         if not same(mounts.mount_at(held), old):
             return False
-        with suppress(OSError):
-            fscontext.move_mount(held, "", AT_FDCWD, point, MOVE_MOUNT.F_EMPTY_PATH)
+        if _moved(held, point):
             return True
-        if any(True for _ in elsewhere(old)):
-            # They end with it, by propagation, when it ends where it is.
+        new = mounts.mount_at(below)
+        if not _shared(new) or any(True for each in (old, new) for _ in elsewhere(each)):
+            # Copies of the old one end with it, by propagation, when it ends where it is; those of the new one follow
+            # this one for as long as it is shared.
             return False
         fscontext.mount_setattr(below, "", AT_EMPTY_PATH, propagation=MS.PRIVATE)
         try:
-            fscontext.move_mount(held, "", AT_FDCWD, point, MOVE_MOUNT.F_EMPTY_PATH)
-        except OSError:
-            return False
+            return _moved(held, point)
         finally:
             fscontext.mount_setattr(below, "", AT_EMPTY_PATH, propagation=MS.SHARED)
-        return True
     finally:
         os.close(held)
+
+
+def _moved(mount: int, point: str) -> bool:
+    with suppress(OSError):
+        fscontext.move_mount(mount, "", AT_FDCWD, point, MOVE_MOUNT.F_EMPTY_PATH)
+        return True
+    return False
+
+
+def _shared(mount: Mount) -> bool:
+    (info,) = (each for each in mountinfo.read("thread-self") if each.mount_id == mount.mount_id)
+    return any(tag.startswith("shared:") for tag in info.propagation)
 
 
 def _back(old: Mount, point: str) -> None:
@@ -157,9 +167,10 @@ class ClearStage:
     def apply(self) -> None:
         """Unmount; who is in the old view is named."""
         point = os.path.join(self._stage, "old")
-        if os.path.ismount(point):
-            end(mounts.mount_at(point))
-        if os.path.ismount(self._stage):
+        # One above the other where several remounts were killed.
+        while os.path.ismount(self._stage):
+            if os.path.ismount(point):
+                end(mounts.mount_at(point))
             end(mounts.mount_at(self._stage))
         with suppress(OSError):
             os.rmdir(self._stage)

@@ -10,12 +10,13 @@ import pytest
 
 import ovlctl
 from ovlctl import errors
-from ovlctl.kernel import mounts
+from ovlctl.kernel import mountinfo, mounts, namespaces
 from ovlctl.kernel.mount import MS, mount, umount2
 from ovlctl.ops import records, remounting
 from ovlctl.ops.remounting import Changes, How
 from ovlctl.ops.state import locate
 from tests import capabilities, trees
+from tests.forks import in_child
 from tests.ops.remounting.remounts import content, end, ground, hold, in_namespace, mounted, unchanged
 
 __all__ = ["ground"]
@@ -161,6 +162,32 @@ def test_propagation(ground: str, kind: MS, *, upper: bool) -> None:
         assert content(f"/proc/{child}/root{target}/f") == content(f"{target}/f") == "A"
         ovlctl.umount("s")
         assert not [each for each in mounts.from_mountinfo("overlay", child) if each.mount_point == target]
+    finally:
+        os.close(ready)
+        os.waitpid(child, 0)
+
+
+def test_a_follower_that_ended_its_copy(ground: str) -> None:
+    """A namespace that follows, and has ended its copy of the old view, gets the new one and follows what is in it."""
+    point = trees.make(f"{ground}/shared", {})
+    mount("tmpfs", point, "tmpfs", MS(0), b"mode=0755")
+    mount(None, point, None, MS.SHARED)
+    target = trees.make(f"{point}/t", {})
+    ovlctl.mount(ovlctl.Stack([f"{ground}/A", f"{ground}/B"]), target, name="s")
+    child, ready = in_namespace(MS.SLAVE)
+
+    def end_there() -> None:
+        with open(f"/proc/{child}/ns/mnt") as namespace:
+            namespaces.setns(namespace.fileno())
+        umount2(target)
+
+    try:
+        assert in_child(end_there) == 0
+        remounting.remount("s", Changes(add=(f"{ground}/C",)))
+        (here,) = (each for each in mountinfo.read() if each.mount_point == target)
+        (there,) = (each for each in mountinfo.read(child) if each.mount_point == target)
+        assert [tag.replace("shared", "master") for tag in here.propagation] == list(there.propagation) != []
+        ovlctl.umount("s")
     finally:
         os.close(ready)
         os.waitpid(child, 0)

@@ -12,6 +12,7 @@ import pytest
 
 import ovlctl
 from ovlctl.kernel import mounts
+from ovlctl.kernel.mount import MS, mount
 from ovlctl.ops import records, remounting
 from ovlctl.ops.records import Phase
 from ovlctl.ops.remounting import Changes
@@ -129,3 +130,25 @@ def test_interrupted_between_steps(scratch: str, state_dir: str, allocate: ovlct
     assert _to_b(scratch).overlay.name == "k"
     assert _seen(scratch) == "B"
     ovlctl.umount("k", discard=allocate is not None)
+
+
+def test_left_aside_alone(scratch: str, state_dir: str) -> None:
+    """What had stepped aside ends with the stack, also when nothing else of it is left, and below another stage."""
+    target = os.path.join(scratch, "t")
+    stack = _stack(scratch)
+    ovlctl.mount(stack, target, allocate=ovlctl.KeptUpper(), name="k")
+    state = locate()
+    record = records.read(state, "k")
+    assert record is not None
+    records.write(state, record.at(Phase.REMOUNTING))
+    stage = trees.make(stage_of(state), {})
+    for _ in range(2):
+        mount("ovlctl:stage", stage, "tmpfs")
+        mount(None, stage, None, MS.PRIVATE)
+        trees.make(stage, {"old/": None})
+        if os.path.ismount(target):
+            mount(target, os.path.join(stage, "old"), None, MS.MOVE)
+    ovlctl.umount("k", discard=True)
+    assert not os.path.lexists(stage)
+    assert not mounts.mounts("overlay")
+    assert not ovlctl.overlays().overlays
