@@ -27,6 +27,8 @@ from ovlctl.ops.steps import failing_as
 from ovlctl.overlay.options import Flag, Options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ovlctl.overlay.stack import Stack
 
 SUFFIX = ".mstack"
@@ -246,7 +248,7 @@ def export(stack: Stack, path: str, *, upper: bool = True) -> Export:
     """
     path = os.path.abspath(path)
     if not path.endswith(SUFFIX) or os.path.basename(path) == SUFFIX:
-        raise errors.BadUsage("{} has to end in .mstack, as systemd knows stack directories by it", path)
+        raise errors.BadUsage("{} has to be called NAME.mstack, as systemd knows stack directories by that", path)
     if os.path.lexists(path):
         raise errors.MstackExists("{} is there already", path, hint="choose another name")
     if not os.path.isdir(os.path.dirname(path)):
@@ -283,8 +285,13 @@ def _rw(stack: Stack) -> str:
     return base
 
 
-def _unsaid(stack: Stack) -> tuple[Note, ...]:
+def _unsaid(stack: Stack) -> Iterator[Note]:
+    """What the stack says and the stack directory cannot."""
     lost = [f"{key.name}={option}" for key, option in stack.options.asked() if key.name != "userxattr"]
-    if not lost:
-        return ()
-    return (Note(literal(f"a stack directory has no place for options: {', '.join(lost)} left out")),)
+    if lost:
+        yield Note(literal(f"a stack directory has no place for options: {', '.join(lost)} left out"))
+    if stack.options.userxattr is not Flag.YES:
+        yield Note(
+            "systemd mounts with userxattr: marks trusted.overlay.* in the lowers mean nothing there, and what an opaque "
+            "directory hides comes back"
+        )

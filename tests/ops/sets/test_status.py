@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from ovlctl.ops.sets.down import down
 from ovlctl.ops.sets.status import Condition, status
 from ovlctl.ops.sets.up import up
 from ovlctl.ops.state import locate
+from ovlctl.show.sets import status_advice
 from tests import capabilities, trees
 from tests.ops.sets import world
 
@@ -144,6 +146,16 @@ def test_a_lower_that_several_stacks_have(here: World) -> None:
     up(load(here.path))
     assert _changed(here, "a") == {"l1": ("f",)}
     assert _changed(here, "b") == {}
+
+
+def test_a_name_that_another_file_has(here: World) -> None:
+    """A stack of the same name from elsewhere is none of this file's, and up, which refuses it, is not advised."""
+    up(here.declare(a='lowers = ["l1"]'))
+    copy = f"{here.base}/copy.toml"
+    shutil.copy(here.path, copy)
+    found = status(load(copy), state=locate())
+    assert [(each.condition, each.is_another) for each in found.stacks] == [(Condition.NOT_MOUNTED, True)]
+    assert list(status_advice(found)) == []
 
 
 def test_the_merged_view_of_another_stack(here: World) -> None:
