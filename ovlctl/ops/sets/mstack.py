@@ -292,6 +292,6 @@ def _unsaid(stack: Stack) -> Iterator[Note]:
         yield Note(literal(f"a stack directory has no place for options: {', '.join(lost)} left out"))
     if stack.options.userxattr is not Flag.YES:
         yield Note(
-            "systemd mounts with userxattr: marks trusted.overlay.* in the lowers mean nothing there, and what an opaque "
-            "directory hides comes back"
+            "systemd mounts with userxattr: marks trusted.overlay.* in the lowers mean nothing there, and what an "
+            "opaque directory hides comes back"
         )
