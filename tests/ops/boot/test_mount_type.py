@@ -112,6 +112,18 @@ def test_a_stack_with_what_it_stands_on(script: Callable[[str], Said], scratch: 
     assert said.stdout.endswith("ab")
 
 
+def test_a_stack_directory(script: Callable[[str], Said]) -> None:
+    """Its upper is made with the mount and not by a trial (-f), or for nothing; links in it are said once."""
+    said = script(
+        "mkdir -p d.mstack/layer@1 d.mstack/rw; ln -s ../a d.mstack/layer@2; "
+        'helper="$(readlink -f /sbin)/mount.ovlctl"; '
+        '"$helper" -f d.mstack t; "$helper" d.mstack gone || ls d.mstack/rw; '
+        "mount -t ovlctl d.mstack t; mount -t ovlctl d.mstack t; ls d.mstack/rw; cat t/f"
+    )
+    assert (said.status, said.stdout) == (0, "data\nwork\na")
+    assert said.stderr.count("layer@2 is a link") == 1
+
+
 def test_the_command_line_wins(script: Callable[[str], Said]) -> None:
     """Another target than the declared one is used; a stack without target can be mounted anywhere; ro is read-only."""
     said = script(
