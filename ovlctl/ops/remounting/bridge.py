@@ -45,9 +45,7 @@ class FlushVolatile:
 
     def apply(self) -> None:
         """Ask the overlay, which remembers every error since it was mounted, then write back."""
-        with failing_as(
-            errors.VolatileUnsafe, "writes through the volatile mount {} were lost", self.mount.mount_point
-        ):
+        with failing_as(errors.VolatileUnsafe, _LOST, self.mount.mount_point):
             # From here on the descriptor hears of every error; it is on the upper, and does not keep the mount busy.
             self._fd = os.open(self.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -59,9 +57,7 @@ class FlushVolatile:
 
     def finish(self) -> None:
         """Write back what came after :meth:`apply`; the mount has ended."""
-        with failing_as(
-            errors.VolatileUnsafe, "writes through the volatile mount {} were lost", self.mount.mount_point
-        ):
+        with failing_as(errors.VolatileUnsafe, _LOST, self.mount.mount_point):
             syncfs(self._fd)
         self.undo()
 

@@ -80,11 +80,9 @@ def _check_bridge(stack: Stack) -> None:
 
 def bridge_of(stack: Stack) -> Stack:
     """The read-only stack that shows what *stack* shows: its upper as the topmost lower."""
-    told = stated(stack.options, trusted_xattrs=preflight.trusted_xattrs())
+    # The marks in the upper are followed as they were made; what only an upper has is left out.
     options = replace(
-        told,
-        # The marks in the upper are followed as they were made; what only an upper has is left out.
-        redirect_dir=RedirectDir.ON if told.redirect_dir is RedirectDir.ON else told.redirect_dir,
+        stated(stack.options, trusted_xattrs=preflight.trusted_xattrs()),
         index=Switch.OFF,
         nfs_export=None,
         uuid=None,

@@ -136,7 +136,9 @@ class Make:
 
 def _stuck(record: Record, *, alone: bool) -> errors.OvlError:
     if alone:
-        return errors.MountBusy("the new view stands at {}", record.target)
+        return errors.MountBusy(
+            f"the new view stands at {{}}: `ovlctl refresh {record.name}` writes that down", record.target
+        )
     return errors.MountBusy(
         f"the new view waits beneath the old one at {{}}: `ovlctl refresh {record.name}` goes on when nobody uses it, "
         f"and `ovlctl umount {record.name}` ends both",

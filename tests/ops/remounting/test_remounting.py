@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
 import ovlctl
 from ovlctl import errors
 from ovlctl.kernel import fscontext, mounts
-from ovlctl.kernel.mount import MS, mount
+from ovlctl.kernel.mount import MS, mount, umount2
 from ovlctl.kernel.own_mounts import without
 from ovlctl.ops import records, remounting
 from ovlctl.ops.preflight.in_use import in_use
@@ -162,6 +164,31 @@ def test_volatile(ground: str) -> None:
     mounted(ground, upper=True)
 
 
+@capabilities.needs_fs("ext4")
+@pytest.mark.parametrize("how", [How(), How(with_gap=True)], ids=["swapped", "with a gap"])
+def test_volatile_with_lost_writes(ground: str, how: How) -> None:
+    """After writes that the disk refused nothing is changed, and the marker stays, which tells of them."""
+    disk = trees.make(f"{ground}/disk", {})
+    mount("tmpfs", disk, "tmpfs", MS(0), b"size=8M,mode=0755")
+    point = capabilities.make_file_system("ext4", disk)
+    layers = [f"{ground}/A", f"{ground}/B"]
+    trees.make(point, {"up/": None, "work/": None})
+    options = ovlctl.Options(volatile=ovlctl.Flag.YES)
+    stack = ovlctl.Stack(layers, upper=f"{point}/up", work=f"{point}/work", options=options)
+    target = ovlctl.mount(stack, f"{ground}/t", name="s").target
+    os.sync()
+    with suppress(OSError), open(f"{disk}/filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(1 << 16))
+    trees.make(target, {"lost": bytes(4 << 20)})
+    error = unchanged(ground, lambda: remounting.remount("s", how=how), errors.VolatileUnsafe)
+    assert target in error.paths
+    assert os.path.lexists(f"{point}/work/work/incompat/volatile")
+    ovlctl.umount("s")
+    umount2(point)
+    umount2(disk)
+
+
 @pytest.mark.parametrize("how", [How(), How(with_gap=True)], ids=["swapped", "with a gap"])
 def test_kept_upper_over_other_lowers(ground: str, how: How) -> None:
     """A kept upper whose options tie it to nothing goes over other lowers, and is found over them again."""
@@ -274,3 +301,16 @@ def test_killed_in_the_gap(ground: str, then: str) -> None:
         mounted(ground, upper=True)
         assert content(f"{target}/f") == "A"
     assert os.path.exists(f"{target}/mine")
+
+
+@capabilities.needs_root
+def test_the_upper_stays_protected(ground: str) -> None:
+    """After remounts the kernel still refuses another overlay with index=on on the same upper."""
+    mounted(ground, upper=True)
+    for _ in range(3):
+        remounting.refresh("s")
+    other = trees.make(f"{ground}/other", {"t/": None, "work/": None})
+    words = f"lowerdir={ground}/A,upperdir={ground}/up,workdir={other}/work,index=on"
+    with pytest.raises(OSError, match="busy") as caught:
+        mount("overlay", f"{other}/t", "overlay", MS(0), words.encode())
+    assert caught.value.errno == errno.EBUSY
