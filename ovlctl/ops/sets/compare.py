@@ -144,7 +144,7 @@ def plan(file: StackFile, names: Sequence[str] | None = None, *, state: State) -
         action = _action(wish(file, stack.name, state), there.get(stack.name), mine=stack.name in chosen)
         grounds = [other.name for other in drawn.order if other.name in drawn.mounted_first[stack.name] & moving]
         mounted = action.overlay is not None and action.overlay.standing is Standing.MOUNTED
-        if grounds and mounted and _is_from(action.overlay, file.path):
+        if grounds and mounted and is_from(action.overlay, file.path):
             why = tuple(Note(f"stands on {name}, which is mounted anew") for name in grounds)
             action = replace(action, action=Action.CHANGE, reasons=(*action.reasons, *why))
         elif stack.name not in chosen:
@@ -155,7 +155,7 @@ def plan(file: StackFile, names: Sequence[str] | None = None, *, state: State) -
     if names is None:
         declared = {stack.name for stack in file.stacks}
         gone = (overlay for overlay in found.overlays if overlay.name not in declared)
-        actions += (_end(overlay) for overlay in newest_first(o for o in gone if _is_from(o, file.path)))
+        actions += (_end(overlay) for overlay in newest_first(o for o in gone if is_from(o, file.path)))
     touched = {each.name for each in actions}
     others = (o for o in found.overlays if o.standing is Standing.MOUNTED and (o.name is None or o.name not in touched))
     remarks = file.remarks if moving else ()
@@ -168,7 +168,8 @@ def plan(file: StackFile, names: Sequence[str] | None = None, *, state: State) -
     )
 
 
-def _is_from(overlay: Overlay | None, path: str) -> bool:
+def is_from(overlay: Overlay | None, path: str) -> bool:
+    """Whether *overlay* was mounted here from the stack file *path*, or a record tells of it."""
     if overlay is None or overlay.record is None or overlay.standing is Standing.ELSEWHERE:
         return False
     return overlay.record.origin == path

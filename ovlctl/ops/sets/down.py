@@ -11,7 +11,7 @@ from ovlctl.ops import discover, keeping, mounting, unmounting
 from ovlctl.ops.discover import Standing
 from ovlctl.ops.sets import load
 from ovlctl.ops.sets.busy import check_free, check_idle
-from ovlctl.ops.sets.compare import newest_first
+from ovlctl.ops.sets.compare import is_from, newest_first
 from ovlctl.ops.sets.declared import StackFile
 from ovlctl.ops.sets.graph import declared
 from ovlctl.ops.sets.steps import Course, End
@@ -63,7 +63,7 @@ def loaded(path: str | os.PathLike[str], state: State) -> tuple[StackFile, error
         return load(path), None
     except (errors.PathMissing, errors.UsageError, errors.UnsupportedError) as error:
         real = os.path.realpath(path)
-        if not any(_is_from(each, real) for each in discover.overlays(state).overlays):
+        if not any(is_from(each, real) for each in discover.overlays(state).overlays):
             raise
         return StackFile(path=real, stacks=()), error
 
@@ -147,7 +147,7 @@ def _discarding(state: State, name: str) -> UmountPlan:
 def plan(file: StackFile, names: Sequence[str] | None = None, *, discard: bool = False, state: State) -> DownPlan:
     """What :func:`down` would do; changes nothing. Arguments and errors as there."""
     found = discover.overlays(state)
-    ours = {each.name: each for each in found.overlays if _is_from(each, file.path)}
+    ours = {each.name: each for each in found.overlays if is_from(each, file.path)}
     for name in names or ():
         if name not in ours:
             declared(file, name)
@@ -175,11 +175,6 @@ def plan(file: StackFile, names: Sequence[str] | None = None, *, discard: bool =
         kept=tuple(each.kept for each in plans if each.kept is not None),
         steps=tuple(dict.fromkeys(note for each in plans for note in each.describe())),
     )
-
-
-def _is_from(overlay: Overlay, path: str) -> bool:
-    record = overlay.record
-    return record is not None and record.origin == path and overlay.standing is not Standing.ELSEWHERE
 
 
 def _check_here(overlays: Sequence[Overlay], file: StackFile, names: Sequence[str] | None) -> None:
