@@ -148,7 +148,7 @@ def check_same(name: str, kept: Stack, wanted: Stack, *, rebase: bool = False) -
             kept.upper or "",
             hint=f"add `{words}`, or end the old one: `ovlctl umount {name} --discard`",
         )
-    if (kept.lowers, kept.data_only) == (wanted.lowers, wanted.data_only) or (rebase and not _bound(before)):
+    if (kept.lowers, kept.data_only) == (wanted.lowers, wanted.data_only) or (rebase and not binding(before)):
         return
     raise errors.KeptUpperDiffers(
         f"the upper kept as {name} was made over other lowers (topmost {{}}, now {{}})",
@@ -158,10 +158,12 @@ def check_same(name: str, kept: Stack, wanted: Stack, *, rebase: bool = False) -
     )
 
 
-def _bound(options: Options) -> bool:
-    """Whether an upper written with *options* may hold marks that mean something over its own lowers only.
+def binding(options: Options) -> tuple[str, ...]:
+    """Those of *options* that let an upper hold marks which mean something over its own lowers only.
 
     Source: "Changes to underlying filesystems" in Documentation/filesystems/overlayfs.rst.
     """
-    switches = (options.index, options.metacopy, options.nfs_export)
-    return Switch.ON in switches or options.redirect_dir is RedirectDir.ON
+    switches = {"index": options.index, "metacopy": options.metacopy, "nfs_export": options.nfs_export}
+    on = [name for name, value in switches.items() if value is Switch.ON]
+    on += ["redirect_dir"] if options.redirect_dir is RedirectDir.ON else []
+    return tuple(f"{name}=on" for name in on)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note
-from ovlctl.kernel import mounts
+from ovlctl.kernel import idmap, mounts
+from ovlctl.kernel.idmap import Kind
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.ops import busy, keeping, ladder, readback, records
 from ovlctl.ops.api import Api
@@ -66,6 +67,12 @@ def outcome(taken: Sequence[Step]) -> WriteOutcome:
 def remarks(taken: Sequence[Step]) -> tuple[Note, ...]:
     """What was found out while the steps ran and is no error."""
     return tuple(note for step in taken if isinstance(step, ReadBack) for note in step.accepted)
+
+
+def request_of(record: Record) -> Request:
+    """The mount that *record* is about."""
+    told = stated(record.stack.options, trusted_xattrs=trusted_xattrs())
+    return Request(stack=record.stack, told=told, target=record.target, source=record.source)
 
 
 @dataclass(eq=False, repr=False)
@@ -143,7 +150,7 @@ class MakeDirectory:
             # An ordinary user cannot give directories away, nor can ids unknown to a user namespace be set; the
             # merged root then belongs to whoever mounts.
             with suppress(OSError):
-                os.chown(self.path, model.st_uid, model.st_gid)
+                os.chown(self.path, idmap.known(Kind.UID, model.st_uid), idmap.known(Kind.GID, model.st_gid))
         os.chmod(self.path, stat.S_IMODE(model.st_mode))
 
     def undo(self) -> None:
@@ -204,7 +211,7 @@ class MountOverlay:
             Api.FSCONFIG: "fsopen(2), fsconfig(2), fsmount(2), move_mount(2)",
             Api.RELATIVE: "mount(2) from the layers' common directory",
         }[self.rung.api]
-        request = self._request()
+        request = request_of(self.record)
         read_only = "ro," if request.stack.read_only else ""
         line = read_only + os.fsdecode(encode.mount_data(request.stack, request.told))
         return Note(f"mount -t overlay -o {{}} {self.record.source} {{}}   # by {how}", (line, self.record.target))
@@ -215,17 +222,13 @@ class MountOverlay:
         with failing_as(errors.PathMissing, "a layer of {} cannot be looked at", self.record.target):
             self.one_fs = readback.on_one_fs(self.record.stack)
         try:
-            self.taken = ladder.mount_by(self.rung, self.record.reason, self._request())
+            self.taken = ladder.mount_by(self.rung, self.record.reason, request_of(self.record))
         except BaseException as error:
             try:
                 self._take_back()
             except (OSError, errors.OvlError) as failure:
                 error.add_note(f"this could not be undone: {failure}")
             raise
-
-    def _request(self) -> Request:
-        told = stated(self.record.stack.options, trusted_xattrs=trusted_xattrs())
-        return Request(stack=self.record.stack, told=told, target=self.record.target, source=self.record.source)
 
     def mounted(self) -> Mount:
         """The mount that :meth:`apply` made, as it was seen first.

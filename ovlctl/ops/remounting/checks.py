@@ -11,7 +11,7 @@ from ovlctl.kernel import fscontext
 from ovlctl.ops import keeping, preflight
 from ovlctl.ops.preflight import overlap
 from ovlctl.ops.preflight.places import place
-from ovlctl.overlay.options import Options, RedirectDir, Switch, stated
+from ovlctl.overlay.options import Switch, stated
 from ovlctl.overlay.stack import MAX_LOWERS, Stack
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def respect_marks(state: State, before: Record, wanted: Stack) -> None:
         return
     same_lowers = Stack(old.lowers, data_only=old.data_only, upper=wanted.upper, options=wanted.options)
     keeping.check_same(before.name, old, same_lowers)
-    told = stated(old.options, trusted_xattrs=preflight.trusted_xattrs())
-    lasting = _lasting(told)
+    lasting = keeping.binding(old.options)
     moved = (old.lowers, old.data_only) != (wanted.lowers, wanted.data_only)
     if moved and lasting and old.upper == keeping.layout(state, before.name, in_memory=before.tmpfs is not None).upper:
         raise errors.KeptUpperDiffers(
@@ -116,16 +115,9 @@ def respect_marks(state: State, before: Record, wanted: Stack) -> None:
         )
 
 
-def _lasting(told: Options) -> list[str]:
-    """The options that tie an upper to its lowers (Changes to underlying filesystems, overlayfs.rst)."""
-    on = {"index": told.index, "metacopy": told.metacopy, "nfs_export": told.nfs_export}
-    found = [f"{name}=on" for name, value in on.items() if value is Switch.ON]
-    return [*found, *(["redirect_dir=on"] if told.redirect_dir is RedirectDir.ON else [])]
-
-
 def doubtful(old: Stack, wanted: Stack) -> Iterator[Note]:
     """What the marks in an upper may make of other lowers."""
-    lasting = _lasting(stated(old.options, trusted_xattrs=preflight.trusted_xattrs()))
+    lasting = keeping.binding(old.options)
     if old.upper is None or not lasting:
         return
     moved = "other lowers" if old.lowers != wanted.lowers else "lowers that were changed"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ovlctl.ops import ladder, preflight, records
-from ovlctl.ops.mount_steps import MountOverlay, ReadBack
+from ovlctl.ops import ladder, records
+from ovlctl.ops.mount_steps import MountOverlay, ReadBack, request_of
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.remounting.bridge import FlushVolatile, PassUpper, SwapBridge, holding
 from ovlctl.ops.remounting.checks import bridge_of
@@ -15,7 +15,7 @@ from ovlctl.ops.remounting.steps import EndForGap, Make, Swap, WriteMounted, Wri
 from ovlctl.ops.remounting.values import How
 from ovlctl.ops.views import elsewhere, has_upper, users, views
 from ovlctl.overlay import live
-from ovlctl.overlay.options import Flag, stated
+from ovlctl.overlay.options import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,9 +93,7 @@ def _onwards(
 
 
 def _make(record: Record, what: str) -> Make:
-    told = stated(record.stack.options, trusted_xattrs=preflight.trusted_xattrs())
-    request = ladder.Request(stack=record.stack, told=told, target=record.target, source=record.source)
-    rung, _ = ladder.choose(request)
+    rung, _ = ladder.choose(request_of(record))
     return Make(MountOverlay(record, rung), what)
 
 
@@ -116,13 +114,7 @@ def _anew(
 def finishing(state: State, record: Record) -> tuple[Step, ...]:
     """The steps that finish what was interrupted, from what the mount table shows."""
     wanted = record.successor or record.stack
-    request = ladder.Request(
-        stack=wanted,
-        told=stated(wanted.options, trusted_xattrs=preflight.trusted_xattrs()),
-        target=record.target,
-        source=record.source,
-    )
-    rung, reason = ladder.choose(request)
+    rung, reason = ladder.choose(request_of(replace(record, stack=wanted)))
     final = replace(
         record,
         phase=Phase.MOUNTED,
