@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import strerror
-from ovlctl.kernel.namespaces import CLONE, no_user_namespace, unshare
+from ovlctl.kernel.namespaces import CLONE, in_initial_user_namespace, no_user_namespace, unshare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +63,14 @@ def overflow(kind: Kind) -> int:
             return int(file.read())
     except OSError:
         return 65534
+
+
+def known(kind: Kind, number: int) -> int:
+    """*number* as stat(2) gave it, or -1, which chown(2) leaves as it is, where it stands for an unknown id.
+
+    A range of 65536 ids gives the number a meaning inside: whoever was given it would be nobody in particular.
+    """
+    return -1 if not in_initial_user_namespace() and number == overflow(kind) else number
 
 
 def subordinate(kind: Kind, uid: int) -> tuple[Extent, ...]:

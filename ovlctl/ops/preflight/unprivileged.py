@@ -113,11 +113,13 @@ def cautions(seen: Sequence[Seen]) -> Iterator[Note]:
     if foreign:
         first = foreign[0]
         more = f" (so in {len(foreign)} layers)" if len(foreign) > 1 else ""
+        inside = os.path.relpath(first.foreign or "", first.layer.path)
+        paths = (first.layer.path,) if inside == "." else (inside, first.layer.path)
         text = (
-            f"{{}} in the {first.kind} {{}} belongs to an id that is not known in your mounts{more}: what is so can be "
-            "read and deleted, but not changed or renamed"
+            f"{'{} in ' * (len(paths) - 1)}the {first.kind} {{}} belongs to an id that is not known in your "
+            f"mounts{more}: what is so can be read and deleted, but not changed or renamed"
         )
-        yield Note(text, (os.path.relpath(first.foreign or "", first.layer.path), first.layer.path))
+        yield Note(text, paths)
     for each in seen:
         if not each.complete:
             text = f"the {each.kind} {{}} is large, and only a part of it was searched for marks and owners like root's"

@@ -66,6 +66,18 @@ def test_ranges_of_ids(ranged: Account) -> None:
     assert ranged("umount", "x", "--discard", "--yes").status == 0
 
 
+def test_a_lower_of_unknown_ids(ranged: Account, scratch: str) -> None:
+    """The upper's root is not given to whoever has the number that stands for unknown ids."""
+    for kind in Kind:
+        with open(f"{scratch}/etc/sub{kind}", "w") as file:
+            file.write(f"someone:{_FIRST}:65536\n")
+    os.chown(ranged.path("a"), 0, 0)
+    os.chmod(ranged.path("a"), 0o755)
+    made = ranged("mount", "t", "-l", "a", "-l", "b", "--name", "x")
+    assert ("the lower" in made.stderr, " . in" in made.stderr) == (True, False), made.stderr
+    assert ranged("exec", "x", "--", "stat", "-c", "%u %g", ".").stdout == "0 0\n"
+
+
 def test_no_process_to_map_them(ranged: Account) -> None:
     """Where the user may start no more processes, that is the error."""
     done = ranged.sh('exec prlimit --nproc=1 "$0" -m ovlctl mount -l a --name x')
