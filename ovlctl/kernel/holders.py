@@ -59,37 +59,16 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NamespaceHolder:
-    """Another mount namespace that has the same superblock mounted.
-
-    Attributes:
-        namespace: Inode number of the namespace.
-        pids: The processes in it, at least one.
-        mount_points: Where, as those processes see it.
-    """
-
-    namespace: int
-    pids: tuple[int, ...]
-    mount_points: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Holders:
-    """What was found.
+    """What was found: what umount(2) asks about, and not what keeps a superblock alive elsewhere.
 
     Attributes:
         processes: What makes umount(2) say EBUSY.
         submounts: Mount points of mounts on top of it, which do so too.
-        binds: Mount points of other mounts of the same superblock in this namespace; they keep it alive.
-        namespaces: Other namespaces that keep it alive.
-        unreadable: How many processes may not be looked into, and may hold it.
     """
 
     processes: tuple[Holder, ...]
     submounts: tuple[str, ...]
-    binds: tuple[str, ...]
-    namespaces: tuple[NamespaceHolder, ...]
-    unreadable: int
 
     @property
     def busy(self) -> bool:
@@ -113,18 +92,13 @@ def holders(mount: Mount) -> Holders:
     Args:
         mount: A mount of the own namespace that is there now; device numbers and ids of dead ones are used again.
     """
-    everybody = tasks()
-    table = mounts.mounts()
     return Holders(
-        processes=tuple(search(everybody.tasks, {mount.mount_id: mount.mount_point}, devs={mount.dev})),
+        processes=tuple(search(tasks().tasks, {mount.mount_id: mount.mount_point}, devs={mount.dev})),
         submounts=tuple(
             other.mount_point
-            for other in table
+            for other in mounts.mounts()
             if other.parent_id == mount.mount_id and other.mount_id != mount.mount_id
         ),
-        binds=tuple(other.mount_point for other in table if same_superblock(other, mount) and other != mount),
-        namespaces=tuple(_namespaces(mount)),
-        unreadable=len(everybody.unreadable),
     )
 
 
@@ -248,19 +222,3 @@ def _plain(addresses: bytes) -> str:
     # maps pads addresses to eight digits, map_files does not.
     start, _, end = addresses.partition(b"-")
     return f"{int(start, 16):x}-{int(end, 16):x}"
-
-
-def _namespaces(mount: Mount) -> Iterator[NamespaceHolder]:
-    own = os.stat("/proc/self/ns/mnt").st_ino
-    points: dict[int, list[str]] = {}
-    asked: dict[int, int] = {}
-    for entry in mounts.mounts_of_all_namespaces(mount.fs_type):
-        if entry.namespace != own and same_superblock(entry.mount, mount):
-            points.setdefault(entry.namespace, []).append(entry.mount.mount_point)
-            asked[entry.namespace] = entry.pid
-    if not points:
-        return
-    members, _ = mounts.pids_by_namespace()
-    for namespace, mount_points in points.items():
-        pids = tuple(sorted(members.get(namespace, ()))) or (asked[namespace],)
-        yield NamespaceHolder(namespace=namespace, pids=pids, mount_points=tuple(mount_points))

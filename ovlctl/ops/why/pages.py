@@ -20,7 +20,6 @@ class Page:
         summary: One sentence.
         text: When it happens, what the kernel says, how to fix it: paragraphs with commands indented by four spaces.
         exit_status: Of a command that ends with it.
-        family: What kind of error it is: the summary of its base class.
     """
 
     code: str
@@ -28,7 +27,6 @@ class Page:
     summary: str
     text: str
     exit_status: ExitStatus
-    family: str
 
 
 def pages() -> tuple[Page, ...]:
@@ -80,12 +78,10 @@ def _kebab(word: str) -> str:
 def _page(error: type[OvlError]) -> Page:
     # Single backticks everywhere: a page is Markdown, not reST.
     summary, _, text = inspect.cleandoc(error.__doc__ or "").replace("``", "`").partition("\n")
-    family = inspect.cleandoc(error.__mro__[1].__doc__ or "").partition("\n")[0]
     return Page(
         code=error.code,
         name=error.name(),
         summary=summary,
         text=text.strip(),
         exit_status=error.exit_status,
-        family=family,
     )
