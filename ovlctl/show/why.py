@@ -21,6 +21,9 @@ _WIDTH = 80
 _LABEL = 7
 _CANDIDATES_SHOWN = 6
 _OF_ONE_KIND = 3
+#: The kernel takes no longer path; of such a one, in a text that was pasted, the beginning is shown.
+_PATH_MAX = 4095
+_SHOWN_OF_LONG = 100
 _COMMAND = re.compile(r"`[^`]*`")
 #: Stands for a space that is no place to break a line; no text that is shown has one.
 _HARD_SPACE = "\x00"
@@ -51,13 +54,14 @@ def _finding(finding: Finding) -> Iterator[str]:
     error = finding.error
     sure = "" if finding.certainty is Certainty.CERTAIN else f" (likeliest of {len(finding.candidates)})"
     yield fill(
-        f"{error.code} {error.name()}{sure}: {show_text(error.message(show_name))}",
+        f"{error.code} {error.name()}{sure}: {show_text(error.message(_name))}",
         _WIDTH,
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,
     )
-    hint = error.hint(show_argument)
+    # A command with a name that cannot be is none.
+    hint = error.hint(_name if max(map(len, error.paths), default=0) > _PATH_MAX else show_argument)
     if hint is not None:
         yield from _labelled("fix", show_text(hint))
     said = _kernel(finding)
@@ -67,6 +71,10 @@ def _finding(finding: Finding) -> Iterator[str]:
         yield from _labelled("from", show_name(finding.evidence))
     if finding.candidates:
         yield from _candidates(finding)
+
+
+def _name(path: str) -> str:
+    return show_name(path if len(path) <= _PATH_MAX else path[:_SHOWN_OF_LONG] + "...")
 
 
 def _kernel(finding: Finding) -> str:

@@ -93,10 +93,13 @@ def parse(argv: Sequence[str]) -> Line:
     if program is not None:
         rest = rest[1:]
     elif not rest[0].startswith("-"):
+        unmounts = os.path.basename(rest[0]) == "umount"
         raise NotAnOverlay(
             "{} is no command that mounts",
             rest[0],
-            hint="`ovlctl why -- mount -t overlay overlay -o ... /mnt`, or `ovlctl why -` for a pasted message",
+            hint="`ovlctl who DIR` says who holds a mount, and what ends each"
+            if unmounts
+            else "`ovlctl why -- mount -t overlay overlay -o ... /mnt`, or `ovlctl why -` for a pasted message",
         )
     given = _Given()
     given.read(rest)

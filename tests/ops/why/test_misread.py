@@ -11,6 +11,7 @@ from ovlctl import errors
 from ovlctl.ops import why
 from ovlctl.ops.why import Certainty
 from ovlctl.ops.why.text import TEXT_MAX
+from ovlctl.show.why import explanation_text
 
 if TYPE_CHECKING:
     from ovlctl.errors import OvlError
@@ -131,3 +132,17 @@ def test_a_fix_for_a_pasted_message_is_one_for_mount() -> None:
     (finding,) = why.explain_text("failed: options lowerdir=/nowhere/a for mount: invalid argument").findings
     assert type(finding.error) is errors.OneLowerWithoutUpper
     assert "--lower" not in (finding.error.hint() or "")
+
+
+def test_a_name_longer_than_any_path_is_shown_in_part() -> None:
+    """A screenful of one name hides what is said about it."""
+    shown = explanation_text(why.explain_text("mount -t overlay o -o lowerdir=/" + "a" * 50000 + " /mnt"))
+    assert len(shown) < 2000
+    assert "/aaa" in shown
+
+
+def test_an_unmount_is_a_question_for_who() -> None:
+    """Whoever cannot unmount is sent to the command that knows why."""
+    with pytest.raises(errors.NotAnOverlay) as caught:
+        why.explain_command(["umount", "/mnt"])
+    assert "ovlctl who" in (caught.value.hint() or "")
