@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import strerror
-from ovlctl.kernel.namespaces import CLONE, in_initial_user_namespace, no_user_namespace, unshare
+from ovlctl.kernel.namespaces import CLONE, no_user_namespace, unshare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -65,12 +65,13 @@ def overflow(kind: Kind) -> int:
         return 65534
 
 
-def known(kind: Kind, number: int) -> int:
-    """*number* as stat(2) gave it, or -1, which chown(2) leaves as it is, where it stands for an unknown id.
+def known_owner(status: os.stat_result) -> tuple[int, int]:
+    """Owner and group for chown(2) inside a user namespace: -1, which leaves them, where *status* has unknown ids.
 
-    A range of 65536 ids gives the number a meaning inside: whoever was given it would be nobody in particular.
+    With a range of 65536 ids the number that stands for them is also that of an id, which is nobody in particular.
     """
-    return -1 if not in_initial_user_namespace() and number == overflow(kind) else number
+    owner, group = status.st_uid, status.st_gid
+    return -1 if owner == overflow(Kind.UID) else owner, -1 if group == overflow(Kind.GID) else group
 
 
 def subordinate(kind: Kind, uid: int) -> tuple[Extent, ...]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note
-from ovlctl.kernel import idmap, mounts
-from ovlctl.kernel.idmap import Kind
+from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import busy, keeping, ladder, readback, records
 from ovlctl.ops.api import Api
 from ovlctl.ops.ladder import Request
@@ -149,8 +149,13 @@ class MakeDirectory:
         if (model.st_uid, model.st_gid) != (os.geteuid(), os.getegid()):
             # An ordinary user cannot give directories away, nor can ids unknown to a user namespace be set; the
             # merged root then belongs to whoever mounts.
+            owner, group = model.st_uid, model.st_gid
+            if not in_initial_user_namespace():
+                from ovlctl.kernel.idmap import known_owner
+
+                owner, group = known_owner(model)
             with suppress(OSError):
-                os.chown(self.path, idmap.known(Kind.UID, model.st_uid), idmap.known(Kind.GID, model.st_gid))
+                os.chown(self.path, owner, group)
         os.chmod(self.path, stat.S_IMODE(model.st_mode))
 
     def undo(self) -> None:
