@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import strerror
-from ovlctl.kernel.namespaces import CLONE, no_user_namespace, unshare
+from ovlctl.kernel.namespaces import CLONE, no_user_namespace, unshare, write_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,7 +156,7 @@ def unshare_keeping_ids(uid: int, gid: int) -> None:
     def directly(pid: int) -> str | None:
         for kind in Kind:
             try:
-                _write(f"/proc/{pid}/{kind}_map", "".join(f"{extent}\n" for extent in kept[kind]).encode())
+                write_at_once(f"/proc/{pid}/{kind}_map", "".join(f"{extent}\n" for extent in kept[kind]).encode())
             except OSError as error:
                 return f"{kind}_map: {strerror(error)}"
         return None
@@ -233,8 +233,8 @@ def _map_own(uid: int, gid: int) -> None:
             if not extents(kind):
                 if kind is Kind.GID:
                     # gid_map may only be written by a process without CAP_SETGID outside once setgroups is given up.
-                    _write("/proc/self/setgroups", b"deny")
-                _write(f"/proc/self/{kind}_map", str(Extent(0, own, 1)).encode())
+                    write_at_once("/proc/self/setgroups", b"deny")
+                write_at_once(f"/proc/self/{kind}_map", str(Extent(0, own, 1)).encode())
     except OSError as error:
         raise no_user_namespace("cannot map this user into a new user namespace", error) from error
 
@@ -246,12 +246,3 @@ def _program(name: str) -> str | None:
         if os.path.isabs(path) and os.access(path, os.X_OK):
             return path
     return None
-
-
-def _write(path: str, content: bytes) -> None:
-    # One write(2): the kernel takes a map in one piece only.
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, content)
-    finally:
-        os.close(fd)

@@ -94,9 +94,9 @@ def enter_user_namespace(uid_inside: int = 0, gid_inside: int = 0) -> None:
         raise no_user_namespace("cannot make a user namespace", error) from error
     try:
         # gid_map may only be written by a process without CAP_SETGID outside once setgroups is given up.
-        _write("/proc/self/setgroups", b"deny")
-        _write("/proc/self/uid_map", b"%d %d 1" % (uid_inside, uid))
-        _write("/proc/self/gid_map", b"%d %d 1" % (gid_inside, gid))
+        write_at_once("/proc/self/setgroups", b"deny")
+        write_at_once("/proc/self/uid_map", b"%d %d 1" % (uid_inside, uid))
+        write_at_once("/proc/self/gid_map", b"%d %d 1" % (gid_inside, gid))
     except OSError as error:
         raise no_user_namespace("cannot map this user into a new user namespace", error) from error
     try:
@@ -184,8 +184,8 @@ def may_mount() -> MountRight:
     return MountRight.YES
 
 
-def _write(path: str, content: bytes) -> None:
-    # One write(2): the kernel takes a map in one piece only.
+def write_at_once(path: str, content: bytes) -> None:
+    """Write a file of /proc by one write(2): the kernel takes a map of ids in one piece only."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, content)
