@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import busy, records
-from ovlctl.ops.preflight.in_use import in_use
+from ovlctl.ops.preflight.in_use import surely
 from ovlctl.ops.records import Phase, Record
 from ovlctl.ops.removal import check_unmounted, remove_tree
 from ovlctl.ops.steps import PointOfNoReturn, failing_as
@@ -192,7 +193,15 @@ class MoveAside:
 
 def _refuse_if_used(place_of: Layout) -> None:
     check_unmounted(place_of.base)
-    if os.path.isdir(place_of.upper) and in_use(place_of.upper):
+    answer = surely(place_of.upper) if os.path.isdir(place_of.upper) else Answer.NO
+    if answer is Answer.UNKNOWN:
+        raise errors.DiscardRefused(
+            "the kernel cannot be asked here whether a live overlay uses the upper {}; nothing was removed",
+            place_of.upper,
+            errno=errno.EPERM,
+            hint="run it where you may mount, outside of `unshare` and of containers",
+        )
+    if answer is Answer.YES:
         line = busy.Line()
         upper = line.place(place_of.upper)
         whose, hint = busy.user_of_layer(place_of.upper, line)

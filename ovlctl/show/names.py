@@ -54,12 +54,17 @@ def show_name(name: str) -> str:
 
 
 def show_argument(name: str) -> str:
-    r"""*name* as one word of a shell command: bare where it is harmless, else ``$'...'`` with escapes.
+    r"""*name* as one word of a shell command: bare where it is harmless, in quotes where it is printable.
 
-    Law: a POSIX shell with dollar-quotes (bash, zsh, POSIX.1-2024) reads the result as *name*; it is printable.
+    Else ``$'...'`` with escapes, which not every shell knows.
+
+    Law: a POSIX shell reads the result as *name*, one with dollar-quotes (bash, zsh, POSIX.1-2024) any name; it is
+    printable.
     """
     if _HARMLESS.fullmatch(name):
         return name
+    if all(_visible(char) == char for char in name):
+        return "'" + name.replace("'", "'\\''") + "'"
     return "$'" + show_name(name).replace("'", "\\'") + "'"
 
 

@@ -55,7 +55,7 @@ def test_text(merged: str, scratch: str, cli: Cli) -> None:
         "in this mount namespace",
         f"  bind of /sub at {bind}",
     ]
-    assert lines[4] == f"    end it: umount $'{bind}'"
+    assert lines[4] == f"    end it: umount '{bind}'"
     assert lines[5].startswith(f"  pid {pid} python")
     assert lines[6:] == [f"    cwd     {merged}", f"    end it: kill {pid}"]
 

@@ -87,6 +87,24 @@ print(flush=True); sys.stdin.read()' "$1"
         liar.communicate()
 
 
+@capabilities.needs(capabilities.user_namespaces(), "user namespaces")
+def test_a_discard_by_who_may_not_ask(ordinary_user: OrdinaryUser) -> None:
+    """An upper that is mounted where this process can neither look nor mount is not discarded."""
+    script = """
+        mkdir l m; echo kept > l/f
+        unshare -Urm sh -ec '"$0" -m ovlctl mount m -l l --name x >&2; echo new > m/g; echo; exec sleep 60' "$0" > ready &
+        holder=$!
+        while ! test -s ready; do kill -0 $holder; sleep 0.05; done
+        unshare -Ur "$0" -m ovlctl umount x --discard --yes && status=0 || status=$?
+        kill $holder
+        ls state/keep/stacks/x/upper
+        exit $status
+    """
+    done = ordinary_user.run(["sh", "-ec", script, sys.executable], env={"OVLCTL_STATE_DIR": "state"})
+    assert done.stdout == "g\n", done.stderr
+    assert done.returncode in {3, 4, 5}
+
+
 def test_the_root_directory_is_no_target(base: str) -> None:
     """Nothing is mounted over /."""
     before = mounts.mounts()

@@ -17,8 +17,9 @@ import os
 import threading
 import time
 
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
-from ovlctl.kernel.namespaces import in_initial_user_namespace
+from ovlctl.kernel.namespaces import enter_user_namespace, in_initial_user_namespace
 
 #: Another ovlctl that asks at the same instant holds the flag for a moment; a real user keeps it.
 _PAUSES = (0.002, 0.01, 0.03)
@@ -27,13 +28,38 @@ _PAUSES = (0.002, 0.01, 0.03)
 def in_use(directory: str) -> bool:
     """Whether a live overlay writes to *directory* or works in it.
 
-    False also where the kernel does not get as far as looking, because no upper can be there at all.
+    False also where the kernel does not get as far as looking, because no upper can be there at all, or because this
+    process may not mount: for what must not be wrong then there is :func:`surely`.
     """
+    return _patiently(directory) is Answer.YES
+
+
+def surely(directory: str) -> Answer:
+    """:func:`in_use`, asked in a user namespace of a child's where this process may not mount.
+
+    UNKNOWN when the kernel cannot be asked so either. For processes of one thread.
+    """
+    answer = _patiently(directory)
+    if answer is not Answer.UNKNOWN:
+        return answer
+    # Only what must not be wrong pays for the import.
+    from ovlctl.kernel.apart import apart
+
+    def ask() -> bytes:
+        enter_user_namespace()
+        return _patiently(directory).encode()
+
+    said = apart(ask)
+    return Answer.UNKNOWN if said is None else Answer(said.decode())
+
+
+def _patiently(directory: str) -> Answer:
     for pause in _PAUSES:
-        if not _asked(directory):
-            return False
+        answer = _asked(directory)
+        if answer is not Answer.YES:
+            return answer
         time.sleep(pause)
-    return True
+    return Answer.YES
 
 
 class Question:
@@ -60,11 +86,11 @@ class Question:
         return self._answer
 
 
-def _asked(directory: str) -> bool:
+def _asked(directory: str) -> Answer:
     try:
         place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return False
+        return Answer.NO
     own = f"/proc/self/fd/{place}"
     words = f"lowerdir=/,upperdir={own},workdir={own},index=on"
     if not in_initial_user_namespace():
@@ -72,7 +98,7 @@ def _asked(directory: str) -> bool:
     try:
         mount("ovlctl:probe", directory, "overlay", MS(0), words.encode())
     except OSError as error:
-        return error.errno == errno.EBUSY
+        return {errno.EBUSY: Answer.YES, errno.EPERM: Answer.UNKNOWN}.get(error.errno or 0, Answer.NO)
     finally:
         os.close(place)
     umount2(directory, MNT.UMOUNT_NOFOLLOW)

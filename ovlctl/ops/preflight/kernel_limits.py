@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,7 @@ from ovlctl import errors
 from ovlctl.kernel import handles, mounts, namespaces, probes
 from ovlctl.kernel.namespaces import MountRight
 from ovlctl.kernel.probes import Answer
-from ovlctl.overlay import live
-from ovlctl.overlay.live import LiveStack
+from ovlctl.ops.relative import layers_of
 from ovlctl.overlay.options import Flag
 from ovlctl.overlay.rules import needs_handles
 
@@ -104,12 +102,9 @@ def _depth(mount: Mount, levels: int) -> int:
         return 0
     if levels == 1:
         return 1
-    stack = live.layers(mount.options)
-    uppers = LiveStack.readings(stack.upper) if stack.upper is not None else ()
     below = 0
-    for path in (*stack.lowers, *stack.data_only, *uppers):
-        if not os.path.isabs(path):
-            continue
+    # An upper is on no overlay.
+    for path in layers_of(mount)[0]:
         try:
             below = max(below, _depth(mounts.mount_at(path), levels - 1))
         except OSError:

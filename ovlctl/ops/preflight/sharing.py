@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.ops import busy
 from ovlctl.ops.preflight.in_use import Question, in_use
-from ovlctl.overlay.live import LiveStack, layers
+from ovlctl.ops.relative import layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,12 +121,11 @@ def written(table: Sequence[Mount]) -> dict[Identity, str]:
     found: dict[Identity, str] = {}
     for mount in table:
         if mount.fs_type == "overlay":
-            live = layers(mount.options)
-            for shown in filter(None, (live.upper, live.work)):
-                for path in LiveStack.readings(shown):
-                    identity = _identity(path) if path.startswith("/") else None
-                    if identity is not None:
-                        found.setdefault(identity, mount.mount_point)
+            _, writes = layers_of(mount)
+            for path in writes:
+                identity = _identity(path)
+                if identity is not None:
+                    found.setdefault(identity, mount.mount_point)
     return found
 
 

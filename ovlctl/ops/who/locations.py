@@ -16,8 +16,6 @@ from ovlctl.kernel import mounts
 from ovlctl.kernel.lookup import open_in_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ovlctl.kernel.mount_namespaces import MountNamespace
     from ovlctl.kernel.mounts import Mount
 
@@ -133,28 +131,6 @@ class Lookup:
             if wanted[: len(point)] == point and (best is None or len(point) >= len(_components(best.mount_point))):
                 best = mount
         return None if best is None else location_on(best, path)
-
-
-def absolute(shown: Iterable[str], anchors: Iterable[str]) -> dict[str, str]:
-    """Absolute paths of layers that were given relative to a directory which nothing records.
-
-    Engines change into a directory above all layers to keep the options short. It is taken to be the nearest
-    directory above one of the *anchors* (an absolute layer, the mount point) in which all of them exist.
-
-    Returns:
-        The absolute path of each layer that is absolute or could be found.
-    """
-    layers = list(shown)
-    relative = [path for path in layers if not path.startswith("/")]
-    found = {path: path for path in layers if path.startswith("/")}
-    if relative:
-        for anchor in anchors:
-            base = anchor
-            while base not in {"/", ""}:
-                base = os.path.dirname(base)
-                if all(os.path.isdir(os.path.join(base, path)) for path in relative):
-                    return found | {path: os.path.join(base, path) for path in relative}
-    return found
 
 
 def _components(path: str) -> tuple[str, ...]:

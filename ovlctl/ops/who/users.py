@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ovlctl.ops.relative import absolute
 from ovlctl.ops.who.answer import Command, Role, UsedAs, User
-from ovlctl.ops.who.locations import Location, absolute
 from ovlctl.overlay import live
 from ovlctl.overlay.live import LiveStack
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ovlctl.kernel.mount_namespaces import MountNamespace
     from ovlctl.kernel.mounts import Mount
+    from ovlctl.ops.who.locations import Location
     from ovlctl.ops.who.scene import Scene
 
 _Seen = list[tuple["MountNamespace", "Mount"]]
