@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json, say, warn
+from ovlctl.cli.output import confirmed, emit, emit_json, emit_steps, say, warn
 from ovlctl.cli.parameters import DryRun, Json, StackFileArgument, StackNames, StateDir, Yes
 from ovlctl.cli.rootless import state_for
 from ovlctl.errors import Note
@@ -33,7 +32,6 @@ def down(
     Without --discard uppers that ovlctl made are kept, and the next `up` finds them again.
     """
     from ovlctl.ops.sets import down as ending
-    from ovlctl.show.names import show_argument
     from ovlctl.show.sets import down_json, down_text
 
     state = state_for(state_dir, certain=True)
@@ -45,22 +43,15 @@ def down(
             emit_json("down", down_json(plan, done=False), warnings)
         else:
             warn(warnings)
-            emit("\n".join(step.text(show_argument) for step in plan.steps))
+            emit_steps(plan.steps)
             if not plan.steps:
                 say("nothing to do: nothing is mounted from this file")
         return
-    done = ending.down(declared, names, discard=discard, state_dir=state, agreed=lambda doomed: yes or _confirm(doomed))
+    done = ending.down(
+        declared, names, discard=discard, state_dir=state, agreed=lambda doomed: yes or confirmed(doomed)
+    )
     if json:
         emit_json("down", down_json(done, done=True), warnings)
     else:
         warn(warnings)
         emit(down_text(done))
-
-
-def _confirm(doomed: tuple[str, ...]) -> bool:
-    from ovlctl.show.names import show_name
-
-    if not sys.stdin.isatty():
-        return False
-    lost = ", ".join(show_name(path) for path in doomed)
-    return typer.confirm(f"Remove {lost} with everything in them?", default=False, err=True)

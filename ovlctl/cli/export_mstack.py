@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json, warn
+from ovlctl.cli.output import emit, emit_json, emit_steps, warn
 from ovlctl.cli.parameters import DryRun, Json, StateDir
 from ovlctl.cli.rootless import state_for
 from ovlctl.ops.state import State
 from ovlctl.overlay.stack import Stack
-from ovlctl.show.names import show_argument
 from ovlctl.show.units import exported_json, exported_text
 
 
@@ -41,7 +40,7 @@ def export_mstack(
         return
     warn(export.remarks)
     if dry_run:
-        emit("\n".join(step.text(show_argument) for step in export.describe()))
+        emit_steps(export.describe())
     else:
         emit(exported_text(export))
 

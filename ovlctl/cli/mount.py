@@ -6,12 +6,26 @@ from typing import Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json, say, warn
+from ovlctl.cli.output import emit, emit_json, emit_steps, say, warn
+from ovlctl.cli.overlay_options import (
+    AllowWeaker,
+    ApiOption,
+    FsyncOption,
+    IndexOption,
+    MetacopyOption,
+    NfsExportOption,
+    OverrideCredsOption,
+    RedirectDirOption,
+    UuidOption,
+    VerityOption,
+    XinoOption,
+    flag,
+)
 from ovlctl.cli.parameters import DryRun, Json, StateDir, size
 from ovlctl.errors import BadUsage
 from ovlctl.ops.api import Api
 from ovlctl.ops.keeping import KeptUpper, TmpfsUpper
-from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
+from ovlctl.overlay.options import Options
 from ovlctl.overlay.stack import Stack
 
 
@@ -49,31 +63,26 @@ def mount(
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", "-r", help="Mount without an upper.")] = False,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="How to call the stack.")] = None,
-    redirect_dir: Annotated[RedirectDir | None, typer.Option(help="Record and follow renamed directories.")] = None,
-    index: Annotated[Switch | None, typer.Option(help="Keep hard links together over copy-up.")] = None,
-    metacopy: Annotated[Switch | None, typer.Option(help="Copy up metadata alone where that is enough.")] = None,
-    nfs_export: Annotated[Switch | None, typer.Option(help="Give file handles that NFS can export.")] = None,
-    xino: Annotated[Xino | None, typer.Option(help="Inode numbers unique over file systems.")] = None,
-    uuid: Annotated[Uuid | None, typer.Option(help="The UUID the overlay reports.")] = None,
+    redirect_dir: RedirectDirOption = None,
+    index: IndexOption = None,
+    metacopy: MetacopyOption = None,
+    nfs_export: NfsExportOption = None,
+    xino: XinoOption = None,
+    uuid: UuidOption = None,
     userxattr: Annotated[
         bool | None, typer.Option("--userxattr", help="Keep marks in user.overlay.* (the default without root).")
     ] = None,
-    verity: Annotated[Verity | None, typer.Option(help="Check metacopy files by fs-verity digest.")] = None,
+    verity: VerityOption = None,
     volatile: Annotated[
         bool | None, typer.Option("--volatile", help="Never sync; after a crash the upper has to be thrown away.")
     ] = None,
-    fsync: Annotated[Fsync | None, typer.Option(help="What is synced to the upper.")] = None,
+    fsync: FsyncOption = None,
     default_permissions: Annotated[
         bool | None, typer.Option("--default-permissions", help="Check permissions on the merged inode only.")
     ] = None,
-    override_creds: Annotated[
-        bool | None,
-        typer.Option("--override-creds/--no-override-creds", help="Act on layers with the mounter's credentials."),
-    ] = None,
-    api: Annotated[Api, typer.Option(help="How to tell the kernel.")] = Api.AUTO,
-    allow_weaker: Annotated[
-        bool, typer.Option("--allow-weaker", help="Accept it when the kernel drops what was asked for.")
-    ] = False,
+    override_creds: OverrideCredsOption = None,
+    api: ApiOption = Api.AUTO,
+    allow_weaker: AllowWeaker = False,
     dry_run: DryRun = False,
     json: Json = False,
     state_dir: StateDir = None,
@@ -88,7 +97,6 @@ def mount(
     # Here, so that `mount --help` and a completion do not pay for them.
     from ovlctl.cli.rootless import state_for
     from ovlctl.ops import mounting
-    from ovlctl.show.names import show_argument
     from ovlctl.show.stacks import mounted_text, overlay_json, plan_json
 
     options = Options(
@@ -98,12 +106,12 @@ def mount(
         nfs_export=nfs_export,
         xino=xino,
         uuid=uuid,
-        userxattr=_flag(userxattr),
+        userxattr=flag(userxattr),
         verity=verity,
-        volatile=_flag(volatile),
+        volatile=flag(volatile),
         fsync=fsync,
-        default_permissions=_flag(default_permissions),
-        override_creds=_flag(override_creds),
+        default_permissions=flag(default_permissions),
+        override_creds=flag(override_creds),
     )
     _one_upper(given=upper is not None or work is not None, in_memory=tmpfs_upper is not None, none=read_only)
     allocate = None if read_only else tmpfs_upper or KeptUpper()
@@ -117,7 +125,7 @@ def mount(
         if json:
             emit_json("mount", plan_json(plan), plan.cautions)
         else:
-            emit("\n".join(step.text(show_argument) for step in plan.describe()))
+            emit_steps(plan.describe())
         return
     mounted = mounting.mount(
         stack, target, allocate=allocate, name=name, api=api, allow_weaker=allow_weaker, state_dir=state
@@ -130,10 +138,6 @@ def mount(
         if mounted.overlay.rootless:
             say(f"only you can enter it: `ovlctl shell {mounted.name}`, `ovlctl exec {mounted.name} -- CMD`")
         say(f"end it with `ovlctl umount {mounted.name}`")
-
-
-def _flag(value: bool | None) -> Flag | None:  # noqa: FBT001 -- three states, read from an option of Typer's
-    return None if value is None else Flag.YES if value else Flag.NO
 
 
 def _one_upper(*, given: bool, in_memory: bool, none: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovlctl.errors import OutputFailed, literal, strerror
 from ovlctl.show.envelope import dumps, envelope, note_text
+from ovlctl.show.names import show_argument, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,9 +46,24 @@ def emit(text: str) -> None:
         raise output_failed(error) from error
 
 
+def emit_steps(steps: Iterable[Note]) -> None:
+    """Print what a dry run found: one sentence or command per step, to be pasted into a shell."""
+    emit("\n".join(step.text(show_argument) for step in steps))
+
+
 def emit_json(verb: str, data: Any, warnings: Iterable[str | Note] = ()) -> None:
     """Print a result as the JSON object of ``--json``; warnings go inside. Indented when a person looks on."""
     emit(dumps(envelope(verb, data, (*pending(), *warnings)), pretty=sys.stdout.isatty()))
+
+
+def confirmed(doomed: Iterable[str]) -> bool:
+    """Ask on a terminal whether the directories *doomed* may be removed; where nobody can be asked the answer is no."""
+    if not sys.stdin.isatty():
+        return False
+    import typer
+
+    lost = ", ".join(map(show_name, doomed))
+    return typer.confirm(f"Remove {lost} with all that is in there?", default=False, err=True)
 
 
 def warn(warnings: Iterable[str | Note]) -> None:

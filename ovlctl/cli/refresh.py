@@ -6,21 +6,16 @@ from typing import Annotated
 
 import typer
 
+from ovlctl.cli.overlay_options import AllowWeaker, Detach, WithGap
 from ovlctl.cli.parameters import DryRun, Json, StateDir
 
 
 def refresh(
     *,
     stack: Annotated[str, typer.Argument(metavar="NAME|TARGET", help="The stack's name or mount point.")],
-    allow_weaker: Annotated[
-        bool, typer.Option("--allow-weaker", help="Accept it when the kernel drops what was asked for.")
-    ] = False,
-    with_gap: Annotated[
-        bool, typer.Option("--with-gap", help="Unmount first and mount then, with nothing there in between.")
-    ] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Leave the old view of a read-only stack to those who hold it.")
-    ] = False,
+    allow_weaker: AllowWeaker = False,
+    with_gap: WithGap = False,
+    detach: Detach = False,
     dry_run: DryRun = False,
     json: Json = False,
     state_dir: StateDir = None,

@@ -6,12 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json, warn
+from ovlctl.cli.output import emit, emit_json, emit_steps, warn
+from ovlctl.cli.overlay_options import (
+    AllowWeaker,
+    ApiOption,
+    Detach,
+    FsyncOption,
+    IndexOption,
+    MetacopyOption,
+    NfsExportOption,
+    OverrideCredsOption,
+    RedirectDirOption,
+    UuidOption,
+    VerityOption,
+    WithGap,
+    XinoOption,
+    flag,
+)
 from ovlctl.cli.parameters import DryRun, Json, StateDir
 from ovlctl.cli.rootless import state_for
 from ovlctl.errors import BadUsage
 from ovlctl.ops.api import Api
-from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
+from ovlctl.overlay.options import Options
 
 if TYPE_CHECKING:
     from ovlctl.ops.remounting import Changes, How
@@ -33,37 +49,28 @@ def remount(
     data_only: Annotated[
         _Directories, typer.Option(metavar="DIR", help="The data-only lowers from now on; repeat.")
     ] = None,
-    redirect_dir: Annotated[RedirectDir | None, typer.Option(help="Record and follow renamed directories.")] = None,
-    index: Annotated[Switch | None, typer.Option(help="Keep hard links together over copy-up.")] = None,
-    metacopy: Annotated[Switch | None, typer.Option(help="Copy up metadata alone where that is enough.")] = None,
-    nfs_export: Annotated[Switch | None, typer.Option(help="Give file handles that NFS can export.")] = None,
-    xino: Annotated[Xino | None, typer.Option(help="Inode numbers unique over file systems.")] = None,
-    uuid: Annotated[Uuid | None, typer.Option(help="The UUID the overlay reports.")] = None,
-    verity: Annotated[Verity | None, typer.Option(help="Check metacopy files by fs-verity digest.")] = None,
+    redirect_dir: RedirectDirOption = None,
+    index: IndexOption = None,
+    metacopy: MetacopyOption = None,
+    nfs_export: NfsExportOption = None,
+    xino: XinoOption = None,
+    uuid: UuidOption = None,
+    verity: VerityOption = None,
     volatile: Annotated[
         bool | None, typer.Option("--volatile/--no-volatile", help="Never sync, or sync again from now on.")
     ] = None,
-    fsync: Annotated[Fsync | None, typer.Option(help="What is synced to the upper.")] = None,
+    fsync: FsyncOption = None,
     default_permissions: Annotated[
         bool | None,
         typer.Option(
             "--default-permissions/--no-default-permissions", help="Check permissions on the merged inode only."
         ),
     ] = None,
-    override_creds: Annotated[
-        bool | None,
-        typer.Option("--override-creds/--no-override-creds", help="Act on layers with the mounter's credentials."),
-    ] = None,
-    api: Annotated[Api, typer.Option(help="How to tell the kernel.")] = Api.AUTO,
-    allow_weaker: Annotated[
-        bool, typer.Option("--allow-weaker", help="Accept it when the kernel drops what was asked for.")
-    ] = False,
-    with_gap: Annotated[
-        bool, typer.Option("--with-gap", help="Unmount first and mount then, with nothing there in between.")
-    ] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Leave the old view of a read-only stack to those who hold it.")
-    ] = False,
+    override_creds: OverrideCredsOption = None,
+    api: ApiOption = Api.AUTO,
+    allow_weaker: AllowWeaker = False,
+    with_gap: WithGap = False,
+    detach: Detach = False,
     dry_run: DryRun = False,
     json: Json = False,
     state_dir: StateDir = None,
@@ -90,10 +97,10 @@ def remount(
         xino=xino,
         uuid=uuid,
         verity=verity,
-        volatile=_flag(volatile),
+        volatile=flag(volatile),
         fsync=fsync,
-        default_permissions=_flag(default_permissions),
-        override_creds=_flag(override_creds),
+        default_permissions=flag(default_permissions),
+        override_creds=flag(override_creds),
     )
     changes = Changes(
         lowers=tuple(lower) if lower else None,
@@ -109,7 +116,6 @@ def remount(
 def swap(stack: str, changes: Changes, how: How, *, dry_run: bool, json: bool, state_dir: str | None) -> None:
     """Remount and show what came of it; ``refresh`` does no more."""
     from ovlctl.ops import remounting
-    from ovlctl.show.names import show_argument
     from ovlctl.show.remounting import remount_plan_json, remounted_json, remounted_text
 
     state = state_for(state_dir, certain=True)
@@ -119,7 +125,7 @@ def swap(stack: str, changes: Changes, how: How, *, dry_run: bool, json: bool, s
             emit_json("remount", remount_plan_json(plan), plan.cautions)
         else:
             warn(plan.cautions)
-            emit("\n".join(step.text(show_argument) for step in plan.describe()))
+            emit_steps(plan.describe())
         return
     done = remounting.remount(stack, changes, how, state_dir=state)
     if json:
@@ -127,7 +133,3 @@ def swap(stack: str, changes: Changes, how: How, *, dry_run: bool, json: bool, s
     else:
         warn(done.cautions)
         emit(remounted_text(done))
-
-
-def _flag(value: bool | None) -> Flag | None:  # noqa: FBT001 -- three states, read from an option of Typer's
-    return None if value is None else Flag.YES if value else Flag.NO

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json
+from ovlctl.cli.output import confirmed, emit, emit_json, emit_steps
 from ovlctl.cli.parameters import DryRun, Json, StateDir, Yes
 from ovlctl.cli.rootless import state_for
 from ovlctl.ops import unmounting
-from ovlctl.show.names import show_argument, show_name
 from ovlctl.show.stacks import umount_json, umounted_text
 
 
@@ -38,17 +36,10 @@ def umount(
         if json:
             emit_json("umount", umount_json(plan, done=False))
         else:
-            emit("\n".join(step.text(show_argument) for step in plan.describe()))
+            emit_steps(plan.describe())
         return
-    done = unmounting.umount(stack, discard=discard, state_dir=state, agreed=lambda doomed: yes or _confirm(doomed))
+    done = unmounting.umount(stack, discard=discard, state_dir=state, agreed=lambda doomed: yes or confirmed(doomed))
     if json:
         emit_json("umount", umount_json(done, done=True))
     else:
         emit(umounted_text(done))
-
-
-def _confirm(doomed: tuple[str, ...]) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    lost = ", ".join(show_name(path) for path in doomed)
-    return typer.confirm(f"Remove {lost} with everything in it?", default=False, err=True)

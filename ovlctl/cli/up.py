@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovlctl.cli.output import emit, emit_json, say, warn
+from ovlctl.cli.output import emit, emit_json, emit_steps, say, warn
 from ovlctl.cli.parameters import DryRun, Json, StackFileArgument, StackNames, StateDir
 from ovlctl.cli.rootless import state_for
 
@@ -25,7 +25,6 @@ def up(
     """
     from ovlctl.ops import sets
     from ovlctl.ops.sets import up as bringing
-    from ovlctl.show.names import show_argument
     from ovlctl.show.sets import brought_up_text, up_json
 
     declared = sets.load(file)
@@ -37,7 +36,7 @@ def up(
             emit_json("up", up_json(plan, steps=steps), plan.warnings)
         else:
             warn(plan.warnings)
-            emit("\n".join(step.text(show_argument) for step in steps))
+            emit_steps(steps)
             if not steps:
                 say("nothing to do: everything is as declared")
         return

@@ -111,13 +111,15 @@ class WriteNote:
         """Write it."""
         with suppress(FileNotFoundError), open(self.path, encoding="ascii") as file:
             self._before = file.read()
-        write_atomically(self.path, keeping.text(self.stack))
+        # The same once more would take room that a full disk does not have.
+        if self._before != keeping.text(self.stack):
+            write_atomically(self.path, keeping.text(self.stack))
 
     def undo(self) -> None:
         """Put back what was there."""
         if self._before is None:
             os.unlink(self.path)
-        else:
+        elif self._before != keeping.text(self.stack):
             write_atomically(self.path, self._before)
 
 
