@@ -20,9 +20,19 @@ if TYPE_CHECKING:
     from ovlctl.errors import ExitStatus, OvlError
     from ovlctl.ops.api import Api
     from ovlctl.ops.discover import Overlay, Standing, overlays
+    from ovlctl.ops.doctor import diagnose
     from ovlctl.ops.keeping import KeptUpper, TmpfsUpper
     from ovlctl.ops.mounting import Mounted, mount
+    from ovlctl.ops.remounting import refresh, remount
+    from ovlctl.ops.remounting.values import Changes as RemountChanges
+    from ovlctl.ops.remounting.values import How as RemountHow
+    from ovlctl.ops.sets import load as load_stacks
+    from ovlctl.ops.sets.declared import StackFile
+    from ovlctl.ops.sets.down import down
+    from ovlctl.ops.sets.up import up
     from ovlctl.ops.unmounting import umount
+    from ovlctl.ops.who import who
+    from ovlctl.ops.why import explain_command, explain_text
     from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
     from ovlctl.overlay.stack import Stack
 
@@ -37,7 +47,10 @@ __all__ = [
     "Overlay",
     "OvlError",
     "RedirectDir",
+    "RemountChanges",
+    "RemountHow",
     "Stack",
+    "StackFile",
     "Standing",
     "Switch",
     "TmpfsUpper",
@@ -45,12 +58,22 @@ __all__ = [
     "Verity",
     "Xino",
     "__version__",
+    "diagnose",
+    "down",
+    "explain_command",
+    "explain_text",
+    "load_stacks",
     "mount",
     "overlays",
+    "refresh",
+    "remount",
     "umount",
+    "up",
+    "who",
 ]
 
-# Where each public name lives. A test compares this with __all__ and with the imports above.
+# Where each public name lives, and after a colon what it is called there. A test compares this with __all__ and with
+# the imports above.
 _HOMES = {
     "Api": "ovlctl.ops.api",
     "ExitStatus": "ovlctl.errors",
@@ -62,16 +85,28 @@ _HOMES = {
     "Overlay": "ovlctl.ops.discover",
     "OvlError": "ovlctl.errors",
     "RedirectDir": "ovlctl.overlay.options",
+    "RemountChanges": "ovlctl.ops.remounting.values:Changes",
+    "RemountHow": "ovlctl.ops.remounting.values:How",
     "Stack": "ovlctl.overlay.stack",
+    "StackFile": "ovlctl.ops.sets.declared",
     "Standing": "ovlctl.ops.discover",
     "Switch": "ovlctl.overlay.options",
     "TmpfsUpper": "ovlctl.ops.keeping",
     "Uuid": "ovlctl.overlay.options",
     "Verity": "ovlctl.overlay.options",
     "Xino": "ovlctl.overlay.options",
+    "diagnose": "ovlctl.ops.doctor",
+    "down": "ovlctl.ops.sets.down",
+    "explain_command": "ovlctl.ops.why",
+    "explain_text": "ovlctl.ops.why",
+    "load_stacks": "ovlctl.ops.sets:load",
     "mount": "ovlctl.ops.mounting",
     "overlays": "ovlctl.ops.discover",
+    "refresh": "ovlctl.ops.remounting",
+    "remount": "ovlctl.ops.remounting",
     "umount": "ovlctl.ops.unmounting",
+    "up": "ovlctl.ops.sets.up",
+    "who": "ovlctl.ops.who",
 }
 
 
@@ -80,7 +115,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    module, _, own = home.partition(":")
+    value = getattr(import_module(module), own or name)
     globals()[name] = value
     return value
 

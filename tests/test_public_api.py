@@ -25,7 +25,7 @@ def test_type_checkers_see_the_same_names() -> None:
         tree = ast.parse(file.read())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     typed = {
-        alias.asname or alias.name: node.module
+        alias.asname or alias.name: f"{node.module}:{alias.name}" if alias.asname else node.module
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
