@@ -1,0 +1,62 @@
+"""The layers that a lookup did not come to: what they have at the path, and why it is not seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ovlctl.overlay.resolution import Candidate, Place, Resolution, Verdict
+from ovlctl.overlay.tree import join
+
+if TYPE_CHECKING:
+    from ovlctl.overlay.layers import Layers
+
+
+def others(found: Resolution, directory: Resolution, layers: Layers) -> Resolution:
+    """*found* with a candidate for every layer of the merge, topmost first.
+
+    Layers that belong to the parent directory are looked at where the parent has its part; all others at the plain
+    path, where they would count if nothing above hid their parent.
+
+    Args:
+        found: From a lookup of a name in *directory*.
+        directory: The parent; anything that exists (or does not) when the path leads through a non-directory.
+        layers: The stack's.
+    """
+    seen: dict[int, list[Candidate]] = {}
+    for candidate in found.candidates:
+        seen.setdefault(id(candidate.place.layer), []).append(candidate)
+    parents = {id(place.layer): place for place in directory.stack} if directory.is_directory else {}
+    verdict, every = _why_lost(found), list[Candidate]()
+    for layer in layers.merged:
+        if id(layer) in seen:
+            every.extend(seen.pop(id(layer)))
+            continue
+        parent = parents.get(id(layer))
+        if parent is not None:
+            every.append(_look(Place(layer, join(parent.path, found.name)), verdict))
+        else:
+            every.append(_look(Place(layer, found.path), Verdict.PARENT_HIDDEN))
+    return replace(found, candidates=tuple(every))
+
+
+def _look(place: Place, verdict: Verdict) -> Candidate:
+    try:
+        attributes = place.layer.tree.lstat(place.path)
+    except NotADirectoryError:
+        attributes = None
+    except OSError:
+        return Candidate(place=place, verdict=Verdict.UNREADABLE)
+    return Candidate(place=place, verdict=Verdict.ABSENT if attributes is None else verdict, attributes=attributes)
+
+
+def _why_lost(found: Resolution) -> Verdict:
+    """Why layers below the ones looked at do not count."""
+    for candidate in reversed(found.candidates):
+        if candidate.verdict is Verdict.WHITEOUT:
+            return Verdict.WHITED_OUT
+        if candidate.verdict is Verdict.NOT_DIRECTORY:
+            return Verdict.BEHIND_NOT_DIRECTORY
+    if found.is_directory and found.opaque:
+        return Verdict.BEHIND_OPAQUE
+    return Verdict.SHADOWED

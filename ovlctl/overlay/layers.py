@@ -1,0 +1,121 @@
+"""The layers of a stack, opened for reading."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+from ovlctl.overlay.marks import Prefix
+from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Verity, Xino
+from ovlctl.overlay.real_tree import Descriptors, RealTree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ovlctl.overlay.stack import Stack
+    from ovlctl.overlay.tree import Tree
+
+
+class Role(StrEnum):
+    """What a layer is in its stack."""
+
+    UPPER = "upper"
+    LOWER = "lower"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layer:
+    """One layer of an open stack; two layers are the same when they are the same object.
+
+    Attributes:
+        index: Counts lowers, and data-only lowers, from 0 = topmost; 0 for the upper.
+        directory: Where it is, for people to read; nothing opens this path again.
+        tree: What is in it.
+    """
+
+    role: Role
+    index: int
+    directory: str
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """The layers of a stack, topmost first."""
+
+    upper: Layer | None = None
+    lowers: tuple[Layer, ...]
+    data: tuple[Layer, ...] = ()
+
+    @property
+    def merged(self) -> tuple[Layer, ...]:
+        """Every layer whose names are seen: the upper and the lowers."""
+        return self.lowers if self.upper is None else (self.upper, *self.lowers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """The settings of a mount that lookups depend on.
+
+    Attributes:
+        prefix: Where marks are kept.
+        redirects: Whether redirects are followed; if not, a name whose lookup needs one is EPERM.
+        metacopy: Whether metadata-only files are followed; if not, they are EPERM.
+        xino: Whether inode numbers of several file systems are made unique: readdir(3) then looks every name up.
+        verity_required: Whether a metadata-only file must carry a digest for its data to be opened.
+    """
+
+    prefix: Prefix = Prefix.TRUSTED
+    redirects: bool = True
+    metacopy: bool = False
+    xino: bool = False
+    verity_required: bool = False
+
+    @classmethod
+    def of(cls, options: Options, *, always_follow: bool = True) -> Self:
+        """What *options*, as stated to the kernel or read back from it, make of lookups.
+
+        Args:
+            options: From :func:`~ovlctl.overlay.options.stated` or :func:`~ovlctl.overlay.live.effective`.
+            always_follow: The module parameter redirect_always_follow, which decides what redirect_dir=off means.
+        """
+        metacopy = options.metacopy is Switch.ON
+        user = options.userxattr is Flag.YES
+        # ovl_fs_params_verify(): userxattr drops both, metacopy switches redirects on unless they are set.
+        off = RedirectDir.FOLLOW if always_follow else RedirectDir.NOFOLLOW
+        redirect = options.redirect_dir or (RedirectDir.ON if metacopy else off)
+        if redirect is RedirectDir.OFF:
+            redirect = off
+        return cls(
+            prefix=Prefix.USER if user else Prefix.TRUSTED,
+            redirects=not user and redirect is not RedirectDir.NOFOLLOW,
+            metacopy=not user and metacopy,
+            xino=options.xino in {Xino.ON, Xino.AUTO},
+            verity_required=options.verity is Verity.REQUIRE,
+        )
+
+
+@contextmanager
+def open_layers(stack: Stack) -> Iterator[Layers]:
+    """Open every layer of *stack* once, for as long as the block runs.
+
+    Takes one descriptor per layer and some 64 more.
+
+    Raises:
+        OSError: A layer cannot be opened; its path is the error's file name.
+    """
+    shared = Descriptors()
+    with ExitStack() as closing:
+
+        def layer(role: Role, index: int, directory: str) -> Layer:
+            tree = closing.enter_context(RealTree(directory, shared))
+            return Layer(role=role, index=index, directory=directory, tree=tree)
+
+        yield Layers(
+            upper=None if stack.upper is None else layer(Role.UPPER, 0, stack.upper),
+            lowers=tuple(layer(Role.LOWER, index, path) for index, path in enumerate(stack.lowers)),
+            data=tuple(layer(Role.DATA, index, path) for index, path in enumerate(stack.data_only)),
+        )

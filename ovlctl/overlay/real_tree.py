@@ -1,0 +1,264 @@
+"""A layer on disk, seen as the kernel sees it when the layer is part of an overlay.
+
+The kernel looks a layer up through a private clone of its mount, without the mounts on top of its directories: what
+lies *under* a mount point is part of the overlay, what is mounted there is not. (btrfs subvolumes are no mounts and are
+followed.) With the right to do so the tree takes such a clone for itself, with open_tree(2), and so sees just what the
+kernel sees. Without it a mount point is EXDEV: what it covers cannot be seen, and is not guessed.
+
+Everything is looked up from one O_PATH descriptor of the layer's root that is opened once. Descriptors of directories
+are kept in a small cache that all layers of a stack share, so that 500 layers of any depth need 500 and a few.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import OrderedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from ovlctl.errors import KernelLacks
+from ovlctl.kernel import handles, mountinfo, namespaces, xattr
+from ovlctl.kernel.capabilities import Capability, has
+from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
+from ovlctl.kernel.libc import AT_FDCWD
+from ovlctl.kernel.openat2 import open_beneath
+from ovlctl.overlay.tree import Attributes, Child, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from ovlctl.kernel.handles import FileHandle
+
+# One path of openat2(2), with room to spare below PATH_MAX.
+_PATH_BYTES = 4000
+_GONE = {errno.ENOENT, errno.ENAMETOOLONG}
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+class Descriptors:
+    """Open directories of some trees, the least recently used closed first.
+
+    Args:
+        limit: The most that stay open.
+    """
+
+    def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
+        self._open: OrderedDict[tuple[int, str], int] = OrderedDict()
+
+    def get(self, tree: int, path: str) -> int | None:
+        """The descriptor kept for *path* of the tree with root descriptor *tree*."""
+        found = self._open.get((tree, path))
+        if found is not None:
+            self._open.move_to_end((tree, path))
+        return found
+
+    def keep(self, tree: int, path: str, descriptor: int) -> None:
+        """Own *descriptor* from now on."""
+        self._open[tree, path] = descriptor
+        if len(self._open) > self._limit:
+            os.close(self._open.popitem(last=False)[1])
+
+    def forget(self, tree: int) -> None:
+        """Close every directory of *tree*."""
+        for key in [key for key in self._open if key[0] == tree]:
+            os.close(self._open.pop(key))
+
+
+class RealTree:
+    """The tree below a directory; a context manager that closes its descriptors.
+
+    Args:
+        directory: The layer's root. Symbolic links in this one path are followed, as mount(2) follows them.
+        descriptors: Shared with the other layers of a stack.
+
+    Attributes:
+        cloned: Whether it looks through a clone of the mount, and so below mount points.
+
+    Raises:
+        OSError: The directory cannot be opened.
+    """
+
+    def __init__(self, directory: str, descriptors: Descriptors | None = None) -> None:
+        self._descriptors = descriptors or Descriptors()
+        self._root, self.cloned = _open_root(directory)
+        # Without a clone, and with mounts below, every name must be asked for whether it is a mount point.
+        self._guarded = not self.cloned and _has_submounts(self._root)
+        self._trusted = has(Capability.CAP_SYS_ADMIN) and namespaces.in_initial_user_namespace()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open; the tree is of no use afterwards."""
+        self._descriptors.forget(self._root)
+        os.close(self._root)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether trusted.* attributes can be read: CAP_SYS_ADMIN in the initial user namespace. xattr(7)."""
+        return self._trusted
+
+    def lstat(self, path: str) -> Attributes | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        try:
+            directory, name = self._split(path)
+            if name == "." or not self._guarded:
+                return Attributes.of(os.stat(name, dir_fd=directory, follow_symlinks=False))
+            with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+                return Attributes.of(os.fstat(found))
+        except OSError as error:
+            if error.errno in _GONE:
+                return None
+            raise
+
+    def scandir(self, path: str) -> Iterator[Child]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        readable = _Closing(_quietly(directory, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+        # os.scandir() reads through a duplicate of its own.
+        with readable as descriptor, os.scandir(descriptor) as entries:
+            for entry in entries:
+                yield Child(entry.name, _kind(entry))
+
+    def readlink(self, path: str) -> str:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        return os.readlink(name, dir_fd=directory)
+
+    def xattr_names(self, path: str) -> tuple[str, ...]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        if not self._guarded:
+            return xattr.names(f"/proc/self/fd/{directory}/{name}")
+        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            return tuple(sorted(os.listxattr(f"/proc/self/fd/{found}")))
+
+    def xattr(self, path: str, name: str) -> bytes | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, last = self._split(path)
+        if not self._guarded:
+            return xattr.get(f"/proc/self/fd/{directory}/{last}", name)
+        with _Closing(open_beneath(directory, last, os.O_PATH | os.O_NOFOLLOW)) as found:
+            try:
+                return os.getxattr(f"/proc/self/fd/{found}", name)
+            except OSError as error:
+                if error.errno in {errno.ENODATA, errno.ENOTSUP}:
+                    return None
+                raise
+
+    def open(self, path: str) -> BinaryIO:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            if not stat.S_ISREG(os.fstat(found).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            # The very object just looked at, through its magic link: nothing can come in between.
+            return open(_opened(f"/proc/self/fd/{found}"), "rb", buffering=0)
+
+    def handle(self, path: str) -> FileHandle | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        try:
+            return handles.name_to_handle_at(name, directory, fid=True)
+        except OSError as error:
+            if error.errno in {errno.EOPNOTSUPP, errno.EOVERFLOW, errno.EINVAL}:
+                return None
+            raise
+
+    def _split(self, path: str) -> tuple[int, str]:
+        # A descriptor of the directory that holds *path*, and the one name left to look up in it.
+        parent, _, name = path.rpartition("/")
+        return self._directory(parent), name or "."
+
+    def _directory(self, path: str) -> int:
+        if not path:
+            return self._root
+        if (kept := self._descriptors.get(self._root, path)) is not None:
+            return kept
+        here, owned, rest = self._root, False, path
+        while True:
+            chunk, rest = _chunk(rest)
+            try:
+                below = open_beneath(here, chunk, _DIRECTORY)
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                # A symbolic link on the way: for an overlay, something that is no directory.
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
+            finally:
+                if owned:
+                    os.close(here)
+            here, owned = below, True
+            if not rest:
+                break
+        self._descriptors.keep(self._root, path, here)
+        return here
+
+
+class _Closing:
+    """A descriptor that is closed at the end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> int:
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _open_root(directory: str) -> tuple[int, bool]:
+    # EPERM: no right to. EINVAL: of another mount namespace, or the mounts on it are locked. ENOSYS is KernelLacks.
+    with suppress(OSError, KernelLacks):
+        found = open_tree(AT_FDCWD, directory, OPEN_TREE.CLONE)
+        if stat.S_ISDIR(os.fstat(found).st_mode):
+            return found, True
+        os.close(found)
+    return os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), False
+
+
+def _has_submounts(root: int) -> bool:
+    prefix = os.readlink(f"/proc/self/fd/{root}").rstrip("/") + "/"
+    return any(mount.mount_point.startswith(prefix) for mount in mountinfo.read("self"))
+
+
+def _chunk(path: str) -> tuple[str, str]:
+    # As many components as one call takes, and what is left.
+    if len(os.fsencode(path)) <= _PATH_BYTES:
+        return path, ""
+    # Characters are at most four bytes, so that a quarter of the characters always fits; a name has at most 255 bytes.
+    cut = path.rindex("/", 0, _PATH_BYTES // 4)
+    return path[:cut], path[cut + 1 :]
+
+
+def _quietly(directory: int, name: str, flags: int) -> int:
+    # Without touching the access time, where the kernel lets us.
+    try:
+        return open_beneath(directory, name, flags | os.O_NOATIME)
+    except PermissionError:
+        return open_beneath(directory, name, flags)
+
+
+def _opened(magic_link: str) -> int:
+    try:
+        return os.open(magic_link, os.O_RDONLY | os.O_CLOEXEC | os.O_NOATIME)
+    except PermissionError:
+        return os.open(magic_link, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _kind(entry: os.DirEntry[str]) -> Kind | None:
+    if entry.is_dir(follow_symlinks=False):
+        return Kind.DIRECTORY
+    if entry.is_file(follow_symlinks=False):
+        return Kind.FILE
+    return Kind.SYMLINK if entry.is_symlink() else None

@@ -1,0 +1,279 @@
+"""Which object of which layer a path of the merged view is, found out without mounting anything.
+
+Law 1: the resolver equals the kernel. For every stack whose layers are not being changed, what :meth:`Resolver.resolve`
+says of a path is what lstat(2), read(2) and listxattr(2) through a fresh mount of that stack say: the same objects
+exist, with the same type, mode, owner, size, content and attributes, and what does not exist gives the same errno.
+Law 5: what could not be read is said to be unknown (``Outcome.UNKNOWN``), and an answer that depends on marks that this
+process cannot see is not ``certain``; nothing is guessed.
+
+What the law leaves out, because the kernel's own answer depends on what it looked up before: two names that lead to one
+lower object (a redirect whose old place is still visible, two redirects to one place, copied ``origin`` marks) share an
+inode while one of them is in the cache, and the later one gets the merge of the earlier, ELOOP or ESTALE.
+Not looked up yet: the index, which with index=on makes all names of a copied-up hard link show the upper's data.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from ovlctl.overlay.candidates import others
+from ovlctl.overlay.datalayers import find_data
+from ovlctl.overlay.lookup import Found, Lookup, RefusedError, UnreadableError
+from ovlctl.overlay.marks import Mark, Opaque, Prefix, decode_opaque
+from ovlctl.overlay.resolution import Candidate, Identity, Outcome, Place, Resolution, Rule, Unreadable, Verdict
+from ovlctl.overlay.tree import Kind, join
+
+if TYPE_CHECKING:
+    from ovlctl.overlay.layers import Following, Layers
+
+_NAME_MAX = 255
+_KEPT_DIRECTORIES = 256
+
+
+class Resolver:
+    """Answers for one stack; directories that were resolved are kept, so that a walk looks up each name once.
+
+    Args:
+        layers: Open for as long as the resolver is used.
+        following: The settings of the mount.
+    """
+
+    def __init__(self, layers: Layers, following: Following) -> None:
+        self.layers = layers
+        self.following = following
+        self._kept: OrderedDict[str, Resolution] = OrderedDict()
+        self._roots = tuple(Place(layer, "") for layer in layers.lowers)
+        self._root: Resolution | None = None
+        self._one_device: bool | None = None
+
+    def root(self) -> Resolution:
+        """The root directory: every layer's root, whatever marks they have.
+
+        Raises:
+            OSError: The topmost layer's root cannot be looked at.
+        """
+        if self._root is None:
+            places = tuple(Place(layer, "") for layer in self.layers.merged)
+            attributes = [place.layer.tree.lstat("") for place in places]
+            marked = frozenset(place.layer for place in self._roots[:-1] if self._has_whiteout_marks(place))
+            verdicts = (Verdict.PROVIDES, *(Verdict.MERGED for _ in places[1:]))
+            self._root = Resolution(
+                path="",
+                outcome=Outcome.PRESENT,
+                rule=Rule.ROOT,
+                stack=places,
+                attributes=attributes[0],
+                candidates=tuple(
+                    Candidate(place=place, verdict=verdict, attributes=found)
+                    for place, verdict, found in zip(places, verdicts, attributes, strict=True)
+                ),
+                has_whiteout_marks=bool(marked),
+                whiteout_layers=marked,
+                certain=self.certain,
+            )
+        return self._root
+
+    @property
+    def one_device(self) -> bool:
+        """Whether all layers are on one file system, as far as the numbers of their devices tell."""
+        if self._one_device is None:
+            every = (*self.layers.merged, *self.layers.data)
+            devices = {found.dev for layer in every if (found := layer.tree.lstat("")) is not None}
+            self._one_device = len(devices) == 1
+        return self._one_device
+
+    @property
+    def certain(self) -> bool:
+        """Whether every mark of this stack can be seen: False for an ordinary user, unless the stack has userxattr."""
+        return self.following.prefix is Prefix.USER or all(layer.tree.trusted for layer in self.layers.merged)
+
+    def resolve(self, path: str, *, complete: bool = False) -> Resolution:
+        """Resolve *path* from the root on.
+
+        Symbolic links on the way are not followed: a path through one is ENOTDIR.
+
+        Args:
+            path: From the overlay's root; leading, trailing and doubled slashes do not matter. ``..`` is just a name
+                that does not exist.
+            complete: Look into every layer, also those the kernel no longer looks into, for ``candidates``.
+        """
+        here = self.root()
+        names = [name for name in path.split("/") if name not in {"", "."}]
+        for name in names[:-1]:
+            here = self._directory(here, name)
+            if not here.is_directory:
+                return self._below(here, "/".join(names), complete=complete)
+        return self.child(here, names[-1], complete=complete) if names else here
+
+    def child(self, directory: Resolution, name: str, *, start: int = 0, complete: bool = False) -> Resolution:
+        """Look *name* up in a directory that was resolved before.
+
+        Args:
+            directory: A directory that exists.
+            name: One component.
+            start: How many layers of ``directory.stack`` are known not to have it; they are not asked again.
+            complete: As for :meth:`resolve`.
+        """
+        path = join(directory.path, name)
+        if len(os.fsencode(name)) > _NAME_MAX:
+            return self._plain(path, Rule.NAME_TOO_LONG, errno.ENAMETOOLONG)
+        if name == "..":
+            return self._plain(path, Rule.NOWHERE, errno.ENOENT)
+        lookup = Lookup(
+            parent=directory.stack,
+            roots=self._roots,
+            following=self.following,
+            name=name,
+            data_layers=bool(self.layers.data),
+        )
+        try:
+            lookup.run(start)
+            found = self._finished(path, lookup, directory)
+        except RefusedError as refusal:
+            found = Resolution(
+                path=path,
+                outcome=Outcome.REFUSED,
+                rule=refusal.rule,
+                errno=refusal.errno,
+                candidates=tuple(lookup.candidates),
+                opaque=lookup.opaque,
+                certain=lookup.certain and directory.certain,
+            )
+        except UnreadableError as trouble:
+            lost = Candidate(place=trouble.place, verdict=Verdict.UNREADABLE)
+            found = Resolution(
+                path=path,
+                outcome=Outcome.UNKNOWN,
+                rule=Rule.UNREADABLE,
+                candidates=(*lookup.candidates, lost),
+                unreadable=(Unreadable(place=trouble.place, errno=trouble.errno),),
+                certain=False,
+            )
+        return others(found, directory, self.layers) if complete else found
+
+    def keep(self, directory: Resolution) -> None:
+        """Remember a directory, for paths below it."""
+        self._kept[directory.path] = directory
+        if len(self._kept) > _KEPT_DIRECTORIES:
+            self._kept.popitem(last=False)
+
+    def _directory(self, parent: Resolution, name: str) -> Resolution:
+        path = join(parent.path, name)
+        if (kept := self._kept.get(path)) is not None:
+            self._kept.move_to_end(path)
+            return kept
+        found = self.child(parent, name)
+        self.keep(found)
+        return found
+
+    def _finished(self, path: str, lookup: Lookup, directory: Resolution) -> Resolution:
+        objects = [lookup.upper, *lookup.found] if lookup.upper is not None else list(lookup.found)
+        certain = directory.certain and lookup.certain
+        candidates = tuple(lookup.candidates)
+        if not objects:
+            gone = lookup.opaque or any(seen.verdict is Verdict.WHITEOUT for seen in candidates)
+            return Resolution(
+                path=path,
+                outcome=Outcome.ABSENT,
+                rule=Rule.WHITEOUT if gone else Rule.NOWHERE,
+                errno=errno.ENOENT,
+                candidates=candidates,
+                opaque=gone,
+                certain=certain,
+            )
+        lineage = _lineage(lookup, directory) if lookup.is_directory else ()
+        data, data_errno, unreadable = self._data(lookup, objects)
+        top = objects[0]
+        places = tuple(found.place for found in objects)
+        if not lookup.is_directory:
+            # Metadata-only objects between the first and the data are of no consequence.
+            places = places[:1] if data is None or data == places[0] else (places[0], data)
+        return Resolution(
+            path=path,
+            outcome=Outcome.PRESENT,
+            rule=_rule(lookup, len(places)),
+            stack=places,
+            attributes=top.attributes,
+            candidates=candidates,
+            data=data,
+            data_errno=data_errno,
+            opaque=lookup.opaque,
+            has_whiteout_marks=bool(lookup.whiteout_layers),
+            whiteout_layers=directory.whiteout_layers.union(lookup.whiteout_layers),
+            lineage=lineage,
+            unreadable=unreadable,
+            certain=certain and not unreadable,
+        )
+
+    def _data(self, lookup: Lookup, objects: list[Found]) -> tuple[Place | None, int, tuple[Unreadable, ...]]:
+        if objects[0].attributes.kind is not Kind.FILE:
+            return None, 0, ()
+        if len(objects) == 1 and not lookup.metacopy:
+            return objects[0].place, 0, ()
+        if self.following.verity_required and not lookup.digest:
+            return None, errno.EIO, ()
+        if not lookup.data_are_beyond:
+            return objects[-1].place, 0, ()
+        assert lookup.redirect is not None, "data_are_beyond says so"  # noqa: S101 -- for the type checker
+        try:
+            return *find_data(self.layers.data, lookup.redirect), ()
+        except OSError as error:
+            trouble = Unreadable(place=Place(self.layers.data[0], lookup.redirect.strip("/")), errno=error.errno or 0)
+            return None, 0, (trouble,)
+
+    def _below(self, parent: Resolution, path: str, *, complete: bool) -> Resolution:
+        """What is asked for below something that is no directory."""
+        if parent.exists:
+            return self._plain(path, Rule.PARENT_NOT_DIRECTORY, errno.ENOTDIR, parent, complete=complete)
+        if parent.outcome is Outcome.ABSENT:
+            return self._plain(path, Rule.PARENT_ABSENT, errno.ENOENT, parent, complete=complete)
+        return Resolution(
+            path=path,
+            outcome=parent.outcome,
+            rule=parent.rule,
+            errno=parent.errno,
+            candidates=parent.candidates,
+            unreadable=parent.unreadable,
+            certain=parent.certain,
+        )
+
+    def _plain(
+        self, path: str, rule: Rule, number: int, parent: Resolution | None = None, *, complete: bool = False
+    ) -> Resolution:
+        outcome = Outcome.ABSENT if number == errno.ENOENT else Outcome.REFUSED
+        certain = self.certain if parent is None else parent.certain
+        found = Resolution(path=path, outcome=outcome, rule=rule, errno=number, certain=certain)
+        return others(found, parent or self.root(), self.layers) if complete else found
+
+    def _has_whiteout_marks(self, place: Place) -> bool:
+        try:
+            value = place.layer.tree.xattr("", self.following.prefix + Mark.OPAQUE)
+        except OSError:
+            return False
+        return value is not None and decode_opaque(value) is Opaque.WHITEOUTS
+
+
+def _lineage(lookup: Lookup, directory: Resolution) -> tuple[Identity, ...]:
+    lower = lookup.found[0] if lookup.found else lookup.upper
+    assert lower is not None, "a directory was found"  # noqa: S101 -- for the type checker
+    own = Identity(lower.place, lookup.upper is not None)
+    for above in directory.lineage:
+        if above.place == own.place:
+            # One inode for a directory and one above it: ovl_verify_inode() compares the upper parts, and without any
+            # it is d_splice_alias() that sees the loop.
+            uppers = own.with_upper or above.with_upper
+            raise RefusedError(errno.ESTALE if uppers else errno.ELOOP, Rule.REDIRECT_LOOP)
+    return (*directory.lineage, own)
+
+
+def _rule(lookup: Lookup, objects: int) -> Rule:
+    if lookup.redirect is not None and lookup.is_directory and objects > 1:
+        return Rule.REDIRECTED
+    if lookup.is_directory:
+        return Rule.MERGED if objects > 1 else Rule.OPAQUE if lookup.opaque else Rule.TOPMOST
+    if objects > 1 or lookup.metacopy:
+        return Rule.METACOPY
+    return Rule.TOPMOST

@@ -1,0 +1,169 @@
+"""The one way from the model to files: a layer seen as a tree of objects.
+
+Everything above (marks, resolver, listings, changes) asks a :class:`Tree` and nothing else, so that it runs alike on
+live layers (:mod:`ovlctl.overlay.real_tree`), on trees that a test makes up (:mod:`ovlctl.overlay.memory_tree`) and on
+archives. A path in a tree is relative to the layer's root, without ``.``, ``..`` and empty components; ``""`` is the
+root. Names are str with surrogateescape.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+
+if TYPE_CHECKING:
+    import os
+
+    from ovlctl.kernel.handles import FileHandle
+
+
+class Kind(StrEnum):
+    """What an object is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    CHARACTER = "character"
+    BLOCK = "block"
+    FIFO = "fifo"
+    SOCKET = "socket"
+
+    @classmethod
+    def of(cls, mode: int) -> Self:
+        """The kind that st_mode *mode* says."""
+        return cls(_KINDS[stat.S_IFMT(mode)])
+
+
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "character",
+    stat.S_IFBLK: "block",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What lstat(2) says of an object.
+
+    Attributes:
+        kind: Its type.
+        mode: The permission bits, with set-user-ID, set-group-ID and sticky.
+        rdev: Device number of a character or block device, else 0.
+        blocks: Units of 512 bytes.
+    """
+
+    kind: Kind
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    nlink: int = 1
+    ino: int = 0
+    dev: int = 0
+    rdev: int = 0
+    blocks: int = 0
+    atime_ns: int = 0
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        """What *status* says."""
+        return cls(
+            kind=Kind.of(status.st_mode),
+            mode=stat.S_IMODE(status.st_mode),
+            uid=status.st_uid,
+            gid=status.st_gid,
+            size=status.st_size,
+            nlink=status.st_nlink,
+            ino=status.st_ino,
+            dev=status.st_dev,
+            rdev=status.st_rdev,
+            blocks=status.st_blocks,
+            atime_ns=status.st_atime_ns,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A name in a directory.
+
+    Attributes:
+        kind: What the directory itself says it is; None when only :meth:`Tree.lstat` can tell (devices, fifos,
+            sockets).
+    """
+
+    name: str
+    kind: Kind | None
+
+
+class Tree(Protocol):
+    """A layer's objects. Never follows a symbolic link, never leaves the layer.
+
+    Absence is None; every other trouble (no permission, a damaged disk, a mount point in the way) is the OSError of the
+    system call, for the resolver to turn into a value.
+
+    Law: a tree is only read.
+
+    Attributes:
+        trusted: Whether trusted.* attributes can be read here. Where they cannot, they look absent.
+    """
+
+    @property
+    def trusted(self) -> bool:
+        """Whether trusted.* attributes can be read here."""
+
+    def lstat(self, path: str) -> Attributes | None:
+        """The attributes of *path*; None when there is no such object, or when its name is too long to exist.
+
+        Raises:
+            OSError: EXDEV, a mount point lies in the way and what it covers cannot be seen; ENOTDIR, a parent is
+                no directory; EACCES and all else.
+        """
+
+    def scandir(self, path: str) -> Iterator[Child]:
+        """The names in the directory *path* in its own order, one at a time, without ``.`` and ``..``.
+
+        Raises:
+            OSError: At the first step or on the way.
+        """
+
+    def readlink(self, path: str) -> str:
+        """The target of the symbolic link *path*. Raises OSError."""
+
+    def xattr_names(self, path: str) -> tuple[str, ...]:
+        """The names of the extended attributes of *path*, sorted; empty where there can be none. Raises OSError."""
+
+    def xattr(self, path: str, name: str) -> bytes | None:
+        """The value of one extended attribute; None when it is not there. Raises OSError."""
+
+    def open(self, path: str) -> BinaryIO:
+        """The content of the regular file *path*, unbuffered; close it.
+
+        Raises:
+            OSError: EINVAL, it is not a regular file (which is not opened, not even for a moment).
+        """
+
+    def handle(self, path: str) -> FileHandle | None:
+        """What its file system calls *path*; None where there are no file handles. Raises OSError."""
+
+
+def xattrs(tree: Tree, path: str) -> dict[str, bytes]:
+    """Every extended attribute of *path* with its value. Raises OSError."""
+    found = ((name, tree.xattr(path, name)) for name in tree.xattr_names(path))
+    # Unprivileged on btrfs, trusted names are listed and have no value.
+    return {name: value for name, value in found if value is not None}
+
+
+def join(directory: str, name: str) -> str:
+    """The path of *name* in *directory*."""
+    return f"{directory}/{name}" if directory else name

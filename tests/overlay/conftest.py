@@ -1,0 +1,25 @@
+"""A place for layers that are written and thrown away by the hundred."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ovlctl.kernel.mount import MNT, umount2
+from tests import capabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def room() -> Iterator[str]:
+    """A directory in memory, with trusted and user attributes."""
+    if not capabilities.root():
+        pytest.skip(f"trusted attributes: {capabilities.root().reason}")
+    with tempfile.TemporaryDirectory(dir=capabilities.session().directory) as base:
+        point = capabilities.make_file_system("tmpfs", base)
+        yield point
+        umount2(point, MNT(0))
