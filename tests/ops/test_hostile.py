@@ -92,7 +92,7 @@ def test_a_discard_by_who_may_not_ask(ordinary_user: OrdinaryUser) -> None:
     """An upper that is mounted where this process can neither look nor mount is not discarded."""
     script = """
         mkdir l m; echo kept > l/f
-        unshare -Urm sh -ec '"$0" -m ovlctl mount m -l l --name x >&2; echo new > m/g; echo; exec sleep 60' "$0" > ready &
+        unshare -Urm sh -ec '"$0" -m ovlctl mount m -l l --name x >&2; echo new >m/g; echo; exec sleep 9' "$0" > ready &
         holder=$!
         while ! test -s ready; do kill -0 $holder; sleep 0.05; done
         unshare -Ur "$0" -m ovlctl umount x --discard --yes && status=0 || status=$?
