@@ -10,7 +10,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from ovlctl.overlay.resolution import Place
-from ovlctl.overlay.tree import Kind, join
+from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
     from ovlctl.overlay.layers import Layer
@@ -38,20 +38,18 @@ def _walk(layer: Layer, redirect: str) -> Place | int:
     for name in redirect.split("/"):
         if name in {"", "."}:
             continue
-        if attributes is not None and attributes.kind is not Kind.DIRECTORY:
-            return errno.ENOTDIR
-        if name == "..":
-            if not here:
-                return errno.EXDEV
-            here.pop()
-            attributes = layer.tree.lstat("/".join(here))
-            continue
-        here.append(name)
-        attributes = layer.tree.lstat(join("/".join(here[:-1]), name))
         if attributes is None:
             return errno.ENOENT
-        if attributes.kind is Kind.SYMLINK:
-            return errno.ELOOP
+        if attributes.kind is not Kind.DIRECTORY:
+            # A symbolic link at the very end is found, and is no file.
+            return errno.ELOOP if attributes.kind is Kind.SYMLINK else errno.ENOTDIR
+        if name != "..":
+            here.append(name)
+        elif here:
+            here.pop()
+        else:
+            return errno.EXDEV
+        attributes = layer.tree.lstat("/".join(here))
     if attributes is None or attributes.kind is not Kind.FILE:
         return errno.ENOENT
     return Place(layer, "/".join(here))

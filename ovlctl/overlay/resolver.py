@@ -194,7 +194,7 @@ class Resolver:
         return Resolution(
             path=path,
             outcome=Outcome.PRESENT,
-            rule=_rule(lookup, len(places)),
+            rule=_rule(lookup, len(objects)),
             stack=places,
             attributes=top.attributes,
             candidates=candidates,
