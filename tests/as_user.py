@@ -30,6 +30,14 @@ def unused_uid() -> int:
     return next(uid for uid in range(_FIRST_UID, 65534) if uid not in taken)
 
 
+def account_name(uid: int) -> str:
+    """Name of the account with this *uid*, or the number when there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def needed_trees() -> list[str]:
     """What an interpreter like this one, running this project, has to reach."""
     project = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

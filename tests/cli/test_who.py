@@ -14,6 +14,7 @@ import pytest
 from ovlctl.errors import ExitStatus
 from ovlctl.kernel.mount import MS, mount, umount2
 from tests import trees
+from tests.as_user import account_name
 from tests.capabilities import needs_overlay, needs_root, needs_userns, root
 from tests.kernel import overlays
 from tests.kernel.children import child
@@ -185,7 +186,7 @@ for group in json.load(sys.stdin)["data"]["namespaces"]:
     (group,) = data["namespaces"]
     assert not group["own"]
     (process,) = group["processes"]
-    assert process["user"] == str(ordinary_user.uid)
+    assert process["user"] == account_name(ordinary_user.uid)
     (top,) = [each for each in group["mounts"] if each["role"] == "submount"]
     assert top["release"].startswith("nsenter --user=/proc/")
 

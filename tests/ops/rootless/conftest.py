@@ -135,7 +135,9 @@ def me(ordinary_user: OrdinaryUser) -> Iterator[Account]:
 
 @pytest.fixture
 def other(ordinary_user: OrdinaryUser, scratch: str) -> Iterator[Account]:
-    """Another ordinary user."""
+    """Another ordinary user, whom only root can be for a test."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: not run as root, who alone can act as a second user")
     home = os.path.join(scratch, "other")
     os.mkdir(home)
     uid = ordinary_user.uid + 1
