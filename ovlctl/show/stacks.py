@@ -149,7 +149,7 @@ def mounted_text(overlay: Overlay) -> str:
     lines = [f"mounted {overlay.name} at {show_name(overlay.target or '')}"]
     lines.append(f"  lowers  {len(stack.lowers)}, topmost {show_name(stack.lowers[0])}")
     if stack.data_only:
-        lines.append(f"  data    {len(stack.data_only)} data-only lowers")
+        lines.append(f"  data    {len(stack.data_only)} data-only lower{'s' * (len(stack.data_only) != 1)}")
     if stack.upper is None:
         lines.append("  upper   none: read-only")
     else:

@@ -23,10 +23,11 @@ def overlaps(lowers: Sequence[Place], upper: Place | None, work: Place | None) -
     for lower in lowers:
         key = lower.identity
         if key in seen:
+            before = seen[key].path
             yield errors.LayerTwice(
-                "the lower {} is in the stack already as {}",
+                "the lower {} is named twice" if before == lower.path else "the lower {} is in the stack already as {}",
                 lower.path,
-                seen[key].path,
+                before,
                 errno=errno.ELOOP,
                 hint="name it once",
             )
