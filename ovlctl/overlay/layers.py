@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -44,11 +45,17 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
-    """The layers of a stack, topmost first."""
+    """The layers of a stack, topmost first.
+
+    Attributes:
+        index: The directory WORK/index, seen as a part of the upper: copied-up hard links by the handle of their lower.
+            None when the mount does not use one.
+    """
 
     upper: Layer | None = None
     lowers: tuple[Layer, ...]
     data: tuple[Layer, ...] = ()
+    index: Layer | None = None
 
     @property
     def merged(self) -> tuple[Layer, ...]:
@@ -99,10 +106,14 @@ class Following:
 
 
 @contextmanager
-def open_layers(stack: Stack) -> Iterator[Layers]:
+def open_layers(stack: Stack, *, index: bool = False) -> Iterator[Layers]:
     """Open every layer of *stack* once, for as long as the block runs.
 
     Takes one descriptor per layer and some 64 more.
+
+    Args:
+        stack: Its directories; the options do not matter here.
+        index: Whether the mount has index=on; the index is opened too then, when there is one.
 
     Raises:
         OSError: A layer cannot be opened; its path is the error's file name.
@@ -114,7 +125,9 @@ def open_layers(stack: Stack) -> Iterator[Layers]:
             tree = closing.enter_context(RealTree(directory, shared))
             return Layer(role=role, index=index, directory=directory, tree=tree)
 
+        indexes = f"{stack.work}/index" if index and stack.upper is not None and stack.work is not None else ""
         yield Layers(
+            index=layer(Role.UPPER, 0, indexes) if indexes and os.path.isdir(indexes) else None,
             upper=None if stack.upper is None else layer(Role.UPPER, 0, stack.upper),
             lowers=tuple(layer(Role.LOWER, index, path) for index, path in enumerate(stack.lowers)),
             data=tuple(layer(Role.DATA, index, path) for index, path in enumerate(stack.data_only)),

@@ -132,6 +132,29 @@ class Lookup:
             if self.metacopy or (self.upper_metacopy and not self.found):
                 raise RefusedError(errno.EIO, Rule.METACOPY_WITHOUT_DATA)
 
+    def indexed_upper(self, upper: Found) -> None:
+        """Take *upper*, which the index gives for the lower that was found, for the upper's object.
+
+        Raises:
+            RefusedError, UnreadableError
+        """
+        value = self.mark(upper.place, Mark.REDIRECT)
+        if value is not None:
+            upper.redirect = decode_redirect(value)
+            if upper.redirect.form is RedirectForm.INVALID:
+                raise RefusedError(errno.EINVAL, Rule.REDIRECT_INVALID)
+            if not self.following.redirects:
+                raise RefusedError(errno.EPERM, Rule.REDIRECT_NOT_FOLLOWED)
+        self.upper, self.upper_metacopy = upper, self._has_metacopy(upper.place, upper.attributes)
+        if self.upper_metacopy and not self.following.metacopy:
+            raise RefusedError(errno.EPERM, Rule.METACOPY_NOT_FOLLOWED)
+        self.candidates.insert(
+            0,
+            Candidate(
+                place=upper.place, verdict=Verdict.PROVIDES, attributes=upper.attributes, redirect=upper.redirect
+            ),
+        )
+
     @property
     def data_are_beyond(self) -> bool:
         """Whether the data of a file are to be looked for in the data-only layers, when it is opened."""
@@ -241,7 +264,7 @@ class Lookup:
         self.is_directory = self.is_directory or end
         if self.last:
             return False
-        opaque = self._mark(found.place, Mark.OPAQUE)
+        opaque = self.mark(found.place, Mark.OPAQUE)
         value = None if opaque is None else decode_opaque(opaque)
         if value is Opaque.YES:
             self.stop = True
@@ -254,7 +277,7 @@ class Lookup:
     def _follow(self, found: Found, prefix: str, post: str) -> None:
         # As ovl_check_redirect does.
         self.absolute = False
-        value = self._mark(found.place, Mark.REDIRECT)
+        value = self.mark(found.place, Mark.REDIRECT)
         if value is None:
             return
         found.redirect = decode_redirect(value)
@@ -273,7 +296,7 @@ class Lookup:
         # As ovl_check_metacopy_xattr does.
         if attributes.kind is not Kind.FILE:
             return False
-        value = self._mark(place, Mark.METACOPY)
+        value = self.mark(place, Mark.METACOPY)
         if value is None:
             return False
         metacopy = decode_metacopy(value)
@@ -287,7 +310,7 @@ class Lookup:
     def _is_whiteout(self, place: Place, attributes: Attributes) -> bool:
         marked = False
         if attributes.kind is Kind.FILE and attributes.size == 0:
-            marked = self._mark(place, Mark.WHITEOUT) is not None
+            marked = self.mark(place, Mark.WHITEOUT) is not None
         return whiteout(attributes, marked=marked) is not None
 
     def _note(self, found: Found, verdict: Verdict) -> None:
@@ -306,7 +329,8 @@ class Lookup:
         except OSError as error:
             raise UnreadableError(place, error.errno or 0) from error
 
-    def _mark(self, place: Place, mark: Mark) -> bytes | None:
+    def mark(self, place: Place, mark: Mark) -> bytes | None:
+        """The value of a mark; None when it is not there, or cannot be seen. Raises UnreadableError."""
         tree, prefix = place.layer.tree, self.following.prefix
         if prefix is Prefix.TRUSTED and not tree.trusted:
             self.certain = False

@@ -43,10 +43,14 @@ class Descriptors:
 
     Args:
         limit: The most that stay open.
+
+    Attributes:
+        trusted: Whether this process could read trusted.* attributes when the trees were opened.
     """
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
+        self.trusted = has(Capability.CAP_SYS_ADMIN) and namespaces.in_initial_user_namespace()
         self._open: OrderedDict[tuple[int, str], int] = OrderedDict()
 
     def get(self, tree: int, path: str) -> int | None:
@@ -87,7 +91,6 @@ class RealTree:
         self._root, self.cloned = _open_root(directory)
         # Without a clone, and with mounts below, every name must be asked for whether it is a mount point.
         self._guarded = not self.cloned and _has_submounts(self._root)
-        self._trusted = has(Capability.CAP_SYS_ADMIN) and namespaces.in_initial_user_namespace()
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +108,7 @@ class RealTree:
     @property
     def trusted(self) -> bool:
         """Whether trusted.* attributes can be read: CAP_SYS_ADMIN in the initial user namespace. xattr(7)."""
-        return self._trusted
+        return self._descriptors.trusted
 
     def lstat(self, path: str) -> Attributes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

@@ -48,6 +48,8 @@ class Rule(StrEnum):
     METACOPY_NOT_FOLLOWED = "metacopy-not-followed"
     METACOPY_WITHOUT_DATA = "metacopy-without-data"
     METACOPY_INVALID = "metacopy-invalid"
+    INDEXED = "indexed"
+    INDEX_WRONG = "index-wrong"
     UNREADABLE = "unreadable"
 
 
@@ -139,6 +141,7 @@ class Resolution:
             size and extended attributes. A directory has one per layer that is merged into it. A file has a second one
             exactly when its data are elsewhere.
         attributes: Of the provider.
+        nlink: st_nlink of the merged object: not the provider's where a directory is merged or a file is in the index.
         candidates: Layer by layer, topmost first, what the lookup looked at; with ``complete`` all the others too.
         data: Where a PRESENT regular file's content is; None for other kinds, and when it has none (*data_errno*).
         data_errno: What open(2) gives for a PRESENT file whose content cannot be had.
@@ -159,6 +162,7 @@ class Resolution:
     errno: int = 0
     stack: tuple[Place, ...] = ()
     attributes: Attributes | None = None
+    nlink: int = 0
     candidates: tuple[Candidate, ...] = ()
     data: Place | None = None
     data_errno: int = 0

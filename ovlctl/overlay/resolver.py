@@ -9,7 +9,8 @@ process cannot see is not ``certain``; nothing is guessed.
 What the law leaves out, because the kernel's own answer depends on what it looked up before: two names that lead to one
 lower object (a redirect whose old place is still visible, two redirects to one place, copied ``origin`` marks) share an
 inode while one of them is in the cache, and the later one gets the merge of the earlier, ELOOP or ESTALE.
-Not looked up yet: the index, which with index=on makes all names of a copied-up hard link show the upper's data.
+With index=on the origin of a metadata-only file in the upper is not compared with what is found below (ESTALE when they
+differ), and nfs_export=on, which compares directories too, is not modelled.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.overlay.candidates import others
 from ovlctl.overlay.datalayers import find_data
+from ovlctl.overlay.index import Index, merged_nlink
 from ovlctl.overlay.lookup import Found, Lookup, RefusedError, UnreadableError
 from ovlctl.overlay.marks import Mark, Opaque, Prefix, decode_opaque
 from ovlctl.overlay.resolution import Candidate, Identity, Outcome, Place, Resolution, Rule, Unreadable, Verdict
@@ -48,6 +50,7 @@ class Resolver:
         self._roots = tuple(Place(layer, "") for layer in layers.lowers)
         self._root: Resolution | None = None
         self._one_device: bool | None = None
+        self._index = None if layers.index is None else Index(layers.index)
 
     def root(self) -> Resolution:
         """The root directory: every layer's root, whatever marks they have.
@@ -66,6 +69,7 @@ class Resolver:
                 rule=Rule.ROOT,
                 stack=places,
                 attributes=attributes[0],
+                nlink=1 if len(places) > 1 else 0 if attributes[0] is None else attributes[0].nlink,
                 candidates=tuple(
                     Candidate(place=place, verdict=verdict, attributes=found)
                     for place, verdict, found in zip(places, verdicts, attributes, strict=True)
@@ -170,6 +174,7 @@ class Resolver:
         return found
 
     def _finished(self, path: str, lookup: Lookup, directory: Resolution) -> Resolution:
+        indexed = self._look_into_index(lookup)
         objects = [lookup.upper, *lookup.found] if lookup.upper is not None else list(lookup.found)
         certain = directory.certain and lookup.certain
         candidates = tuple(lookup.candidates)
@@ -194,9 +199,10 @@ class Resolver:
         return Resolution(
             path=path,
             outcome=Outcome.PRESENT,
-            rule=_rule(lookup, len(objects)),
+            rule=Rule.INDEXED if indexed else _rule(lookup, len(objects)),
             stack=places,
             attributes=top.attributes,
+            nlink=self._nlink(lookup, objects),
             candidates=candidates,
             data=data,
             data_errno=data_errno,
@@ -208,10 +214,30 @@ class Resolver:
             certain=certain and not unreadable,
         )
 
+    def _look_into_index(self, lookup: Lookup) -> bool:
+        # A lower file that has another name which was copied up is that file.
+        if self._index is None or lookup.is_directory or not lookup.found or lookup.upper is not None:
+            return False
+        entry = self._index.entry(lookup.found[0])
+        if entry is None:
+            return False
+        lookup.indexed_upper(entry)
+        return True
+
+    def _nlink(self, lookup: Lookup, objects: list[Found]) -> int:
+        top = objects[0]
+        if lookup.is_directory:
+            return 1 if len(objects) > 1 else top.attributes.nlink
+        if self._index is None or lookup.upper is None:
+            return top.attributes.nlink
+        lower = lookup.found[0].attributes.nlink if lookup.found else None
+        return merged_nlink(lookup.mark(top.place, Mark.NLINK), top.attributes.nlink, lower)
+
     def _data(self, lookup: Lookup, objects: list[Found]) -> tuple[Place | None, int, tuple[Unreadable, ...]]:
         if objects[0].attributes.kind is not Kind.FILE:
             return None, 0, ()
-        if len(objects) == 1 and not lookup.metacopy:
+        own_data = not lookup.upper_metacopy if lookup.upper is not None else len(objects) == 1 and not lookup.metacopy
+        if own_data:
             return objects[0].place, 0, ()
         if self.following.verity_required and not lookup.digest:
             return None, errno.EIO, ()

@@ -7,9 +7,9 @@ import os
 from typing import TYPE_CHECKING
 
 from ovlctl.overlay.layers import Role
-from ovlctl.overlay.marks import ESCAPE, Prefix
+from ovlctl.overlay.marks import ESCAPE, Mark, Prefix, decode_handle
 from ovlctl.overlay.merged import Entry, listing
-from ovlctl.overlay.resolution import Outcome, Resolution
+from ovlctl.overlay.resolution import Outcome, Place, Resolution
 from ovlctl.overlay.tree import Kind, xattrs
 from tests.overlay.made import Seen, handle_of, mounted, seen
 
@@ -38,6 +38,7 @@ def foretold(found: Resolution, prefix: Prefix) -> Seen:
         mode=attributes.mode,
         owner=(attributes.uid, attributes.gid),
         size=attributes.size if plain else 0,
+        nlink=found.nlink,
         rdev=attributes.rdev,
         mtime_ns=attributes.mtime_ns if plain else 0,
         content=content,
@@ -58,32 +59,35 @@ def _through(found: dict[str, bytes], prefix: Prefix) -> dict[str, bytes]:
     return shown
 
 
-def disagreements(resolver: Resolver, point: str, names: Iterable[str], stack: Stack) -> Iterator[str]:
+def disagreements(resolver: Resolver, point: str, names: Iterable[str], stack: Stack | None) -> Iterator[str]:
     """One line per name of which resolver and kernel say different things.
 
     Args:
         resolver: Made before the mount.
         point: Where the stack is mounted.
         names: To be looked for in every directory, besides those that are listed.
-        stack: To be mounted again where the kernel's answer may be due to what it had looked up before.
+        stack: To be mounted again where the kernel's answer may be due to what it had looked up before; None for one
+            that cannot be mounted twice.
     """
     pending = [resolver.root()]
     while pending:
         directory = pending.pop()
         entries = [entry for entry in listing(resolver, directory) if isinstance(entry, Entry)]
         wrong = _listing_difference(directory, entries, point)
-        if wrong:
+        if wrong and stack is not None:
             with mounted(stack, point + "-again") as again:
                 wrong = _listing_difference(directory, entries, again)
         if wrong:
             yield f"{directory.path!r}: {wrong}"
         for name in sorted({*names, *(entry.name for entry in entries)}):
             found = resolver.child(directory, name)
-            if _difference(resolver, found, point):
+            difference = _difference(resolver, found, point)
+            if difference and stack is not None:
                 # Does it share an inode with a name seen before?
                 with mounted(stack, point + "-again") as again:
-                    if difference := _difference(resolver, found, again):
-                        yield f"{found.path!r}: {difference}; {found}"
+                    difference = _difference(resolver, found, again)
+            if difference:
+                yield f"{found.path!r}: {difference}; {found}"
             elif found.is_directory:
                 pending.append(found)
 
@@ -119,6 +123,17 @@ def _difference(resolver: Resolver, found: Resolution, point: str) -> str:
         return f"kernel {kernel}, ours {ours}"
     if found.exists and (handle := handle_of(path)) is not None:
         handles = [known.handle for place in found.stack if (known := place.layer.tree.handle(place.path)) is not None]
-        if handle not in (handles if resolver.layers.upper is not None else handles[:1]):
+        if resolver.layers.upper is None:
+            handles = handles[:1]
+        elif (origin := _origin(resolver, found.stack[0])) is not None:
+            # What was copied up goes by the handle of what it was copied from.
+            handles.append(origin)
+        if handle not in handles:
             return f"provided by {found.stack[0]}, says the resolver; the kernel names another object"
     return ""
+
+
+def _origin(resolver: Resolver, place: Place) -> bytes | None:
+    value = place.layer.tree.xattr(place.path, resolver.following.prefix + Mark.ORIGIN)
+    record = None if value is None else decode_handle(value)
+    return None if record is None else record.handle

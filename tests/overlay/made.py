@@ -17,7 +17,7 @@ from ovlctl.ops.ladder import mount_stack
 from ovlctl.overlay.layers import Following, Layer, Layers, Role, open_layers
 from ovlctl.overlay.marks import Prefix, decode_handle
 from ovlctl.overlay.memory_tree import MemoryTree, Thing
-from ovlctl.overlay.options import Flag, stated
+from ovlctl.overlay.options import Flag, Switch, stated
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Attributes, Kind
@@ -178,7 +178,7 @@ def mounted(stack: Stack, point: str) -> Iterator[str]:
 @contextmanager
 def resolving(stack: Stack) -> Iterator[Resolver]:
     """A resolver for *stack* as ovlctl would mount it."""
-    with open_layers(stack) as layers:
+    with open_layers(stack, index=stack.options.index is Switch.ON) as layers:
         yield resolver(layers, stack.options)
 
 
@@ -208,6 +208,7 @@ class Seen:
     mode: int = 0
     owner: tuple[int, int] = (0, 0)
     size: int = 0
+    nlink: int = 0
     rdev: int = 0
     mtime_ns: int = 0
     content: bytes | None = None
@@ -236,6 +237,7 @@ def seen(path: str) -> Seen:
         mode=found.mode,
         owner=(found.uid, found.gid),
         size=found.size if plain else 0,
+        nlink=found.nlink,
         rdev=found.rdev,
         mtime_ns=found.mtime_ns if plain else 0,
         content=content,
