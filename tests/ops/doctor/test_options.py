@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.kernel import namespaces
-from ovlctl.kernel.apart import apart
 from ovlctl.kernel.bootcache import Answer
-from ovlctl.ops.doctor import diagnose, practice
-from ovlctl.ops.doctor.catalogue import OPTIONS
-from ovlctl.ops.doctor.practice import values_of
 from ovlctl.overlay.options import KEYS, Flag
 from tests import capabilities, trees
+from tests.ops.doctor.answers import by_mounting, usable
 
 if TYPE_CHECKING:
     from tests.conftest import OrdinaryUser
@@ -57,12 +53,6 @@ print(json.dumps(outcome))
 _SHOWN = {("redirect_dir", "on"), ("index", "on"), ("metacopy", "on"), ("nfs_export", "on"), ("verity", "require")}
 
 
-def usable() -> dict[tuple[str, str | None], Answer]:
-    """What the doctor, run by who calls this, says of each value of each option."""
-    findings = {finding.ability: finding for finding in diagnose([]).host.findings}
-    return {(key.name, each.value): each.usable for key in KEYS for each in findings[OPTIONS[key.name]].values}
-
-
 def compare(said: dict[tuple[str, str | None], Answer], outcome: list[str | list[str]]) -> None:
     """Each answer is what came of mounting."""
     for (key, value), result in zip(VALUES, outcome, strict=True):
@@ -87,7 +77,7 @@ def test_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     base = ordinary_user.home
     mounted = ordinary_user.run([sys.executable, "-c", _MOUNT_EACH, base, "userxattr", json.dumps(VALUES)])
     code = (
-        "import json; from tests.ops.doctor.test_options import usable\n"
+        "import json; from tests.ops.doctor.answers import usable\n"
         "print(json.dumps([[*at, answer] for at, answer in usable().items()]))"
     )
     said = ordinary_user.run([sys.executable, "-c", code])
@@ -115,26 +105,6 @@ def test_an_option_that_is_not_there() -> None:
     assert uuid.fix.text().startswith("Linux 6.6")
 
 
-def by_mounting() -> dict[str, str]:
-    """The answers where the kernel cannot be asked before mounting (before 6.5), got here in the same way."""
-
-    def attempt() -> bytes:
-        userxattr = os.geteuid() != 0
-        if userxattr:
-            namespaces.enter_user_namespace()
-        else:
-            namespaces.enter_private_mounts()
-        questions = {f"{key.name}={value}": (key, value) for key in KEYS for value in values_of(key)}
-        assert practice.use(userxattr=userxattr)[practice.OVERLAY].answer is Answer.YES
-        replies = practice.options(questions, userxattr=userxattr)
-        return json.dumps({question: reply.answer for question, reply in replies.items()}).encode("ascii")
-
-    content = apart(attempt)
-    assert content is not None
-    found: dict[str, str] = json.loads(content)
-    return found
-
-
 @capabilities.needs_root
 def test_by_mounting_as_root() -> None:
     """Old kernels, which cannot be asked, give the same answers by mounting; here they can be compared."""
@@ -148,7 +118,7 @@ def test_by_mounting_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     able = capabilities.user_namespaces()
     if not able:
         pytest.skip(able.reason)
-    code = "import json; from tests.ops.doctor.test_options import by_mounting; print(json.dumps(by_mounting()))"
+    code = "import json; from tests.ops.doctor.answers import by_mounting; print(json.dumps(by_mounting()))"
     done = ordinary_user.run([sys.executable, "-c", code])
     assert done.stderr == ""
     found = json.loads(done.stdout)
