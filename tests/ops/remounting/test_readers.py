@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -44,9 +45,9 @@ def ground(request: pytest.FixtureRequest, scratch: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> str:
+def reader() -> str:
     """The reader, compiled."""
-    program = str(tmp_path_factory.mktemp("reader") / "reader")
+    program = os.path.join(tempfile.mkdtemp(prefix="reader-", dir=capabilities.session().directory), "reader")
     subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-o", program, _SOURCE], check=True)
     return program
 
