@@ -29,15 +29,30 @@ def others(found: Resolution, directory: Resolution, layers: Layers) -> Resoluti
     parents = {id(place.layer): place for place in directory.stack} if directory.is_directory else {}
     verdict, every = _why_lost(found), list[Candidate]()
     for layer in layers.merged:
+        parent = parents.get(id(layer))
         if id(layer) in seen:
             every.extend(seen.pop(id(layer)))
-            continue
-        parent = parents.get(id(layer))
-        if parent is not None:
+            if parent is not None:
+                every.extend(_redirected_away(every, Place(layer, join(parent.path, found.name))))
+        elif parent is not None:
             every.append(_look(Place(layer, join(parent.path, found.name)), verdict))
         else:
             every.append(_look(Place(layer, found.path), Verdict.PARENT_HIDDEN))
     return replace(found, candidates=tuple(every))
+
+
+def with_hidden(found: Resolution, place: Place) -> Resolution:
+    """*found* with a candidate for an object that its parent directory leaves out."""
+    if any(candidate.place == place for candidate in found.candidates):
+        return found
+    return replace(found, candidates=(*found.candidates, _look(place, Verdict.PARENT_HIDDEN)))
+
+
+def _redirected_away(every: list[Candidate], place: Place) -> list[Candidate]:
+    if any(candidate.place == place for candidate in every):
+        return []
+    candidate = _look(place, Verdict.REDIRECTED_AWAY)
+    return [] if candidate.verdict is Verdict.ABSENT else [candidate]
 
 
 def _look(place: Place, verdict: Verdict) -> Candidate:

@@ -20,16 +20,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.overlay.candidates import others
+from ovlctl.overlay.candidates import others, with_hidden
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
-from ovlctl.overlay.resolution import Outcome, Resolution, Unreadable, Verdict
-from ovlctl.overlay.tree import Kind
+from ovlctl.overlay.resolution import Outcome, Place, Resolution, Unreadable, Verdict
+from ovlctl.overlay.tree import Kind, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ovlctl.overlay.resolution import Place
     from ovlctl.overlay.resolver import Resolver
 
 
@@ -150,16 +149,16 @@ def _marked(resolver: Resolver, place: Place, mark: Mark) -> bool:
 
 
 def _behind(resolver: Resolver, directory: Resolution, seen: set[str]) -> Iterator[Entry | Unreadable]:
-    merged = {id(place.layer) for place in directory.stack}
     parent = resolver.resolve(directory.path.rpartition("/")[0])
     for candidate in others(directory, parent, resolver.layers).candidates if directory.path else ():
         place, attributes = candidate.place, candidate.attributes
-        if id(place.layer) in merged or attributes is None or attributes.kind is not Kind.DIRECTORY:
+        if place in directory.stack or attributes is None or attributes.kind is not Kind.DIRECTORY:
             continue
         try:
             for child in place.layer.tree.scandir(place.path):
                 if child.name not in seen:
                     seen.add(child.name)
-                    yield Entry(resolver.child(directory, child.name, complete=True), listed=False)
+                    found = resolver.child(directory, child.name, complete=True)
+                    yield Entry(with_hidden(found, Place(place.layer, join(place.path, child.name))), listed=False)
         except OSError as error:
             yield Unreadable(place=place, errno=error.errno or 0)
