@@ -68,12 +68,6 @@ _SOURCE_AND_TARGET = 2
 _LONG = sorted({*_FLAGS, *(name for name in _VALUED if name.startswith("--"))})
 
 
-def is_mount(argv: Sequence[str]) -> bool:
-    """Whether *argv* looks like a command that mounts, perhaps without the word ``mount``."""
-    rest, _ = _without_prefix(argv)
-    return bool(rest) and (_program(rest[0]) is not None or rest[0].startswith("-"))
-
-
 def parse(argv: Sequence[str]) -> Line:
     """Read a command.
 
