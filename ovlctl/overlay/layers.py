@@ -69,6 +69,8 @@ class Following:
 
     Attributes:
         prefix: Where marks are kept.
+        blind: Whether the mounter could not read trusted marks, as in a user namespace without userxattr: then none
+            of them counts, and only device whiteouts do.
         redirects: Whether redirects are followed; if not, a name whose lookup needs one is EPERM.
         metacopy: Whether metadata-only files are followed; if not, they are EPERM.
         xino: Whether inode numbers of several file systems are made unique: readdir(3) then looks every name up.
@@ -76,18 +78,20 @@ class Following:
     """
 
     prefix: Prefix = Prefix.TRUSTED
+    blind: bool = False
     redirects: bool = True
     metacopy: bool = False
     xino: bool = False
     verity_required: bool = False
 
     @classmethod
-    def of(cls, options: Options, *, always_follow: bool = True) -> Self:
+    def of(cls, options: Options, *, always_follow: bool = True, trusted: bool = True) -> Self:
         """What *options*, as stated to the kernel or read back from it, make of lookups.
 
         Args:
             options: From :func:`~ovlctl.overlay.options.stated` or :func:`~ovlctl.overlay.live.effective`.
             always_follow: The module parameter redirect_always_follow, which decides what redirect_dir=off means.
+            trusted: Whether the mounter had CAP_SYS_ADMIN in the initial user namespace.
         """
         metacopy = options.metacopy is Switch.ON
         user = options.userxattr is Flag.YES
@@ -98,8 +102,9 @@ class Following:
             redirect = off
         return cls(
             prefix=Prefix.USER if user else Prefix.TRUSTED,
-            redirects=not user and redirect is not RedirectDir.NOFOLLOW,
-            metacopy=not user and metacopy,
+            blind=not user and not trusted,
+            redirects=not user and trusted and redirect is not RedirectDir.NOFOLLOW,
+            metacopy=not user and trusted and metacopy,
             xino=options.xino in {Xino.ON, Xino.AUTO},
             verity_required=options.verity is Verity.REQUIRE,
         )

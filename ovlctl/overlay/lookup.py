@@ -332,6 +332,8 @@ class Lookup:
     def mark(self, place: Place, mark: Mark) -> bytes | None:
         """The value of a mark; None when it is not there, or cannot be seen. Raises UnreadableError."""
         tree, prefix = place.layer.tree, self.following.prefix
+        if self.following.blind:
+            return None
         if prefix is Prefix.TRUSTED and not tree.trusted:
             self.certain = False
             return None

@@ -142,6 +142,8 @@ def _looks_up(resolver: Resolver, directory: Resolution, place: Place) -> tuple[
 
 
 def _marked(resolver: Resolver, place: Place, mark: Mark) -> bool:
+    if resolver.following.blind:
+        return False
     try:
         return place.layer.tree.xattr(place.path, resolver.following.prefix + mark) is not None
     except OSError:

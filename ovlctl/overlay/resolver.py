@@ -92,7 +92,9 @@ class Resolver:
     @property
     def certain(self) -> bool:
         """Whether every mark of this stack can be seen: False for an ordinary user, unless the stack has userxattr."""
-        return self.following.prefix is Prefix.USER or all(layer.tree.trusted for layer in self.layers.merged)
+        if self.following.blind or self.following.prefix is Prefix.USER:
+            return True
+        return all(layer.tree.trusted for layer in self.layers.merged)
 
     def resolve(self, path: str, *, complete: bool = False) -> Resolution:
         """Resolve *path* from the root on.
@@ -275,6 +277,8 @@ class Resolver:
         return others(found, parent or self.root(), self.layers) if complete else found
 
     def _has_whiteout_marks(self, place: Place) -> bool:
+        if self.following.blind:
+            return False
         try:
             value = place.layer.tree.xattr("", self.following.prefix + Mark.OPAQUE)
         except OSError:

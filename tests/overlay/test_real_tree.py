@@ -24,7 +24,7 @@ from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Kind
 from tests import capabilities, trees
-from tests.overlay.made import Made, directory, file, link, mounted, resolving, write_layer
+from tests.overlay.made import Made, directory, file, link, mounted, resolving, whiteout, write_layer
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFs, OrdinaryUser
@@ -236,6 +236,40 @@ def test_an_ordinary_user_is_told_what_could_not_be_read(scratch: str, ordinary_
         "USER closed/f": closed,
         "USER opaque/f": [Outcome.PRESENT, True, []],
     }
+
+
+_MOUNT = """
+import os, sys
+from ovlctl.kernel.namespaces import enter_user_namespace
+from ovlctl.kernel.mount import MS, mount
+enter_user_namespace()
+top, low, point = sys.argv[1:]
+mount("overlay", point, "overlay", MS(0), os.fsencode(f"lowerdir={top}:{low}"))
+print(sorted(os.listdir(f"{point}/opaque")), sorted(os.listdir(point)))
+"""
+
+
+@ROOT
+@pytest.mark.skipif(
+    not capabilities.user_namespaces(), reason=f"needs user namespaces: {capabilities.user_namespaces().reason}"
+)
+def test_a_mounter_who_cannot_read_trusted_marks(scratch: str, ordinary_user: OrdinaryUser) -> None:
+    """In a user namespace without userxattr no mark counts but device whiteouts, for kernel and resolver."""
+    write_layer(
+        f"{scratch}/top", {"opaque": directory(opaque=b"y"), "gone": whiteout(), "moved": directory(redirect=b"d")}
+    )
+    trees.make(scratch, {"low/opaque/f": "hidden", "low/gone": "x", "low/d/f": "x"})
+    point = f"{ordinary_user.home}/merged"
+    os.mkdir(point, 0o755)
+    os.chown(point, ordinary_user.uid, ordinary_user.gid)
+    done = ordinary_user.run([sys.executable, "-c", _MOUNT, f"{scratch}/top", f"{scratch}/low", point])
+    assert (done.stdout, done.stderr) == ("['f'] ['d', 'moved', 'opaque']\n", "")
+    with open_layers(Stack([f"{scratch}/top", f"{scratch}/low"])) as layers:
+        resolver = Resolver(layers, Following.of(Options(), trusted=False))
+        entries = [entry for entry in walk(resolver) if isinstance(entry, Entry)]
+        paths = sorted(entry.resolution.path for entry in entries if entry.resolution.exists)
+        assert paths == ["d", "d/f", "moved", "opaque", "opaque/f"]
+        assert all(entry.resolution.certain for entry in entries)
 
 
 @ROOT
