@@ -8,7 +8,7 @@ import typer
 
 from ovlctl.cli.output import confirmed, emit, emit_json, emit_steps, say, warn
 from ovlctl.cli.parameters import DryRun, Json, StackFileArgument, StackNames, StateDir, Yes
-from ovlctl.cli.rootless import state_for
+from ovlctl.cli.rootless import out_of_the_way, state_for
 from ovlctl.errors import Note
 
 
@@ -47,9 +47,10 @@ def down(
             if not plan.steps:
                 say("nothing to do: nothing is mounted from this file")
         return
-    done = ending.down(
-        declared, names, discard=discard, state_dir=state, agreed=lambda doomed: yes or confirmed(doomed)
-    )
+    with out_of_the_way():
+        done = ending.down(
+            declared, names, discard=discard, state_dir=state, agreed=lambda doomed: yes or confirmed(doomed)
+        )
     if json:
         emit_json("down", down_json(done, done=True), warnings)
     else:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel.namespaces import in_initial_user_namespace, may_mount
 from ovlctl.ops.state import locate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ovlctl.ops.state import State
 
 
@@ -34,3 +38,23 @@ def state_for(state_dir: str | None, *, mounts: bool = False, dry_run: bool = Fa
 
         unprivileged.enter(state, mounts=mounts, dry_run=dry_run, certain=certain)
     return state
+
+
+@contextmanager
+def out_of_the_way() -> Iterator[None]:
+    """Work in the root directory while inside, lest this process be what keeps a mount busy.
+
+    Without root it would be for whoever stands in the directory that is covered where the mounts are.
+    """
+    try:
+        before = os.getcwd()
+    except FileNotFoundError:
+        # Removed, and there is no way back to it by name.
+        yield
+        return
+    os.chdir("/")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.chdir(before)

@@ -8,8 +8,8 @@ import typer
 
 from ovlctl.cli.output import confirmed, emit, emit_json, emit_steps
 from ovlctl.cli.parameters import DryRun, Json, StateDir, Yes
-from ovlctl.cli.rootless import state_for
-from ovlctl.ops import unmounting
+from ovlctl.cli.rootless import out_of_the_way, state_for
+from ovlctl.ops import discover, unmounting
 from ovlctl.show.stacks import umount_json, umounted_text
 
 
@@ -38,7 +38,11 @@ def umount(
         else:
             emit_steps(plan.describe())
         return
-    done = unmounting.umount(stack, discard=discard, state_dir=state, agreed=lambda doomed: yes or confirmed(doomed))
+    stack = discover.independent(state, stack)
+    with out_of_the_way():
+        done = unmounting.umount(
+            stack, discard=discard, state_dir=state, agreed=lambda doomed: yes or confirmed(doomed)
+        )
     if json:
         emit_json("umount", umount_json(done, done=True))
     else:

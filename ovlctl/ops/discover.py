@@ -194,6 +194,22 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
     return overlay
 
 
+def independent(state: State, word: str) -> str:
+    """*word*, which means the same to :func:`find` in any working directory: a name as it is, a path absolute.
+
+    Raises:
+        StateUnusable: when the names cannot be read.
+    """
+    named = "/" not in word and word in {*records.names(state), *state.kept_names()}
+    if named or not (os.path.lexists(word) or os.path.lexists(word.partition("#")[0])):
+        return word
+    try:
+        return os.path.abspath(word)
+    except FileNotFoundError:
+        # A working directory that was removed.
+        return word
+
+
 def _mounted_as(state: State, name: str) -> Overlay | None:
     """The mounted overlay that has this name, without a look at all the others; None says nothing."""
     try:

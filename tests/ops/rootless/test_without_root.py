@@ -244,6 +244,19 @@ def test_the_working_directory(me: Account) -> None:
     assert me.sh('mkdir -p gone; cd gone; rmdir ../gone; "$0" -m ovlctl exec x -- cat f').stdout == "a"
 
 
+def test_the_working_directory_is_the_target(me: Account) -> None:
+    """Who stands in the directory that a mount covers can end it, as it is not covered where he is."""
+    me.mount()
+    done = me.sh('cd t && "$0" -m ovlctl umount .')
+    assert done.returncode == 0, done.stderr
+    me.mount()
+    trees.make(me.user.home, {"f.toml": '[stack.y]\nlowers = ["a"]\nupper = {tmpfs = "1M"}\ntarget = "b"\n'})
+    assert me("umount", "x").status == 0
+    assert me("up", "f.toml").status == 0
+    done = me.sh('cd b && "$0" -m ovlctl down ../f.toml --discard --yes')
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_damaged_note(me: Account) -> None:
     """A note that nobody can understand stops everything rather than lose a holder that may live."""
     me.mount()
