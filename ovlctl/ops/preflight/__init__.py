@@ -19,7 +19,7 @@ from ovlctl.ops.preflight import kernel_limits, overlap, sharing, upper
 from ovlctl.ops.preflight.in_use import Question
 from ovlctl.ops.preflight.places import place, real, resolved
 from ovlctl.overlay import rules
-from ovlctl.overlay.options import stated
+from ovlctl.overlay.options import Flag, stated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -97,13 +97,13 @@ class Case:
 
     @cached_property
     def survey(self) -> tuple[Seen, ...]:
-        """What was seen in the layers that matters in a user namespace only; nothing outside of one."""
-        if trusted_xattrs():
+        """What was seen in the layers that matters where trusted marks are not read; nothing where they are."""
+        if trusted_xattrs() and self.told.userxattr is not Flag.YES:
             return ()
         # Here and below: root pays nothing for it.
         from ovlctl.ops.preflight import unprivileged
 
-        return unprivileged.survey(self.upper, self.lowers, len(self.stack.data_only))
+        return unprivileged.survey(self.upper, self.lowers, len(self.stack.data_only), by_root=trusted_xattrs())
 
     @cached_property
     def hears(self) -> bool:
@@ -224,7 +224,8 @@ def _poverty(case: Case) -> Iterator[errors.OvlError]:
 
 
 def _marks_of_root(case: Case) -> Iterator[errors.OvlError]:
-    if case.survey:
+    # Root who asks for userxattr gets it, and is told.
+    if case.survey and not trusted_xattrs():
         from ovlctl.ops.preflight import unprivileged
 
         yield from unprivileged.problems(case.survey)

@@ -1,4 +1,4 @@
-"""What a mount in a user namespace loses of layers that root made.
+"""What a mount in a user namespace, or with userxattr, loses of layers that root made.
 
 In there trusted xattrs cannot be read: whiteouts count, but directories that root made opaque, redirects and metacopy
 files do not, and the kernel says nothing. Files of ids that the namespace does not know can be read and deleted, and
@@ -42,7 +42,7 @@ class Seen:
         kind: What it is called in a message.
         layer: The layer.
         covers: Whether there is a layer below it, so that its marks matter.
-        listed: Whether the names of trusted xattrs are listed there, though their values are not given (btrfs).
+        listed: Whether the names of trusted xattrs are listed there: on btrfs to everybody, without their values.
         trusted: An object with a trusted mark that would be missed.
         whiteout: A whiteout.
         user_marks: Whether anything bears a mark in user.overlay.*.
@@ -68,13 +68,14 @@ class Seen:
         return self.trusted or (None if self.user_marks or self.listed else self.whiteout)
 
 
-def survey(upper: Place | None, lowers: Sequence[Place], data_only: int) -> tuple[Seen, ...]:
+def survey(upper: Place | None, lowers: Sequence[Place], data_only: int, *, by_root: bool) -> tuple[Seen, ...]:
     """Look at layers, for as long as it may take.
 
     Args:
         upper: The upper, if it exists.
         lowers: Lowers, topmost first, then data-only lowers.
         data_only: How many of *lowers* are data-only.
+        by_root: Root looks, who sees trusted xattrs, and to whom no owner is unknown.
     """
     last = len(lowers) - data_only - 1
     layers = [Seen("lower", layer, covers=number < last) for number, layer in enumerate(lowers)]
@@ -86,7 +87,7 @@ def survey(upper: Place | None, lowers: Sequence[Place], data_only: int) -> tupl
         # What one layer does not use is for those after it.
         rest = len(layers) - number
         now = time.monotonic()
-        left -= _look(seen, left // rest, now + max(0.0, deadline - now) / rest)
+        left -= _look(seen, left // rest, now + max(0.0, deadline - now) / rest, by_root=by_root)
     return tuple(layers)
 
 
@@ -126,11 +127,11 @@ def cautions(seen: Sequence[Seen]) -> Iterator[Note]:
             yield Note(text, (each.layer.path,))
 
 
-def _look(seen: Seen, entries: int, deadline: float) -> int:
+def _look(seen: Seen, entries: int, deadline: float, *, by_root: bool) -> int:
     """Fill in *seen*; how many entries were looked at."""
     unknown = {Kind.UID: idmap.overflow(Kind.UID), Kind.GID: idmap.overflow(Kind.GID)}
-    seen.listed = seen.layer.mount.fs_type == "btrfs"
-    owners = seen.kind != "upper"
+    seen.listed = by_root or seen.layer.mount.fs_type == "btrfs"
+    owners = seen.kind != "upper" and not by_root
     waiting = [seen.layer.path]
     count = 0
     if owners:
@@ -158,7 +159,7 @@ def _entry(seen: Seen, entry: os.DirEntry[str], waiting: list[str], unknown: Map
     _owned(seen, entry.path, status, unknown)
     if stat.S_ISDIR(status.st_mode):
         # What is mounted below a layer is no part of it; a btrfs subvolume is.
-        if seen.listed or status.st_dev == seen.layer.status.st_dev:
+        if seen.layer.mount.fs_type == "btrfs" or status.st_dev == seen.layer.status.st_dev:
             waiting.append(entry.path)
     elif stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
         seen.whiteout = seen.whiteout or entry.path
