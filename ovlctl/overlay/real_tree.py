@@ -143,7 +143,12 @@ class RealTree:
         if not self._guarded:
             return xattr.names(f"/proc/self/fd/{directory}/{name}")
         with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
-            return tuple(sorted(os.listxattr(f"/proc/self/fd/{found}")))
+            try:
+                return tuple(sorted(os.listxattr(f"/proc/self/fd/{found}")))
+            except OSError as error:
+                if error.errno == errno.ENOTSUP:
+                    return ()
+                raise
 
     def xattr(self, path: str, name: str) -> bytes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

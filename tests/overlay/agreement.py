@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import ESCAPE, Mark, Prefix, decode_handle
 from ovlctl.overlay.merged import Entry, listing
-from ovlctl.overlay.resolution import Outcome, Place, Resolution
+from ovlctl.overlay.resolution import Outcome, Place, Resolution, Verdict
 from ovlctl.overlay.tree import Kind, xattrs
 from tests.overlay.made import Seen, handle_of, mounted, seen
 
@@ -122,7 +122,10 @@ def _difference(resolver: Resolver, found: Resolution, point: str) -> str:
     if kernel != ours:
         return f"kernel {kernel}, ours {ours}"
     if found.exists and (handle := handle_of(path)) is not None:
-        handles = [known.handle for place in found.stack if (known := place.layer.tree.handle(place.path)) is not None]
+        # The kernel's own stack keeps metadata-only objects that a resolution has no use for.
+        kept = [seen.place for seen in found.candidates if seen.verdict is Verdict.METADATA_ONLY]
+        places = (*found.stack, *kept)
+        handles = [known.handle for place in places if (known := place.layer.tree.handle(place.path)) is not None]
         if resolver.layers.upper is None:
             handles = handles[:1]
         elif (origin := _origin(resolver, found.stack[0])) is not None:

@@ -104,6 +104,7 @@ ROWS = [
     Row(name="data-only", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/o/1")},), data=({"o/1": file(b"data")},), path="f", rule=Rule.METACOPY, content=b"data", options=METACOPY),
     Row(name="data-only, second", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/1")},), data=({}, {"1": file(b"2nd")}), path="f", rule=Rule.METACOPY, content=b"2nd", options=METACOPY),
     Row(name="data-only, missing", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/o/2")},), data=({"o/1": file()},), path="f", rule=Rule.METACOPY, content=errno.ENOENT, options=METACOPY),
+    Row(name="data-only, missing, below a metacopy of the upper", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/o/2")},), upper={"f": META}, data=({"o/1": file()},), path="f", rule=Rule.METACOPY, content=errno.ENOENT, options=METACOPY),
     Row(name="data-only, a directory", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/o")},), data=({"o/1": file()},), path="f", rule=Rule.METACOPY, content=errno.ENOENT, options=METACOPY),
     Row(name="data-only, a symbolic link", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/s")},), data=({"s": link("/etc/passwd")},), path="f", rule=Rule.METACOPY, content=errno.ENOENT, options=METACOPY),
     Row(name="data-only, through a symbolic link", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/s/passwd")},), data=({"s": link("/etc")},), path="f", rule=Rule.METACOPY, content=errno.ELOOP, options=METACOPY),
