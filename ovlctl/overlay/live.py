@@ -119,7 +119,7 @@ def _split_lowerdir(value: str) -> tuple[list[str], list[str]]:
     """Split a ``lowerdir`` value at its unescaped colons; after ``::`` come data-only lowers."""
     lists: tuple[list[str], list[str]] = ([], [])
     data = False
-    for piece in _pieces(value):
+    for piece in pieces(value, ":"):
         if piece:
             lists[data].append(_unescape(piece))
         else:
@@ -127,13 +127,14 @@ def _split_lowerdir(value: str) -> tuple[list[str], list[str]]:
     return lists
 
 
-def _pieces(value: str) -> Iterator[str]:
+def pieces(value: str, separator: str) -> Iterator[str]:
+    """*value* cut at each *separator* that no backslash protects; escapes stay in the pieces."""
     start = position = 0
     while position < len(value):
         if value[position] == "\\":
             position += 2
             continue
-        if value[position] == ":":
+        if value[position] == separator:
             yield value[start:position]
             start = position + 1
         position += 1

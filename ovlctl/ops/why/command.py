@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ovlctl.errors import BadUsage, NotAnOverlay, OvlError
 from ovlctl.ops.why import words
 from ovlctl.ops.why.values import Line
+from ovlctl.overlay import live
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -231,7 +232,7 @@ class _Given:
                 hint="`ovlctl why -- mount -t overlay overlay -o ... DIR`",
             )
         options = ",".join(self.options)
-        if "remount" in words.split(options):
+        if "remount" in live.pieces(options, ","):
             raise BadUsage(
                 "a remount changes `ro` and `rw` of an overlay and nothing else: its own options are ignored by "
                 "mount(2) and refused by fsconfig(2), and without an upper `rw` is EROFS",

@@ -61,12 +61,12 @@ def parse(words: str) -> Words:
     Args:
         words: Everything after ``-o``, as the shell passes it; several ``-o`` joined by commas.
     """
-    given = [word for word in split(words) if word]
+    given = [word for word in live.pieces(words, ",") if word]
     data = ",".join(word for word in given if not _kept_by_mount(word))
     reading = _Reading()
     if len(os.fsencode(data)) > MOUNT_DATA_MAX:
         reading.faults.append(_too_long(data))
-    for word in split(data):
+    for word in live.pieces(data, ","):
         reading.take(word)
     flags = {word for word in given if word in {"ro", "rw"}}
     return Words(
@@ -77,20 +77,6 @@ def parse(words: str) -> Words:
         faults=tuple(reading.faults),
         cautions=tuple(reading.cautions),
     )
-
-
-def split(words: str) -> Iterator[str]:
-    """*words* cut at the commas that no backslash protects."""
-    start = position = 0
-    while position < len(words):
-        if words[position] == "\\":
-            position += 2
-            continue
-        if words[position] == ",":
-            yield words[start:position]
-            start = position + 1
-        position += 1
-    yield words[start:]
 
 
 def short(text: str) -> str:
@@ -105,9 +91,9 @@ def _kept_by_mount(word: str) -> bool:
 def _too_long(data: str) -> OvlError:
     raw = os.fsencode(data)
     kept = os.fsdecode(raw[:MOUNT_DATA_MAX])
-    *_, last = split(kept)
+    *_, last = live.pieces(kept, ",")
     left = _Reading()
-    for word in split(kept):
+    for word in live.pieces(kept, ","):
         left.take(word)
     # A name that is cut is another name; an option that is cut is none that the kernel knows.
     outcome = "refuses what is left" if left.faults else "takes what is left"
