@@ -39,13 +39,15 @@ class Entered:
         state: The state directories, as they were found before the move.
         moved: Whether it was moved.
         notes: What is worth saying about it, once.
+        lock: The descriptor that keeps the holder from ending while this process is at work; None when there is none.
+        token: What tells the namespaces from others, whose numbers are used again.
     """
 
     state: State
     moved: bool = False
     notes: list[Note] = field(default_factory=list)
-    _lock: int | None = None
-    _token: str = ""
+    lock: int | None = None
+    token: str = ""
 
     def settle(self) -> None:
         """See to it that what is mounted here is held, should the holder have been killed meanwhile.
@@ -56,17 +58,17 @@ class Entered:
             OvlError: when no holder could be started.
         """
         # Looked at without the lock first: a verb that only reads does not wait for one that mounts.
-        if self._lock is None or not _held_mounts() or _lives(registry.read(self.state)):
+        if self.lock is None or not _held_mounts() or _lives(registry.read(self.state)):
             return
         with self.state.locked():
             if not _lives(registry.read(self.state)):
-                starting.start(self.state, token=self._token)
+                starting.start(self.state, token=self.token)
 
     def leave_lock(self) -> None:
         """Let the holder end with the last mount from now on, although this process goes on."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
 
 
 def join(state_dir: str | State | None = None) -> Entered:
@@ -133,10 +135,10 @@ def _enter(state_dir: str | State | None, *, make: bool) -> Entered:
     # Before the move: afterwards other users' ids cannot be told from root's.
     state.check()
     make = make and (not stays or registry.own_mark() is not None)
-    entered._lock = state.take_lock(_LOCK, make=make, shared=True)  # noqa: SLF001 -- of this module
-    if entered._lock is None and not stays and registry.unnoted(state) is not None:  # noqa: SLF001
-        entered._lock = state.take_lock(_LOCK, make=True, shared=True)  # noqa: SLF001
-    if entered._lock is None:  # noqa: SLF001
+    entered.lock = state.take_lock(_LOCK, make=make, shared=True)
+    if entered.lock is None and not stays and registry.unnoted(state) is not None:
+        entered.lock = state.take_lock(_LOCK, make=True, shared=True)
+    if entered.lock is None:
         return entered
     holder = registry.read(state)
     if make and not stays and _inside(holder):
@@ -155,7 +157,7 @@ def _enter(state_dir: str | State | None, *, make: bool) -> Entered:
 def _stay(entered: Entered, holder: Holder | None, *, make: bool) -> None:
     """In a namespace where this process may mount, which can be the one held, or one that was held once."""
     if holder is not None and _inside(holder):
-        entered._token = holder.token  # noqa: SLF001 -- of this module
+        entered.token = holder.token
         if make and not _lives(holder):
             with entered.state.locked():
                 starting.start(entered.state, token=holder.token)
@@ -194,7 +196,7 @@ def _without_holder(entered: Entered, *, make: bool) -> None:
             return
         entered.notes += [*_ends_with_login(state), *_new_namespaces()]
         entered.moved = True
-        entered._token = starting.start(state).token  # noqa: SLF001 -- of this module
+        entered.token = starting.start(state).token
 
 
 def _new_namespaces() -> list[Note]:
@@ -258,7 +260,7 @@ def _move(entered: Entered, fd: int, holder: Holder) -> None:
             with suppress(FileNotFoundError):
                 name = os.getcwd()
             namespaces.setns(fd, CLONE.NEWUSER | CLONE.NEWNS)
-            entered.moved, entered._token = True, holder.token  # noqa: SLF001 -- of this module
+            entered.moved, entered.token = True, holder.token
             entered.notes += _back(name, where)
         finally:
             os.close(where)
