@@ -191,7 +191,7 @@ def test_twenty_for_one_upper(scratch: str, state_dir: str, *, own_state: bool) 
             _spawn("mount", target, "-l", lower, "--upper", upper, "--work", work, "--json", "--state-dir", state)
         )
     results = [(process.communicate(), process.returncode) for process in running]
-    assert sorted(status for _, status in results) == [0] + [errors.UpperInUse.exit_status] * 19
+    assert sorted(status for _, status in results) == [0] + [errors.UpperInUse.exit_status] * 19, results
     codes = [json.loads(err)["error"]["code"] for (_, err), status in results if status]
     assert codes == [errors.UpperInUse.code] * 19
     (winner,) = mounts.mounts("overlay")
