@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.errors import OutputFailed, literal, strerror
@@ -11,7 +12,7 @@ from ovlctl.show.envelope import dumps, envelope, note_text
 from ovlctl.show.names import show_argument, show_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ovlctl.errors import Note
 
@@ -34,11 +35,37 @@ def pending() -> tuple[Note, ...]:
 
 def emit(text: str) -> None:
     """Print a result. Names in *text* have passed ``show_name``; a final newline is added unless it is there."""
+    emit_lines(() if not text else (text.removesuffix("\n"),))
+
+
+def emit_lines(lines: Iterable[str]) -> None:
+    """Print a result that is made while it is printed, line by line; nothing of it is kept."""
     warn(())
-    try:
-        sys.stdout.write(text if text.endswith("\n") or not text else f"{text}\n")
+    _write(f"{line}\n" for line in lines)
+
+
+def emit_bytes(chunks: Iterable[bytes]) -> None:
+    """Write a result that is no text, such as the content of a file, as it is."""
+    warn(())
+    with _writing():
         # What is said about it comes after it where both streams lead to one place.
         sys.stdout.flush()
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+
+def _write(texts: Iterable[str]) -> None:
+    with _writing():
+        for text in texts:
+            sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -54,6 +81,28 @@ def emit_steps(steps: Iterable[Note]) -> None:
 def emit_json(verb: str, data: Any, warnings: Iterable[str | Note] = ()) -> None:
     """Print a result as the JSON object of ``--json``; warnings go inside. Indented when a person looks on."""
     emit(dumps(envelope(verb, data, (*pending(), *warnings)), pretty=sys.stdout.isatty()))
+
+
+def emit_json_items(verb: str, items: Iterable[Any], warnings: Callable[[], Iterable[str | Note]] = tuple) -> None:
+    """Print the JSON object of a result whose data are a list that is made while it is printed, an item a line.
+
+    Args:
+        verb: As for :func:`emit_json`.
+        items: Made of JSON types; asked for one by one.
+        warnings: Asked for when all items have been told.
+    """
+    _write(_json_lines(verb, items, warnings))
+
+
+def _json_lines(verb: str, items: Iterable[Any], warnings: Callable[[], Iterable[str | Note]]) -> Iterator[str]:
+    whole = envelope(verb, None)
+    yield dumps({key: whole[key] for key in ("schema", "ovlctl", "kernel")})[:-1] + ', "data": ['
+    separator = "\n"
+    for item in items:
+        yield separator + dumps(item)
+        separator = ",\n"
+    told = envelope(verb, None, (*pending(), *warnings()))["warnings"]
+    yield f'\n], "warnings": {dumps(told)}}}\n'
 
 
 def confirmed(doomed: Iterable[str]) -> bool:

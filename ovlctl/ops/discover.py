@@ -179,7 +179,7 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
     there.sort(key=lambda overlay: overlay.standing is Standing.MOUNTED)
     if there:
         return there[-1]
-    if (declared := _in_file(word)) is not None:
+    if (declared := in_file(word)) is not None:
         return _of_file(every, *declared)
     if not os.path.exists(path):
         raise errors.StackNotFound("no stack is named {}", word, hint="`ovlctl ls` lists all")
@@ -222,7 +222,7 @@ def _mounted_as(state: State, name: str) -> Overlay | None:
     return of_mount(mount, record)
 
 
-def _in_file(word: str) -> tuple[str, str | None] | None:
+def in_file(word: str) -> tuple[str, str | None] | None:
     """The stack file and the stack's name in it that *word* gives; None when it gives no file."""
     path, _, name = word.rpartition("#")
     if path.endswith(".toml") or (path.endswith(".mstack") and os.path.isdir(path)):

@@ -35,9 +35,9 @@ def others(found: Resolution, directory: Resolution, layers: Layers) -> Resoluti
             if parent is not None:
                 every.extend(_redirected_away(every, Place(layer, join(parent.path, found.name))))
         elif parent is not None:
-            every.append(_look(Place(layer, join(parent.path, found.name)), verdict))
+            every.append(look(Place(layer, join(parent.path, found.name)), verdict))
         else:
-            every.append(_look(Place(layer, found.path), Verdict.PARENT_HIDDEN))
+            every.append(look(Place(layer, found.path), Verdict.PARENT_HIDDEN))
     return replace(found, candidates=tuple(every))
 
 
@@ -45,17 +45,18 @@ def with_hidden(found: Resolution, place: Place) -> Resolution:
     """*found* with a candidate for an object that its parent directory leaves out."""
     if any(candidate.place == place for candidate in found.candidates):
         return found
-    return replace(found, candidates=(*found.candidates, _look(place, Verdict.PARENT_HIDDEN)))
+    return replace(found, candidates=(*found.candidates, look(place, Verdict.PARENT_HIDDEN)))
 
 
 def _redirected_away(every: list[Candidate], place: Place) -> list[Candidate]:
     if any(candidate.place == place for candidate in every):
         return []
-    candidate = _look(place, Verdict.REDIRECTED_AWAY)
+    candidate = look(place, Verdict.REDIRECTED_AWAY)
     return [] if candidate.verdict is Verdict.ABSENT else [candidate]
 
 
-def _look(place: Place, verdict: Verdict) -> Candidate:
+def look(place: Place, verdict: Verdict) -> Candidate:
+    """What a layer has at *place*, with *verdict* when it has something."""
     try:
         attributes = place.layer.tree.lstat(place.path)
     except NotADirectoryError:

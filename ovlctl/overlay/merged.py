@@ -1,4 +1,4 @@
-"""The merged view listed: names with what they resolve to, one at a time.
+"""The merged view listed: names with what they resolve to, in the order of their code points, one at a time.
 
 Law 1 for listings: the entries with ``listed`` are the names that readdir(3) gives through a fresh mount, and those
 whose resolution exists are the names that lstat(2) finds there. The two differ. A directory that is made of one layer
@@ -12,23 +12,27 @@ alone that is impure cannot be read at all.
 
 Source: ovl_dir_read_merged(), ovl_dir_is_real() and ovl_cache_entry_new() in fs/overlayfs/readdir.c.
 
-A listing holds the names of every layer but the lowest in memory; of a directory of one layer it holds nothing.
+A listing holds the names of one directory in memory, a walk those of the directories on the way to where it is.
 """
 
 from __future__ import annotations
 
+import errno
+import heapq
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
-from ovlctl.overlay.candidates import others, with_hidden
+from ovlctl.overlay.candidates import look, others, with_hidden
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
-from ovlctl.overlay.resolution import Outcome, Place, Resolution, Unreadable, Verdict
+from ovlctl.overlay.resolution import Outcome, Place, Resolution, Rule, Unreadable, Verdict
 from ovlctl.overlay.tree import Kind, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ovlctl.overlay.resolution import Candidate
     from ovlctl.overlay.resolver import Resolver
 
 
@@ -52,7 +56,7 @@ class Entry:
 
 
 def listing(resolver: Resolver, directory: Resolution, *, hidden: bool = False) -> Iterator[Entry | Unreadable]:
-    """The entries of *directory*, in no particular order; nothing when it is not a directory that exists.
+    """The entries of *directory*, sorted by name; nothing when it is not a directory that exists.
 
     Each name costs one lookup, which starts in the topmost layer that has it.
 
@@ -63,72 +67,107 @@ def listing(resolver: Resolver, directory: Resolution, *, hidden: bool = False) 
             opaque directory, a file, or a redirect); every entry then has a candidate for each layer.
 
     Yields:
-        Entries, and what could not be read: names of that layer may be missing then.
+        What could not be read first (names of that layer may be missing then), and then entries.
     """
     if not directory.is_directory:
         return
     # A directory of one layer that was copied up may have whiteouts for names of a lower that is gone: ovl_get_inode().
     copied_up = directory.path != "" and _marked(resolver, directory.stack[0], Mark.ORIGIN)
     merges = directory.is_merged or copied_up
-    seen: set[str] = set()
-    lowest = None if hidden else directory.stack[-1]
-    for start, place in enumerate(directory.stack):
-        every, files = _looks_up(resolver, directory, place)
-        try:
-            for child in place.layer.tree.scandir(place.path):
-                if child.name in seen:
-                    continue
-                if place is not lowest:
-                    seen.add(child.name)
-                found = resolver.child(directory, child.name, start=start, complete=hidden)
-                looked_up = every or (files and child.kind is Kind.FILE)
-                listed = not merges or _listed(found, place, child.kind, looked_up=looked_up)
-                if listed or hidden or found.outcome is not Outcome.ABSENT:
-                    yield Entry(found, listed)
-        except OSError as error:
-            yield Unreadable(place=place, errno=error.errno or 0)
-    if hidden:
-        yield from _behind(resolver, directory, seen)
+    parts = [_Part.read(resolver, directory, place) for place in directory.stack]
+    behind = _behind(resolver, directory) if hidden else []
+    yield from (part.trouble for part in (*parts, *behind) if part.trouble is not None)
+    for name, start in _merge([part.names for part in (*parts, *behind)]):
+        if start >= len(parts):
+            place = behind[start - len(parts)].place
+            found = resolver.child(directory, name, complete=True)
+            yield Entry(with_hidden(found, Place(place.layer, join(place.path, name))), listed=False)
+            continue
+        found = resolver.child(directory, name, start=start, complete=hidden)
+        listed = not merges or parts[start].lists(found, name)
+        if listed or hidden or found.outcome is not Outcome.ABSENT:
+            yield Entry(found, listed)
 
 
 def walk(resolver: Resolver, path: str = "", *, hidden: bool = False) -> Iterator[Entry | Unreadable]:
-    """Everything below *path*: the entries of a directory, then those of the directories in it.
+    """Everything below *path*, each directory followed by what is in it.
 
     Args:
         resolver: The stack's.
         path: A directory.
-        hidden: As for :func:`listing`.
+        hidden: As for :func:`listing`; what is below hidden directories is given too.
     """
-    top = resolver.resolve(path)
-    pending: list[tuple[Resolution, list[str]]] = []
-    here: Resolution | None = top
-    while here is not None:
-        # Names only: a million directories side by side are a million short strings.
-        below: list[str] = []
-        for entry in listing(resolver, here, hidden=hidden):
-            if isinstance(entry, Entry) and entry.resolution.is_directory:
-                below.append(entry.name)
-            yield entry
-        below.reverse()
-        pending.append((here, below))
-        here = _next(resolver, pending)
-
-
-def _next(resolver: Resolver, pending: list[tuple[Resolution, list[str]]]) -> Resolution | None:
+    pending = [listing(resolver, resolver.resolve(path), hidden=hidden)]
     while pending:
-        parent, names = pending[-1]
-        if names:
-            return resolver.child(parent, names.pop())
-        pending.pop()
-    return None
+        entry = next(pending[-1], None)
+        if entry is None:
+            pending.pop()
+            continue
+        yield entry
+        if isinstance(entry, Entry):
+            if entry.resolution.is_directory:
+                pending.append(listing(resolver, entry.resolution, hidden=hidden))
+            elif hidden:
+                pending.append(_below_hidden(entry.resolution))
 
 
-def _listed(found: Resolution, place: Place, kind: Kind | None, *, looked_up: bool) -> bool:
-    # Of a directory that merges: whether readdir(3) gives a name that *place* is the first to have.
-    if looked_up:
-        return found.exists
-    top = next((seen for seen in found.candidates if seen.place.layer is place.layer), None)
-    return kind is not None or top is None or top.verdict is not Verdict.WHITEOUT
+@dataclass(slots=True, kw_only=True)
+class _Part:
+    """The names that one layer has in a directory.
+
+    Attributes:
+        names: Sorted.
+        odd: Those of which the directory itself says no kind (devices among them).
+        files: Regular files, where readdir(3) looks those up.
+        every: Whether readdir(3) looks every one of them up.
+    """
+
+    place: Place
+    names: list[str]
+    odd: set[str]
+    files: set[str]
+    every: bool = False
+    trouble: Unreadable | None = None
+
+    @classmethod
+    def read(cls, resolver: Resolver, directory: Resolution, place: Place) -> _Part:
+        every, files = _looks_up(resolver, directory, place)
+        return cls.at(place, every=every, files=files)
+
+    @classmethod
+    def at(cls, place: Place, *, every: bool = False, files: bool = False) -> _Part:
+        part = cls(place=place, names=[], odd=set(), files=set(), every=every)
+        try:
+            for child in place.layer.tree.scandir(place.path):
+                part.names.append(child.name)
+                if child.kind is None:
+                    part.odd.add(child.name)
+                elif files and child.kind is Kind.FILE:
+                    part.files.add(child.name)
+        except OSError as error:
+            part.trouble = Unreadable(place=place, errno=error.errno or 0)
+        part.names.sort()
+        return part
+
+    def lists(self, found: Resolution, name: str) -> bool:
+        # Of a directory that merges: whether readdir(3) gives a name that this layer is the first to have.
+        if self.every or name in self.files:
+            return found.exists
+        top = next((seen for seen in found.candidates if seen.place.layer is self.place.layer), None)
+        return name not in self.odd or top is None or top.verdict is not Verdict.WHITEOUT
+
+
+def _merge(parts: list[list[str]]) -> Iterator[tuple[str, int]]:
+    """Every name once, with the number of the first list that has it."""
+    if len(parts) == 1:
+        yield from ((name, 0) for name in parts[0])
+        return
+    last = None
+    # Equal names come in the order of the lists.
+    for name, start in heapq.merge(*(zip(names, repeat(at), strict=False) for at, names in enumerate(parts) if names)):
+        if name != last:
+            yield name, start
+        last = name
 
 
 def _looks_up(resolver: Resolver, directory: Resolution, place: Place) -> tuple[bool, bool]:
@@ -150,17 +189,41 @@ def _marked(resolver: Resolver, place: Place, mark: Mark) -> bool:
         return False
 
 
-def _behind(resolver: Resolver, directory: Resolution, seen: set[str]) -> Iterator[Entry | Unreadable]:
+def _behind(resolver: Resolver, directory: Resolution) -> list[_Part]:
+    # What layers have at a directory that is not made of them.
+    if not directory.path:
+        return []
     parent = resolver.resolve(directory.path.rpartition("/")[0])
-    for candidate in others(directory, parent, resolver.layers).candidates if directory.path else ():
-        place, attributes = candidate.place, candidate.attributes
-        if place in directory.stack or attributes is None or attributes.kind is not Kind.DIRECTORY:
-            continue
-        try:
-            for child in place.layer.tree.scandir(place.path):
-                if child.name not in seen:
-                    seen.add(child.name)
-                    found = resolver.child(directory, child.name, complete=True)
-                    yield Entry(with_hidden(found, Place(place.layer, join(place.path, child.name))), listed=False)
-        except OSError as error:
-            yield Unreadable(place=place, errno=error.errno or 0)
+    return [
+        _Part.at(candidate.place)
+        for candidate in others(directory, parent, resolver.layers).candidates
+        if candidate.place not in directory.stack and _is_directory(candidate)
+    ]
+
+
+def _below_hidden(found: Resolution) -> Iterator[Entry | Unreadable]:
+    # What layers have below a name that is no directory of the merged view.
+    parts = [_Part.at(candidate.place) for candidate in found.candidates if _is_directory(candidate)]
+    yield from (part.trouble for part in parts if part.trouble is not None)
+    rule, number = (
+        (Rule.PARENT_NOT_DIRECTORY, errno.ENOTDIR)
+        if found.exists
+        else (Rule.PARENT_ABSENT, found.errno or errno.ENOENT)
+    )
+    for name, _ in _merge([part.names for part in parts]):
+        places = (Place(part.place.layer, join(part.place.path, name)) for part in parts)
+        yield Entry(
+            Resolution(
+                path=join(found.path, name),
+                outcome=found.outcome if found.outcome is Outcome.UNKNOWN else Outcome.ABSENT,
+                rule=rule,
+                errno=number,
+                candidates=tuple(look(place, Verdict.PARENT_HIDDEN) for place in places),
+                certain=found.certain,
+            ),
+            listed=False,
+        )
+
+
+def _is_directory(candidate: Candidate) -> bool:
+    return candidate.attributes is not None and candidate.attributes.kind is Kind.DIRECTORY

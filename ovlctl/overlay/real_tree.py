@@ -91,6 +91,8 @@ class RealTree:
         self._root, self.cloned = _open_root(directory)
         # Without a clone, and with mounts below, every name must be asked for whether it is a mount point.
         self._guarded = not self.cloned and _has_submounts(self._root)
+        # The attributes of the object asked about last; a path that no object has stands for none.
+        self._named: tuple[str, tuple[str, ...]] = ("/", ())
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +141,11 @@ class RealTree:
 
     def xattr_names(self, path: str) -> tuple[str, ...]:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
+        if self._named[0] != path:
+            self._named = (path, self._names(path))
+        return self._named[1]
+
+    def _names(self, path: str) -> tuple[str, ...]:
         directory, name = self._split(path)
         if not self._guarded:
             return xattr.names(f"/proc/self/fd/{directory}/{name}")
@@ -152,6 +159,10 @@ class RealTree:
 
     def xattr(self, path: str, name: str) -> bytes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
+        with suppress(OSError):  # more names than fit into a list (E2BIG), or none that may be listed
+            # Asking for the names costs less than being told for each mark that it is not there.
+            if name not in self.xattr_names(path):
+                return None
         directory, last = self._split(path)
         if not self._guarded:
             return xattr.get(f"/proc/self/fd/{directory}/{last}", name)

@@ -1,0 +1,107 @@
+"""The STACK of a reading verb: a word, or directories given one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ovlctl.cli.output import say
+from ovlctl.cli.rootless import state_for
+from ovlctl.errors import BadUsage, Note
+from ovlctl.kernel.namespaces import in_initial_user_namespace
+from ovlctl.ops import reading
+from ovlctl.overlay.options import Options
+from ovlctl.overlay.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ovlctl.errors import OvlError
+    from ovlctl.ops.reading import Subject
+    from ovlctl.overlay.options import Flag, RedirectDir, Switch
+
+Lower = Annotated[
+    list[str] | None,
+    typer.Option("--lower", "-l", metavar="DIR", help="Read this layer instead of a STACK; repeat, topmost first."),
+]
+DataOnly = Annotated[list[str] | None, typer.Option(metavar="DIR", help="With --lower: a data-only lower; repeat.")]
+Upper = Annotated[str | None, typer.Option(metavar="DIR", help="With --lower: the upper.")]
+Work = Annotated[str | None, typer.Option(metavar="DIR", help="With --lower and --index on: the work directory.")]
+UserXattr = Annotated[
+    bool | None,
+    typer.Option(
+        "--userxattr/--no-userxattr", help="With --lower: where marks are kept; as you would mount it by default."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Directories and options of a command line; nothing when a STACK is to be named."""
+
+    lower: Sequence[str] | None = None
+    data_only: Sequence[str] | None = None
+    upper: str | None = None
+    work: str | None = None
+    userxattr: Flag | None = None
+    metacopy: Switch | None = None
+    redirect_dir: RedirectDir | None = None
+    index: Switch | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether something was given."""
+        return self != Given()
+
+
+def subject_of(words: Sequence[str], given: Given, state_dir: str | None) -> tuple[Subject, tuple[str, ...]]:
+    """The stack that a command line is about, and the words that are left: paths in it.
+
+    Args:
+        words: STACK and paths; only paths where directories were *given*.
+        given: From options.
+        state_dir: As given.
+
+    Raises:
+        BadUsage: There is no stack, or directories without a lower.
+        OvlError: as :func:`ovlctl.ops.reading.subject`.
+    """
+    if given.any:
+        return _of_directories(given), tuple(words)
+    if not words:
+        raise BadUsage("no STACK was named", hint="`ovlctl ls` lists all; `--lower DIR` reads directories")
+    return reading.subject(state_for(state_dir), words[0]), tuple(words[1:])
+
+
+def _of_directories(given: Given) -> Subject:
+    options = Options(
+        userxattr=given.userxattr,
+        metacopy=given.metacopy,
+        redirect_dir=given.redirect_dir,
+        index=given.index,
+    )
+    stack = Stack(
+        given.lower or (), data_only=given.data_only or (), upper=given.upper, work=given.work, options=options
+    )
+    if given.userxattr is None and not in_initial_root():
+        say("marks are read from user.overlay.*, as you would mount it; `--no-userxattr` reads those of root's mounts")
+    return reading.of_directories(stack)
+
+
+def in_initial_root() -> bool:
+    """Whether this process may use trusted attributes."""
+    from ovlctl.kernel.capabilities import Capability, has
+
+    return has(Capability.CAP_SYS_ADMIN) and in_initial_user_namespace()
+
+
+def path_in(subject: Subject, paths: Sequence[str]) -> tuple[str, ...]:
+    """The paths asked for: those given, below the place that the STACK argument itself led to; else that place."""
+    return tuple(paths) or (subject.inside,)
+
+
+def not_readable(error: OvlError) -> Note:
+    """What an error says, as a warning for a result that is given all the same."""
+    return Note(error.template, error.paths)
