@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ovlctl.ops.reading.paths import not_in_layer, not_seen, plain
+from ovlctl.ops.reading.paths import missing, not_in_layer, not_seen, plain
 from ovlctl.overlay import one_layer
-from ovlctl.overlay.merged import Entry, walk
+from ovlctl.overlay.candidates import also
+from ovlctl.overlay.merged import Entry, below
 from ovlctl.overlay.one_layer import Held, walk_layer
 from ovlctl.overlay.resolution import Outcome, Place, Unreadable, Verdict
 from ovlctl.overlay.tree import Kind
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ovlctl.overlay.object_marks import Marks
     from ovlctl.overlay.resolution import Rule
     from ovlctl.overlay.tree import Attributes
+
+
+_IN_USE = {Verdict.PROVIDES, Verdict.MERGED, Verdict.DATA, Verdict.METADATA_ONLY}
 
 
 class Row(NamedTuple):
@@ -76,6 +80,9 @@ def merged(
         PathNotInStack: Nothing is there; with *hidden*, in no layer either.
     """
     found = view.resolver.resolve(plain(path), complete=hidden)
+    if hidden:
+        # Also where no directory of the view leads.
+        found = also(found, [(Place(layer, found.path), True) for layer in view.layers.merged])
     if not found.is_directory:
         own = tuple(_rows(Entry(found, listed=found.exists), troubles, hidden=hidden))
         if not own:
@@ -83,7 +90,7 @@ def merged(
         # The directory that it is in was not listed.
         yield from (row._replace(listed=True if found.exists else None) for row in own)
     if found.is_directory or hidden:
-        for entry in walk(view.resolver, found.path, hidden=hidden, depth=depth):
+        for entry in below(view.resolver, found, hidden=hidden, depth=depth):
             if isinstance(entry, Unreadable):
                 troubles.add(entry)
             else:
@@ -128,7 +135,7 @@ def _rows(entry: Entry, troubles: Troubles, *, hidden: bool) -> Iterator[Row]:
             data=found.data if found.data != provider else None,
             data_errno=found.data_errno,
         )
-    elif listed or found.outcome is not Outcome.ABSENT:
+    elif listed or not missing(found):
         yield Row(found.path, None, None, None, listed, found.outcome, found.errno, found.rule)
     if hidden:
         yield from _hidden(entry, troubles)
@@ -137,16 +144,19 @@ def _rows(entry: Entry, troubles: Troubles, *, hidden: bool) -> Iterator[Row]:
 def _hidden(entry: Entry, troubles: Troubles) -> Iterator[Row]:
     found, listed = entry
     known = {lost.place for lost in found.unreadable}
+    # What a lookup had found before it failed.
+    vain = {Outcome.REFUSED: Verdict.REFUSED, Outcome.UNKNOWN: Verdict.UNREADABLE}.get(found.outcome)
     for candidate in found.candidates:
         place, attributes = candidate.place, candidate.attributes
         # What a redirect leads to has its row where it lies.
         if attributes is not None and place.path == found.path and place not in found.stack[:1]:
             target = _target(place, attributes, troubles)
+            verdict = vain if vain is not None and candidate.verdict in _IN_USE else candidate.verdict
             yield Row(
                 found.path,
                 place,
                 attributes,
-                candidate.verdict,
+                verdict,
                 listed,
                 found.outcome,
                 found.errno,

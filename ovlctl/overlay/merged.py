@@ -118,13 +118,20 @@ def walk(
         hidden: As for :func:`listing`; what is below hidden directories is given too.
         depth: How many levels; None for all.
     """
-    pending = [_below(resolver, resolver.resolve(path, complete=hidden), hidden=hidden)]
+    return below(resolver, resolver.resolve(path, complete=hidden), hidden=hidden, depth=depth)
+
+
+def below(
+    resolver: Resolver, found: Resolution, *, hidden: bool = False, depth: int | None = None
+) -> Iterator[Entry | Unreadable]:
+    """:func:`walk` for a path that was resolved before; with *hidden* its candidates say where to look, too."""
+    pending = [_in(resolver, found, hidden=hidden)]
     while pending:
         for entry in pending[-1]:
             yield entry
             deeper = depth is None or len(pending) < depth
             if deeper and isinstance(entry, Entry) and _leads_on(entry.resolution, hidden=hidden):
-                pending.append(_below(resolver, entry.resolution, hidden=hidden))
+                pending.append(_in(resolver, entry.resolution, hidden=hidden))
                 break
         else:
             pending.pop()
@@ -134,7 +141,7 @@ def _leads_on(found: Resolution, *, hidden: bool) -> bool:
     return found.is_directory or (hidden and any(map(_is_directory, found.candidates)))
 
 
-def _below(resolver: Resolver, found: Resolution, *, hidden: bool) -> Iterator[Entry | Unreadable]:
+def _in(resolver: Resolver, found: Resolution, *, hidden: bool) -> Iterator[Entry | Unreadable]:
     if hidden and not found.is_directory:
         return _below_hidden(found)
     return listing(resolver, found, hidden=hidden)

@@ -31,6 +31,7 @@ _SIGNS = {
     Verdict.METADATA_ONLY: PART,
     Verdict.WHITEOUT: WHITEOUT,
     Verdict.REFUSED: TROUBLE,
+    Verdict.UNREADABLE: TROUBLE,
 }
 _FORMATS = {
     Kind.FILE: stat.S_IFREG,
