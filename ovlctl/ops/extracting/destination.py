@@ -86,6 +86,13 @@ def destination(word: str, name: str, *, is_directory: bool, replace: bool) -> D
         raise errors.BadUsage("{} is no name for a copy", word, hint="give a directory, or a name that does not exist")
     try:
         real = os.path.realpath(directory or ".", strict=True)
+    except FileNotFoundError as error:
+        raise errors.PathMissing(
+            "{} does not exist", directory, errno=error.errno, hint="`mkdir -p {}` makes it"
+        ) from error
+    except OSError as error:
+        raise failed(error, whole) from error
+    try:
         if not os.path.isdir(real):
             raise errors.NotADirectory("{} is not a directory", directory, errno=errno.ENOTDIR)
         found = _status(os.path.join(real, last))
