@@ -93,8 +93,10 @@ def merged(
         for entry in below(view.resolver, found, hidden=hidden, depth=depth):
             if isinstance(entry, Unreadable):
                 troubles.add(entry)
-            else:
-                yield from _rows(entry, troubles, hidden=hidden)
+            elif hidden:
+                yield from _rows(entry, troubles, hidden=True)
+            elif (row := _seen(entry, troubles)) is not None:
+                yield row
 
 
 def of_layer(view: View, layer: Layer, path: str, troubles: Troubles, *, depth: int | None = None) -> Iterator[Row]:
@@ -114,31 +116,41 @@ def of_layer(view: View, layer: Layer, path: str, troubles: Troubles, *, depth: 
             continue
         if found.marks is not None and not found.marks.readable:
             troubles.certain = False
-        target = _target(found.place, found.attributes, troubles)
+        target = _target(found.place, troubles) if found.attributes.kind is Kind.SYMLINK else None
         yield Row(found.place.path, found.place, found.attributes, target=target, marks=found.marks)
 
 
 def _rows(entry: Entry, troubles: Troubles, *, hidden: bool) -> Iterator[Row]:
+    if (row := _seen(entry, troubles)) is not None:
+        yield row
+    if hidden:
+        yield from _hidden(entry, troubles)
+
+
+def _seen(entry: Entry, troubles: Troubles) -> Row | None:
+    """What the merged view has; None for a name that is not even listed."""
     found, listed = entry
     for lost in found.unreadable:
         troubles.add(lost)
-    provider = found.stack[0] if found.stack else None
-    if provider is not None and found.attributes is not None:
-        yield Row(
-            found.path,
-            provider,
-            found.attributes,
-            Verdict.PROVIDES,
-            listed,
-            rule=found.rule,
-            target=_target(provider, found.attributes, troubles),
-            data=found.data if found.data != provider else None,
-            data_errno=found.data_errno,
-        )
-    elif listed or not missing(found):
-        yield Row(found.path, None, None, None, listed, found.outcome, found.errno, found.rule)
-    if hidden:
-        yield from _hidden(entry, troubles)
+    attributes = found.attributes
+    if attributes is None:
+        if not listed and missing(found):
+            return None
+        return Row(found.path, None, None, None, listed, found.outcome, found.errno, found.rule)
+    provider = found.stack[0]
+    return Row(
+        found.path,
+        provider,
+        attributes,
+        Verdict.PROVIDES,
+        listed,
+        Outcome.PRESENT,
+        0,
+        found.rule,
+        _target(provider, troubles) if attributes.kind is Kind.SYMLINK else None,
+        None if found.data is provider or found.data == provider else found.data,
+        found.data_errno,
+    )
 
 
 def _hidden(entry: Entry, troubles: Troubles) -> Iterator[Row]:
@@ -150,7 +162,7 @@ def _hidden(entry: Entry, troubles: Troubles) -> Iterator[Row]:
         place, attributes = candidate.place, candidate.attributes
         # What a redirect leads to has its row where it lies.
         if attributes is not None and place.path == found.path and place not in found.stack[:1]:
-            target = _target(place, attributes, troubles)
+            target = _target(place, troubles) if attributes.kind is Kind.SYMLINK else None
             verdict = vain if vain is not None and candidate.verdict in _IN_USE else candidate.verdict
             yield Row(
                 found.path,
@@ -167,9 +179,7 @@ def _hidden(entry: Entry, troubles: Troubles) -> Iterator[Row]:
             troubles.add(Unreadable(place=place, errno=0))
 
 
-def _target(place: Place, attributes: Attributes, troubles: Troubles) -> str | None:
-    if attributes.kind is not Kind.SYMLINK:
-        return None
+def _target(place: Place, troubles: Troubles) -> str | None:
     try:
         return place.layer.tree.readlink(place.path)
     except OSError as error:

@@ -181,7 +181,7 @@ class Resolver:
                 prefix = self.following.prefix
                 if prefix is Prefix.TRUSTED and not tree.trusted:
                     certain = False
-                elif any(mark.startswith(prefix) for mark in tree.xattr_names(place.path)):
+                elif (names := tree.xattr_names(place.path)) and any(each.startswith(prefix) for each in names):
                     return None
         except OSError:
             return None
