@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ovlctl.ops.reading import Subject
 
 _PURPOSE = "cp"
+# Whom NFS takes root for, and who owns what a user namespace does not map.
+_NOBODY = 65534
 _KINDS_OF_TROUBLE = {
     errno.EACCES: errors.AccessDenied,
     errno.EPERM: errors.AccessDenied,
@@ -191,6 +193,7 @@ def temporary(where: Destination) -> Iterator[Temporary]:
                 ours = False
                 raise
             with _opened(name, parent, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
+                check_private(descriptor)
                 yield Temporary(parent, name, descriptor)
         except BaseException as error:
             if ours:
@@ -198,6 +201,19 @@ def temporary(where: Destination) -> Iterator[Temporary]:
             raise
         else:
             _clean_up(parent, name, None)
+
+
+def check_private(descriptor: int) -> None:
+    """Make sure that a directory is this user's and lets nobody else in.
+
+    Where others may write they can put another one in its place before it is opened, and links in that one's files.
+
+    Raises:
+        OSError: EPERM, it is not the one that was made.
+    """
+    status = os.fstat(descriptor)
+    if status.st_uid not in {os.geteuid(), _NOBODY} or status.st_mode & 0o077:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def _clean_up(parent: int, name: str, ending: BaseException | None) -> None:

@@ -10,16 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ovlctl.errors import ContentUnreadable, OutputFailed
-from ovlctl.ops.extracting.destination import sweep
+from ovlctl.ops.extracting.destination import check_private, sweep
 from ovlctl.overlay.stack import Stack
 from tests import capabilities, trees
-from tests.capabilities import needs_mounting
+from tests.capabilities import needs_mounting, needs_root
 from tests.ops.extracting.copies import copy
 
 if TYPE_CHECKING:
@@ -130,6 +130,21 @@ def test_a_copy_at_work_is_not_swept(stack: Stack, scratch: str) -> None:
         os.close(descriptor)
         assert _end(copying) == (0, b"")
     assert os.listdir(dest) == ["copy"]
+
+
+@needs_root
+@pytest.mark.parametrize(("owner", "mode"), [(64123, 0o700), (0, 0o750), (0, 0o707)])
+def test_another_directory_in_its_place(scratch: str, owner: int, mode: int) -> None:
+    """Nothing is written into a directory that is somebody else's, or that somebody else may enter."""
+    for mine, right in ((scratch + "/mine", True), (scratch + "/other", False)):
+        os.mkdir(mine, 0o700)
+        if not right:
+            os.chmod(mine, mode)
+            os.chown(mine, owner, owner)
+        descriptor = os.open(mine, os.O_RDONLY)
+        with nullcontext() if right else pytest.raises(PermissionError):
+            check_private(descriptor)
+        os.close(descriptor)
 
 
 def test_what_came_meanwhile_is_not_overwritten(stack: Stack, scratch: str) -> None:
