@@ -58,7 +58,7 @@ def _differences(view: View, stack: Stack, point: str) -> list[str]:
     return wrong
 
 
-@settings(max_examples=EXAMPLES // 5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=EXAMPLES // 8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(case=cases())
 def test_content_is_what_the_mount_gives(room: str, case: Case) -> None:
     """Through metacopy and redirects, in layers of every shape; a file that cannot be opened has the kernel's errno."""
