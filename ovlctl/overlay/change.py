@@ -1,4 +1,4 @@
-"""What an upper does to the lowers at a path, as values; named tuples, because they are made by the hundred thousand."""
+"""What an upper does to the lowers at a path, as values: named tuples, because hundreds of thousands are made."""
 
 from __future__ import annotations
 
