@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,11 +50,12 @@ def test_the_same_as_docker_diff(docker: Docker, cli: Cli) -> None:
     docker("import", "-", "before", stdin=image("busybox", links=links))
     docker("run", "--network=none", "--name=one", "before", "/bin/sh", "-c", _BEFORE)
     docker("commit", "one", "lower")
-    full = docker("run", "-d", "--network=none", "lower", "/bin/sh", "-c", f"{_AFTER}\necho; exec sleep 600")
+    full = docker("run", "-d", "--network=none", "lower", "/bin/sh", "-c", f"{_AFTER}\necho finished; exec sleep 600")
     merged = docker("inspect", "-f", "{{.GraphDriver.Data.MergedDir}}", full)
-    for _ in range(100):
-        if docker("logs", full) == "" and "/new/name with  spaces" in docker("diff", full):
+    for _ in range(200):
+        if "finished" in docker("logs", full):
             break
+        time.sleep(0.1)
     theirs = docker("diff", full).splitlines()
     ours = cli("diff", merged, "--format", "docker")
     assert ours.status == 0, ours.stderr
