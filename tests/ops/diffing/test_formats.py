@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,9 @@ from ovlctl.overlay.options import Options, RedirectDir, Switch
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Kind
 from tests import capabilities, trees
+from tests.ops.diffing.actions import ACTIONS, do
 from tests.overlay.law import view
 from tests.overlay.made import mounted, new_directory
-from tests.overlay.test_kernel_made import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,9 +58,7 @@ def changed(base: str, steps: Steps, options: Options) -> Iterator[tuple[Pair, s
     subprocess.run(["cp", "-a", lower, f"{base}/copy"], check=True)
     stack = Stack([lower], upper=f"{base}/upper", work=f"{base}/work", options=options)
     with mounted(stack, f"{base}/merged") as point:
-        for action, path, other in steps:
-            with suppress(OSError):
-                action(os.path.join(point, path), os.path.join(point, other))
+        do(point, steps)
     with mounted(stack, f"{base}/merged") as point, reading.opened(reading.of_directories(stack)) as opened:
         yield diffing.of_stack(opened), point, f"{base}/copy"
 
