@@ -188,18 +188,22 @@ def _kernel_says(explanation: Explanation) -> str:
 
 def _layers(explanation: Explanation) -> Iterator[str]:
     looks = explanation.layers
-    width = max(len(label(look.candidate.place.layer)) for look in looks)
+    width = max(len(_called(look)) for look in looks)
     provider = explanation.resolution.stack[0] if explanation.resolution.stack else None
     for _, group in groupby(looks, key=_sameness):
         run = list(group)
         shown = run if len(run) <= _ALIKE + 1 else run[:_ALIKE]
         for look in shown:
             sign = ">" if look.candidate.place == provider else " "
-            yield from _layer(look, f"{sign} {label(look.candidate.place.layer):{width}}  ", explanation.path)
+            yield from _layer(look, f"{sign} {_called(look):{width}}  ", explanation.path)
         if len(run) > len(shown):
             rest = run[len(shown) :]
             first, last = label(rest[0].candidate.place.layer), label(rest[-1].candidate.place.layer)
             yield f"  {first} to {last}: {VERDICTS[run[0].candidate.verdict]} ({len(rest)} layers more)"
+
+
+def _called(look: LayerLook) -> str:
+    return "index" if look.of_index else label(look.candidate.place.layer)
 
 
 def _sameness(look: LayerLook) -> object:

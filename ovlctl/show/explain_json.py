@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.explain.values import Act, Verdict
 from ovlctl.overlay.marks import Opaque
+from ovlctl.overlay.tree import Kind
 from ovlctl.show.names import json_path, json_paths, show_name
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _look_json(look: LayerLook) -> dict[str, Any]:
         **_place_json(candidate.place),
         "present": candidate.present,
         "kind": None if seen is None else seen.kind,
-        "mark": None if look.marks is None else principal_mark(look.marks),
+        "mark": None if look.marks is None or seen is None else principal_mark(look.marks, seen.kind),
         "verdict": candidate.verdict,
         "mode": None if seen is None else seen.mode,
         "uid": None if seen is None else seen.uid,
@@ -82,13 +83,13 @@ def _look_json(look: LayerLook) -> dict[str, Any]:
     }
 
 
-def principal_mark(marks: Marks) -> str | None:
-    """The one mark that decides most about an object; None when none does."""
+def principal_mark(marks: Marks, kind: Kind) -> str | None:
+    """The one mark that decides most about an object of *kind*; None when none does."""
     if marks.whiteout is not None:
         return "whiteout"
-    if marks.opaque is Opaque.YES:
+    if marks.opaque is Opaque.YES and kind is Kind.DIRECTORY:
         return "opaque"
-    if marks.metacopy is not None:
+    if marks.metacopy is not None and kind is Kind.FILE:
         return "metacopy"
     return "redirect" if marks.redirect is not None else None
 

@@ -38,7 +38,7 @@ def explain(view: View, path: str) -> Explanation:
         OSError: The root of the topmost layer cannot be looked at.
     """
     found = view.resolver.resolve(path, complete=True)
-    seen = looks(found.candidates, view.subject.following.prefix)
+    seen = looks(view, found.candidates)
     word = compare(view, found)
     file_systems = FileSystems(view)
     upper = None if view.layers.upper is None else file_systems.of(view.layers.upper)

@@ -194,7 +194,7 @@ class _Changes:
         if self.options.nfs_export is Switch.ON:
             return not self.provided_by_upper or self.found.rule is Rule.INDEXED
         linked = self.kind is not Kind.DIRECTORY and self.attributes.nlink > 1
-        return self.options.index is Switch.ON and (linked or self.found.rule is Rule.INDEXED)
+        return self.file_systems.index and (linked or self.found.rule is Rule.INDEXED)
 
     @cached_property
     def _parents(self) -> tuple[str, ...]:

@@ -89,10 +89,23 @@ class FileSystems:
         """Its number within the overlay: 0 for the upper's, which also lowers on it have."""
         return 0 if self._numbered is None else self._numbered.index(file_system)
 
-    @property
+    @cached_property
     def xino(self) -> bool:
         """Whether numbers of several file systems are made unique."""
-        return self.one is False and self._view.subject.options.xino in {Xino.ON, Xino.AUTO}
+        asked = self._view.subject.options.xino
+        return self.one is False and (asked is Xino.ON or (asked is Xino.AUTO and not self._falls_back))
+
+    @cached_property
+    def index(self) -> bool:
+        """Whether the names of a hard link are kept together."""
+        return self._view.subject.options.index is Switch.ON and not self._falls_back
+
+    @property
+    def _falls_back(self) -> bool:
+        # What a mount would drop; of one that is there the options are the effective ones.
+        if self._view.subject.mount is not None or self._view.layers.upper is None:
+            return False
+        return any(self._lost(each)[0] is Answer.YES for each in (self._numbered or ())[1:] if each is not None)
 
     @property
     def xino_bits(self) -> int:
@@ -105,8 +118,9 @@ class FileSystems:
     def origin_lost(self, layer: Layer) -> tuple[Answer, Because]:
         """Whether a mount would fail to find again what was copied up from *layer*, and why."""
         found = self.of(layer)
-        if found is None:
-            return Answer.UNKNOWN, Because.FILE_SYSTEM_UNKNOWN
+        return (Answer.UNKNOWN, Because.FILE_SYSTEM_UNKNOWN) if found is None else self._lost(found)
+
+    def _lost(self, found: FileSystem) -> tuple[Answer, Because]:
         if found.handles is not Answer.YES:
             lost = Answer.YES if found.handles is Answer.NO else Answer.UNKNOWN
             return lost, Because.NO_HANDLES

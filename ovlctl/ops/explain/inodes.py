@@ -64,7 +64,6 @@ class _Story:
             self.gone = why if gone is Answer.YES else None
         self.marked = bool(looks) and looks[0].marks is not None and looks[0].marks.origin_raw is not None
         self.is_directory = found.kind is Kind.DIRECTORY
-        self.keeps_links = view.subject.options.index is Switch.ON
 
     def told(self, seen: Attributes | None) -> InodeStory:
         donor, predicted, device_of = self._number()
@@ -150,7 +149,7 @@ class _Story:
 
     @property
     def _indexes(self) -> bool:
-        return self.keeps_links or self.view.subject.options.nfs_export is Switch.ON
+        return self.file_systems.index or self.view.subject.options.nfs_export is Switch.ON
 
     def _after_remount(self, donor: Donor, predicted: int | None, seen: Attributes | None) -> _Reason:
         if donor is Donor.OWN:

@@ -14,28 +14,30 @@ from ovlctl.overlay.tree import Kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ovlctl.overlay.marks import HandleRecord, Prefix
+    from ovlctl.ops.reading import View
+    from ovlctl.overlay.marks import HandleRecord
     from ovlctl.overlay.object_marks import Marks
     from ovlctl.overlay.resolution import Candidate, Place
 
 
-def looks(candidates: Sequence[Candidate], prefix: Prefix) -> tuple[LayerLook, ...]:
+def looks(view: View, candidates: Sequence[Candidate]) -> tuple[LayerLook, ...]:
     """One look for each of *candidates*.
 
     Args:
+        view: The stack.
         candidates: Of a resolution that is complete.
-        prefix: Where the stack keeps its marks.
     """
     below = [seen.place for seen in candidates if seen.present and seen.place.layer.role is not Role.UPPER]
-    return tuple(_look(candidate, prefix, below) for candidate in candidates)
+    return tuple(_look(view, candidate, below) for candidate in candidates)
 
 
-def _look(candidate: Candidate, prefix: Prefix, below: Sequence[Place]) -> LayerLook:
+def _look(view: View, candidate: Candidate, below: Sequence[Place]) -> LayerLook:
     place, attributes = candidate.place, candidate.attributes
     if candidate.verdict is Verdict.UNREADABLE and attributes is None:
         return LayerLook(candidate=candidate, errno=_trouble(place))
     if attributes is None:
         return LayerLook(candidate=candidate)
+    prefix = view.subject.following.prefix
     tree = place.layer.tree
     marks: Marks | None = None
     target: str | None = None
@@ -47,7 +49,14 @@ def _look(candidate: Candidate, prefix: Prefix, below: Sequence[Place]) -> Layer
     except OSError as error:
         number = error.errno or errno.EIO
     origin = None if marks is None or marks.origin is None else named(marks.origin, below)
-    return LayerLook(candidate=candidate, marks=marks, target=target, origin=origin, errno=number)
+    return LayerLook(
+        candidate=candidate,
+        marks=marks,
+        target=target,
+        origin=origin,
+        errno=number,
+        of_index=place.layer is view.layers.index,
+    )
 
 
 def named(record: HandleRecord, places: Sequence[Place]) -> Place | None:

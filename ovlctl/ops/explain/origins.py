@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from ovlctl.kernel.backing import RealObject, status_of
 from ovlctl.kernel.bootcache import Answer
+from ovlctl.ops.explain.looks import named
 from ovlctl.ops.explain.values import Because
 from ovlctl.overlay.layers import Role
+from ovlctl.overlay.marks import Mark, decode_handle
 from ovlctl.overlay.resolution import Rule, Verdict
 from ovlctl.overlay.tree import Attributes, Kind
 
@@ -68,11 +70,17 @@ def below(view: View, found: Resolution, looks: Sequence[LayerLook]) -> Below | 
 
 
 def _is_indexed(view: View, found: Resolution, origin: bytes | None) -> bool:
+    # Whether the index has the upper's object under the handle of the lower's: itself, or of a directory its handle.
     index = view.layers.index
     if index is None or not origin or found.attributes is None:
         return False
+    name = origin.hex()
     try:
-        entry = index.tree.lstat(origin.hex())
+        entry = index.tree.lstat(name)
+        if entry is not None and entry.kind is Kind.DIRECTORY:
+            value = index.tree.xattr(name, view.subject.following.prefix + Mark.UPPER)
+            record = None if value is None else decode_handle(value)
+            return record is not None and named(record, found.stack[:1]) is not None
     except OSError:
         return False
     return entry is not None and (entry.dev, entry.ino) == (found.attributes.dev, found.attributes.ino)

@@ -27,6 +27,7 @@ class LayerLook:
         target: Where a symbolic link points.
         origin: The lower's object, of those at hand, that its mark ``origin`` names.
         errno: Why marks or target could not be read; 0 for nothing of the kind.
+        of_index: Whether this is no layer but the index of the upper.
     """
 
     candidate: Candidate
@@ -34,6 +35,7 @@ class LayerLook:
     target: str | None = None
     origin: Place | None = None
     errno: int = 0
+    of_index: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
