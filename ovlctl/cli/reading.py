@@ -12,7 +12,7 @@ from ovlctl.cli.rootless import state_for
 from ovlctl.errors import BadUsage, Note
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import reading
-from ovlctl.overlay.options import Options
+from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ovlctl.errors import OvlError
     from ovlctl.ops.reading import Subject
-    from ovlctl.overlay.options import Flag, RedirectDir, Switch
+    from ovlctl.overlay.options import RedirectDir, Switch
 
 Lower = Annotated[
     list[str] | None,
@@ -76,8 +76,12 @@ def subject_of(words: Sequence[str], given: Given, state_dir: str | None) -> tup
 
 
 def _of_directories(given: Given) -> Subject:
+    userxattr = given.userxattr
+    if userxattr is None and not in_initial_root():
+        userxattr = Flag.YES
+        say("marks are read from user.overlay.*, as you would mount it; `--no-userxattr` reads those of root's mounts")
     options = Options(
-        userxattr=given.userxattr,
+        userxattr=userxattr,
         metacopy=given.metacopy,
         redirect_dir=given.redirect_dir,
         index=given.index,
@@ -85,8 +89,6 @@ def _of_directories(given: Given) -> Subject:
     stack = Stack(
         given.lower or (), data_only=given.data_only or (), upper=given.upper, work=given.work, options=options
     )
-    if given.userxattr is None and not in_initial_root():
-        say("marks are read from user.overlay.*, as you would mount it; `--no-userxattr` reads those of root's mounts")
     return reading.of_directories(stack)
 
 
