@@ -108,6 +108,8 @@ def _predictions(result: Result, explanation: Explanation, options: Options) -> 
             told = _told(_moved(cost, size), own, _fit(result.fit, best), cost, result.method.started)
             if told is not None:
                 yield told
+                if cost.data in {Data.METADATA, Data.NONE}:
+                    break  # whether data are cached makes no difference to what moves none
 
 
 def _is_alike(cell: Cell, cost: Cost, fs: str, options: Options) -> bool:

@@ -75,17 +75,18 @@ def explain(
     from ovlctl.ops.explain import explain as ask
     from ovlctl.show.explain import explanation_text
     from ovlctl.show.explain_json import explanation_json
+    from ovlctl.show.explain_notes import notes
 
     with reading.opened(subject) as view:
         found = [ask(view, path) for path in paths]
         result = _result(bench, state_dir, found)
         told = [() if result is None else predict(result, each, subject.options) for each in found]
-        notes = [note for each in found for note in _notes(each)]
+        warnings = notes(found, subject.label)
         if json:
-            emit_json("explain", [explanation_json(*each) for each in zip(found, told, strict=True)], notes)
+            emit_json("explain", [explanation_json(*each) for each in zip(found, told, strict=True)], warnings)
         else:
             emit("\n\n".join(explanation_text(*each) for each in zip(found, told, strict=True)))
-            warn(notes)
+            warn(warnings)
         for each in found:
             _hint(view, each)
     return _status(found)
@@ -107,12 +108,6 @@ def _result(bench: str | None, state_dir: str | None, found: Sequence[Explanatio
     saved = locate(state_dir).bench
     copies = any(cost.copies_object or cost.whiteout for each in found for cost in each.on_change)
     return storage.load(saved) if copies and os.path.exists(saved) else None
-
-
-def _notes(explanation: Explanation) -> list[Note]:
-    from ovlctl.show.explain_notes import notes
-
-    return notes(explanation)
 
 
 def _hint(view: View, explanation: Explanation) -> None:

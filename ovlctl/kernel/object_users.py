@@ -62,7 +62,7 @@ class Use:
         kind: How.
         path: Under which path, as /proc shows it.
         fd: The descriptor of an open file.
-        address: Where it is mapped, and the offset in the file of the first byte there.
+        mapped: First and last address of a mapping, and the offset in the file of the first byte there.
     """
 
     sought: int
@@ -71,7 +71,7 @@ class Use:
     kind: UseKind
     path: str
     fd: int | None = None
-    address: tuple[int, int] | None = None
+    mapped: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ def _uses_of(pid: int, objects: Sequence[Sought]) -> list[Use]:
     name = _name(pid)
     program = _identity(f"/proc/{pid}/exe")
     found = []
-    for at, kind, path, fd, address in hits:
+    for at, kind, path, fd, mapped in hits:
         sought = objects[at]
         runs = kind is UseKind.MAP and program == (sought.dev, sought.ino)
         found.append(
@@ -139,13 +139,13 @@ def _uses_of(pid: int, objects: Sequence[Sought]) -> list[Use]:
                 kind=UseKind.EXE if runs else kind,
                 path=path,
                 fd=fd,
-                address=address,
+                mapped=mapped,
             )
         )
     return found
 
 
-_Hit = tuple[int, UseKind, str, int | None, tuple[int, int] | None]
+_Hit = tuple[int, UseKind, str, int | None, tuple[int, int, int] | None]
 
 
 def _mappings(pid: int, objects: Sequence[Sought]) -> Iterator[_Hit]:
@@ -163,7 +163,7 @@ def _mappings(pid: int, objects: Sequence[Sought]) -> Iterator[_Hit]:
             path = _mapped_path(f"/proc/{pid}/map_files/{start:x}-{end:x}", match["path"], sought)
             if path is not None:
                 seen.add((at, match["path"]))
-                yield at, UseKind.MAP, path, None, (start, int(match["offset"], 16))
+                yield at, UseKind.MAP, path, None, (start, end, int(match["offset"], 16))
 
 
 def _mapped_path(link: str, raw: bytes, sought: Sought) -> str | None:

@@ -7,7 +7,6 @@ import os
 import stat
 import time
 from itertools import groupby
-from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.explain.values import Ground, Verdict
@@ -17,6 +16,7 @@ from ovlctl.overlay.resolution import Verdict as Fate
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.explain_costs import cost_lines, user_lines
 from ovlctl.show.explain_inode import inode_lines
+from ovlctl.show.explain_lines import named, view_path, whole, wrapped
 from ovlctl.show.explain_marks import mark_lines
 from ovlctl.show.explain_words import GROUNDS, KINDS, RULES, VERDICTS
 from ovlctl.show.names import show_name
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     from ovlctl.bench.prediction import Prediction
     from ovlctl.ops.explain.values import Explanation, LayerLook, Obstacle
     from ovlctl.overlay.layers import Layer
-    from ovlctl.overlay.resolution import Candidate
+    from ovlctl.overlay.resolution import Resolution
     from ovlctl.overlay.tree import Attributes
 
-_WIDTH = 80
 _FORMATS = {
     Kind.FILE: stat.S_IFREG,
     Kind.DIRECTORY: stat.S_IFDIR,
@@ -51,7 +50,7 @@ def explanation_text(explanation: Explanation, predictions: Iterable[Prediction]
 
 
 def _lines(explanation: Explanation, predictions: Sequence[Prediction]) -> Iterator[str]:
-    yield shown_path(explanation.path)
+    yield show_name("/" + explanation.path)
     yield from _answer(explanation)
     yield from _kernel(explanation)
     if any(look.candidate.verdict is not Fate.ABSENT for look in explanation.layers):
@@ -72,32 +71,9 @@ def _lines(explanation: Explanation, predictions: Sequence[Prediction]) -> Itera
         yield from user_lines(explanation.users)
 
 
-def shown_path(path: str) -> str:
-    """A path of the merged view, from its root."""
-    return show_name("/" + path)
-
-
 def label(layer: Layer) -> str:
     """What a layer is called: ``upper``, ``lower 2``, ``data 0``."""
     return str(layer.role) if layer.role is Role.UPPER else f"{layer.role} {layer.index}"
-
-
-def wrapped(text: str, first: str, rest: str | None = None) -> str:
-    """*text* on lines of at most 80 columns; names in it stay in one piece.
-
-    Args:
-        text: Printable.
-        first: What stands before the first line.
-        rest: Before the others; as wide as *first* when not given.
-    """
-    return fill(
-        text,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=" " * len(first) if rest is None else rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _answer(explanation: Explanation) -> Iterator[str]:
@@ -111,51 +87,57 @@ def _answer(explanation: Explanation) -> Iterator[str]:
     elif found.outcome is Outcome.ABSENT:
         yield "  does not exist (ENOENT)"
     elif found.outcome is Outcome.REFUSED:
-        yield wrapped(f"the kernel refuses it: {_named(found.errno)}", "  ")
+        yield wrapped(f"the kernel refuses it: {named(found.errno)}", "  ")
     else:
-        yield "  cannot be told"
+        yield "  cannot be told from the layers"
     yield wrapped(_why(explanation), "  why     ")
     if found.data is not None and found.data != found.stack[0]:
         where = f"{label(found.data.layer)}, {show_name(found.data.path)}"
         yield f"  data    in {where}: {show_name(found.data.layer.directory)}"
     if found.data_errno:
-        yield f"  data    cannot be opened: {_named(found.data_errno)}"
+        yield wrapped(f"cannot be opened: {named(found.data_errno)}", "  data    ")
     if not found.certain and found.outcome is not Outcome.UNKNOWN:
         yield wrapped("not certain, as marks in trusted.overlay.* cannot be seen without root", "  but     ")
 
 
 def _through_link(obstacle: Obstacle) -> Iterator[str]:
-    link, target = shown_path(obstacle.resolution.path), show_name(obstacle.target or "")
-    yield f"  leads through the symbolic link {link} -> {target}"
+    target = show_name(obstacle.target or "")
+    yield f"  leads through the symbolic link {show_name('/' + obstacle.resolution.path)} -> {target}"
     if obstacle.instead is None:
         yield "  which leads nowhere in this view"
     else:
-        yield f"  ask for {shown_path(obstacle.instead)}"
+        yield f"  ask for {show_name('/' + obstacle.instead)}"
 
 
 def _why(explanation: Explanation) -> str:
     found, obstacle = explanation.resolution, explanation.obstacle
+    if explanation.kernel.ground is Ground.UNSEEN_MARKS:
+        return GROUNDS[Ground.UNSEEN_MARKS]
+    if obstacle is not None:
+        return _why_not_reached(found, obstacle.resolution)
     text = RULES[found.rule]
-    if obstacle is not None and found.rule in {Rule.PARENT_ABSENT, Rule.PARENT_NOT_DIRECTORY}:
-        here = shown_path(obstacle.resolution.path)
-        if found.rule is Rule.PARENT_ABSENT:
-            gone = obstacle.resolution
-            return f"{here}, on the way, does not exist: {RULES[gone.rule]}{_where(gone.candidates)}"
-        kind = "something else" if obstacle.resolution.kind is None else KINDS[obstacle.resolution.kind]
-        return f"{here}, on the way, is {kind}"
-    if obstacle is not None and not found.exists and obstacle.resolution.rule is found.rule:
-        return f"{shown_path(obstacle.resolution.path)}, on the way: {text}"
     if found.rule is Rule.MERGED:
         return f"{text} ({len(found.stack)} layers)"
+    return text + _detail(found)
+
+
+def _why_not_reached(found: Resolution, way: Resolution) -> str:
+    here = f"{view_path(way.path)}, on the way,"
+    if found.rule is Rule.PARENT_ABSENT:
+        return f"{here} does not exist: {RULES[way.rule]}{_detail(way)}"
+    if found.rule is Rule.PARENT_NOT_DIRECTORY and way.kind is not None:
+        return f"{here} is {KINDS[way.kind]}"
+    return f"{here} is the trouble: {RULES[found.rule]}{_detail(found)}"
+
+
+def _detail(found: Resolution) -> str:
     if found.rule is Rule.UNREADABLE and found.unreadable:
         lost = found.unreadable[0]
-        where = f"{label(lost.place.layer)}, {show_name(lost.place.path)}"
-        return f"{text}: {where} gives {_named(lost.errno)}"
-    return text + (_where(found.candidates) if found.rule is Rule.WHITEOUT else "")
-
-
-def _where(candidates: Iterable[Candidate]) -> str:
-    return next((f" (in {label(seen.place.layer)})" for seen in candidates if seen.verdict is Fate.WHITEOUT), "")
+        return f": {label(lost.place.layer)}, {whole(lost.place.path)} gives {named(lost.errno)}"
+    if found.rule is not Rule.WHITEOUT:
+        return ""
+    marked = (seen for seen in found.candidates if seen.verdict is Fate.WHITEOUT)
+    return next((f" (in {label(seen.place.layer)})" for seen in marked), "")
 
 
 def _kernel(explanation: Explanation) -> Iterator[str]:
@@ -165,6 +147,10 @@ def _kernel(explanation: Explanation) -> Iterator[str]:
         return
     if word.verdict is Verdict.AGREES:
         yield f"  kernel  agrees: {ground}"
+    elif word.ground is Ground.UNSEEN_MARKS or (
+        word.ground is Ground.NOT_CERTAIN and not explanation.resolution.exists
+    ):
+        yield wrapped(f"says {_kernel_says(explanation)}", "  kernel  ")
     elif word.verdict is Verdict.NOT_CHECKABLE:
         yield wrapped(f"not checkable: {ground}", "  kernel  ")
     else:
@@ -172,17 +158,18 @@ def _kernel(explanation: Explanation) -> Iterator[str]:
         yield wrapped(f"KERNEL DISAGREES: {ground}", "  ")
         yield wrapped(f"it says {_kernel_says(explanation)}", "  ")
         yield wrapped(
-            "A layer was probably changed while it was mounted, which is undefined. `ovlctl refresh STACK` shows the "
-            "layers as they are now.",
+            "A layer was probably changed while it was mounted, of which the kernel promises nothing. This mounts the "
+            "layers anew, as they are now:",
             "  ",
         )
+        yield "    ovlctl refresh STACK"
 
 
 def _kernel_says(explanation: Explanation) -> str:
     seen = explanation.kernel.attributes
     if seen is None:
         number = explanation.kernel.errno or 0
-        return "that nothing is there (ENOENT)" if number == errno.ENOENT else _named(number)
+        return "that nothing is there (ENOENT)" if number == errno.ENOENT else named(number)
     return f"{KINDS[seen.kind]}: {attributes_text(seen)}"
 
 
@@ -228,7 +215,7 @@ def _layer(look: LayerLook, first: str, path: str) -> Iterator[str]:
     for line in mark_lines(look):
         yield wrapped(line, margin, margin + "  ")
     verdict = VERDICTS[look.candidate.verdict]
-    yield margin + verdict + (f": {_named(look.errno)}" if look.errno else "")
+    yield margin + verdict + (f": {named(look.errno)}" if look.errno else "")
 
 
 def attributes_text(seen: Attributes) -> str:
@@ -246,7 +233,3 @@ def _time(ns: int) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ns // 10**9))
     except (OverflowError, ValueError, OSError):
         return f"{ns // 10**9} s after 1970"
-
-
-def _named(number: int) -> str:
-    return f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ovlctl.bench.prediction import Basis
@@ -12,6 +11,7 @@ from ovlctl.bench.terms import Cache
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.object_users import UseKind
 from ovlctl.ops.explain.values import Act, Data, Remark, Through
+from ovlctl.show.explain_lines import view_path, wrapped
 from ovlctl.show.explain_words import REMARKS, STALENESS
 from ovlctl.show.names import show_name, show_text
 from ovlctl.show.sizes import format_ns, format_size
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from ovlctl.bench.prediction import Prediction
     from ovlctl.ops.explain.values import Cost, User, Users
 
-_WIDTH = 80
 _ACTS = {Act.WRITE: "write", Act.CHMOD: "chmod", Act.RENAME: "rename", Act.UNLINK: "remove"}
-_MARGIN = " " * 10
 #: How many processes are named; the rest is counted.
 _NAMED = 10
 _USES = {UseKind.FD: "open", UseKind.MAP: "mapped", UseKind.EXE: "running"}
@@ -32,14 +30,17 @@ _USES = {UseKind.FD: "open", UseKind.MAP: "mapped", UseKind.EXE: "running"}
 
 def cost_lines(costs: Sequence[Cost], predictions: Sequence[Prediction]) -> Iterator[str]:
     """Each change with its cost; the directories that come along first, once for all."""
+    if all(cost.errno == errno.EROFS for cost in costs):
+        yield f"  fails with EROFS: {REMARKS[Remark.READ_ONLY]}"
+        return
     parents = next((cost.parents for cost in costs if cost.parents), ())
     if parents:
-        yield _fill(f"{_parents(parents)} into the upper, without content", "  first   ")
+        yield wrapped(f"{_parents(parents)} into the upper, without content", "  first   ")
     for cost in costs:
         own = [each for each in predictions if each.act is cost.act]
-        yield _fill(_cost(cost, _time(own)), f"  {_ACTS[cost.act]:6}  ")
+        yield wrapped(_cost(cost, _time(own)), f"  {_ACTS[cost.act]:6}  ")
     if predictions:
-        yield _fill(_source(predictions), "  times   ")
+        yield wrapped(_source(predictions), "  times   ")
 
 
 def _cost(cost: Cost, time: str) -> str:
@@ -96,7 +97,7 @@ def _source(predictions: Sequence[Prediction]) -> str:
 
 
 def _parents(parents: Sequence[str]) -> str:
-    first, last = show_name("/" + parents[0]), show_name("/" + parents[-1])
+    first, last = view_path(parents[0]), view_path(parents[-1])
     if len(parents) == 1:
         return f"the directory {first} comes"
     return f"{len(parents)} directories, {first} down to {last}, come"
@@ -120,15 +121,4 @@ def _user(user: User) -> Iterator[str]:
     fd = "" if use.fd is None else f" as descriptor {use.fd}"
     way = "" if user.through is Through.MERGED else " in the layer itself"
     yield f"  pid {use.pid} {show_name(use.name)}: {_USES[use.kind]}{fd}{way}, {show_name(use.path)}"
-    yield _fill(STALENESS[user.staleness], "    ")
-
-
-def _fill(text: str, first: str) -> str:
-    return fill(
-        text,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    yield wrapped(STALENESS[user.staleness], "    ")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.explain.values import DeviceOf, Donor, Known, LinkFate, Stays
+from ovlctl.show.explain_lines import wrapped
 from ovlctl.show.explain_words import BECAUSE
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from ovlctl.ops.explain.values import Because, InodeStory
 
-_WIDTH = 80
 _DONORS = {
     Donor.UPPER: "the number of the upper's object",
     Donor.LOWER: "the number of the lower's object",
@@ -34,9 +33,9 @@ _LINKS = {
 
 def inode_lines(story: InodeStory) -> Iterator[str]:
     """What numbers an object has, and which of them stay."""
-    yield _fill(f"{_number(story)}: {_donor(story)}", "  st_ino  ")
+    yield wrapped(f"{_number(story)}: {_donor(story)}", "  st_ino  ")
     if (device := _device(story)) is not None:
-        yield _fill(device, "  st_dev  ")
+        yield wrapped(device, "  st_dev  ")
     remount = (story.after_remount, story.remount_because)
     if story.after_copy_up is None or story.copy_up_because is None:
         yield _fate("with the next mount", *remount)
@@ -46,7 +45,7 @@ def inode_lines(story: InodeStory) -> Iterator[str]:
         yield _fate("with the first change", story.after_copy_up, story.copy_up_because)
         yield _fate("with the next mount", *remount)
     if story.links is not LinkFate.SINGLE:
-        yield _fill(f"{story.nlink} names: {_LINKS[story.links]}", "  links   ")
+        yield wrapped(f"{story.nlink} names: {_LINKS[story.links]}", "  links   ")
 
 
 def _number(story: InodeStory) -> str:
@@ -73,8 +72,4 @@ def _pair(device: int) -> str:
 
 
 def _fate(when: str, stays: Stays, because: Because) -> str:
-    return _fill(f"{when}: {BECAUSE[because]}", f"  {_STAYS[stays]:6}  ")
-
-
-def _fill(text: str, first: str) -> str:
-    return fill(text, _WIDTH, initial_indent=first, subsequent_indent=" " * 10, break_on_hyphens=False)
+    return wrapped(f"{when}: {BECAUSE[because]}", f"  {_STAYS[stays]:6}  ", " " * 10)

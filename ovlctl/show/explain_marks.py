@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.overlay.marks import Opaque, RedirectForm, Whiteout
 from ovlctl.overlay.tree import Kind
+from ovlctl.show.explain_lines import whole
 from ovlctl.show.names import show_name
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _opaque(opaque: Opaque, *, ignored: bool) -> str:
 
 
 def _redirect(redirect: Redirect, *, ignored: bool) -> str:
-    target = show_name(redirect.target)
+    target = whole(redirect.target)
     if ignored:
         return f"redirect to {target}, ignored: only directories and metadata-only files have one"
     return {
@@ -102,7 +103,7 @@ def _origin(look: LayerLook, marks: Marks) -> str:
         return f"origin, damaged: {len(marks.origin_raw)} bytes that are no handle"
     if look.origin is not None:
         layer = look.origin.layer
-        return f"origin: copied up from what {layer.role} {layer.index} has at {show_name(look.origin.path)}"
+        return f"origin: copied up from what {layer.role} {layer.index} has at {whole(look.origin.path)}"
     return "origin: copied up from an object that is none of those below"
 
 
@@ -117,8 +118,6 @@ def _foreign(marks: Marks) -> Iterator[str]:
         yield f"marks of an overlay on top of this one, ignored here: {names}"
     if marks.unknown:
         yield f"unknown marks: {', '.join(map(show_name, marks.unknown))}"
-    if not marks.readable:
-        yield "its marks in trusted.overlay.* cannot be seen without root"
 
 
 def _text(value: bytes) -> str:

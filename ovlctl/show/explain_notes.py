@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import Note
 from ovlctl.ops.explain.values import Verdict
 from ovlctl.overlay.resolution import Outcome
+from ovlctl.show.explain_lines import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ovlctl.ops.explain.values import Explanation
 
 
-def notes(explanation: Explanation) -> list[Note]:
-    """The warnings that come with *explanation*."""
-    return list(dict.fromkeys(_notes(explanation)))
+def notes(explanations: Iterable[Explanation], stack: str) -> list[Note]:
+    """The warnings that come with *explanations*, each once.
+
+    Args:
+        explanations: Of paths of one stack.
+        stack: How to call it in a command.
+    """
+    return list(dict.fromkeys(note for each in explanations for note in _notes(each, stack)))
 
 
-def _notes(explanation: Explanation) -> Iterator[Note]:
+def _notes(explanation: Explanation, stack: str) -> Iterator[Note]:
     found = explanation.resolution
     if explanation.kernel.verdict is Verdict.DISAGREES:
-        yield Note("the kernel shows something else at {} than the layers have", ("/" + explanation.path,))
+        text = "the kernel shows something else at {} than the layers have: `ovlctl refresh {}` mounts them anew"
+        yield Note(text, ("/" + explanation.path, stack))
     for lost in found.unreadable:
-        yield Note(f"cannot read {{}} in {{}}: {_named(lost.errno)}", (lost.place.path, lost.place.layer.directory))
+        yield Note(f"cannot read {{}} in {{}}: {named(lost.errno)}", (lost.place.path, lost.place.layer.directory))
     for look in explanation.layers:
         if look.errno:
             place = look.candidate.place
-            yield Note(f"cannot read {{}} in {{}}: {_named(look.errno)}", (place.path, place.layer.directory))
+            yield Note(f"cannot read {{}} in {{}}: {named(look.errno)}", (place.path, place.layer.directory))
     if not found.certain and found.outcome is not Outcome.UNKNOWN:
         yield Note("marks in trusted.overlay.* cannot be read without root: a directory may be opaque or renamed")
-
-
-def _named(number: int) -> str:
-    return f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"

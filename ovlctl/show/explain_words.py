@@ -97,6 +97,7 @@ REMARKS = {
     Remark.BREAKS_LINK: "its other names keep the old file",
     Remark.WITHOUT_METACOPY: "metadata would do with metacopy=on",
     Remark.UNREADABLE: "how much cannot be told, as it may not be read",
+    Remark.PERHAPS_NOT_EMPTY: "if it is empty, which cannot be told",
 }
 
 GROUNDS = {
@@ -110,7 +111,8 @@ GROUNDS = {
     Ground.NO_ANSWER: "the kernel does not tell which layer's object it is; kind and size are the same",
     Ground.NO_HANDLES: "the layer's file system has no file handles; kind and size are the same",
     Ground.CHANGING: "it is being changed right now",
-    Ground.NOT_CERTAIN: "this answer itself is not certain",
+    Ground.NOT_CERTAIN: "not everything that decides could be read",
+    Ground.UNSEEN_MARKS: "marks in trusted.overlay.*, which cannot be seen without root, make a difference",
     Ground.OTHER_OBJECT: "it shows another object under this name",
     Ground.OTHER_OUTCOME: "it gives another answer",
     Ground.OTHER_KIND: "it shows something of another kind",

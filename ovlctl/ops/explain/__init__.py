@@ -6,6 +6,7 @@ Nothing is changed, and nothing outside the layers is opened: layers are read th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.explain.changes import costs
@@ -14,11 +15,13 @@ from ovlctl.ops.explain.file_systems import FileSystems
 from ovlctl.ops.explain.inodes import story
 from ovlctl.ops.explain.looks import looks
 from ovlctl.ops.explain.users import users
-from ovlctl.ops.explain.values import Explanation, Verdict
+from ovlctl.ops.explain.values import Explanation, Ground, Verdict
 from ovlctl.ops.explain.way import obstacle
+from ovlctl.overlay.resolution import Outcome, Rule
 
 if TYPE_CHECKING:
     from ovlctl.ops.reading import View
+    from ovlctl.overlay.resolution import Resolution
 
 __all__ = ["Explanation", "explain"]
 
@@ -38,8 +41,10 @@ def explain(view: View, path: str) -> Explanation:
         OSError: The root of the topmost layer cannot be looked at.
     """
     found = view.resolver.resolve(path, complete=True)
-    seen = looks(view, found.candidates)
     word = compare(view, found)
+    if word.ground is Ground.UNSEEN_MARKS:
+        found = _doubted(found)
+    seen = looks(view, found.candidates)
     file_systems = FileSystems(view)
     upper = None if view.layers.upper is None else file_systems.of(view.layers.upper)
     # What the mount shows counts as measured only where it is the object that was explained.
@@ -54,4 +59,11 @@ def explain(view: View, path: str) -> Explanation:
         users=users(view, found, seen, measured, file_systems),
         kernel=word,
         upper_fs=None if upper is None else upper.kind,
+    )
+
+
+def _doubted(found: Resolution) -> Resolution:
+    # What the layers seem to say is not so: marks that cannot be seen decide.
+    return replace(
+        found, outcome=Outcome.UNKNOWN, rule=Rule.UNREADABLE, errno=0, stack=(), attributes=None, data=None, nlink=0
     )

@@ -103,7 +103,7 @@ class _Changes:
                 if self._has_entries():
                     return Cost(act=Act.UNLINK, errno=errno.ENOTEMPTY, remarks=(Remark.NOT_EMPTY,))
             except OSError:
-                return Cost(act=Act.UNLINK, copies_bytes=None, remarks=(Remark.UNREADABLE,))
+                return Cost(act=Act.UNLINK, parents=self._parents, remarks=(Remark.PERHAPS_NOT_EMPTY,))
         if self._needs_index and not self.in_upper:
             # As ovl_nlink_start() does: the index counts the names, so that there must be an entry.
             cost = self._copied_up(Act.UNLINK, full=False, remarks=(Remark.COPIED_FOR_THE_INDEX,))

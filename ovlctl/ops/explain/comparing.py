@@ -48,8 +48,22 @@ def compare(view: View, found: Resolution) -> KernelWord:
 def _compare(view: View, found: Resolution, sight: Sight) -> KernelWord:
     if (ground := _unseen(found, sight)) is not None:
         return _word(Verdict.NOT_CHECKABLE, ground, sight)
-    if not found.certain:
+    if found.outcome is Outcome.UNKNOWN:
         return _word(Verdict.NOT_CHECKABLE, Ground.NOT_CERTAIN, sight)
+    word = _compare_answers(view, found, sight)
+    if found.certain or word.verdict is not Verdict.DISAGREES:
+        return word
+    # Without the marks it is no wonder: one that cannot be seen may have led elsewhere. The mark `origin`, by which
+    # a copied-up file goes, may be one of them.
+    same = (
+        sight.attributes is not None
+        and found.attributes is not None
+        and _is_very_same(sight.attributes, found.attributes)
+    )
+    return _word(Verdict.NOT_CHECKABLE, Ground.NOT_CERTAIN if same else Ground.UNSEEN_MARKS, sight)
+
+
+def _compare_answers(view: View, found: Resolution, sight: Sight) -> KernelWord:
     if sight.errno != found.errno:
         return _word(Verdict.DISAGREES, Ground.OTHER_OUTCOME, sight)
     if sight.attributes is None or found.attributes is None:
@@ -124,8 +138,14 @@ def _broken_links(found: Resolution) -> set[tuple[int, bytes]]:
 
 
 def _is_very_same(one: Attributes, other: Attributes) -> bool:
-    # The mount shows the times of the real object, and no two objects change at the same nanosecond.
-    return (one.size, one.mode, one.nlink, one.ctime_ns) == (other.size, other.mode, other.nlink, other.ctime_ns)
+    # The mount shows size and times of the real object.
+    return (one.kind, one.mode, one.size, one.mtime_ns, one.ctime_ns) == (
+        other.kind,
+        other.mode,
+        other.size,
+        other.mtime_ns,
+        other.ctime_ns,
+    )
 
 
 def _origin(view: View, place: Place) -> tuple[int, bytes] | None:

@@ -7,12 +7,14 @@ one that is made later through the old descriptor. Whoever has the layer's own f
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.object_users import Sought, UseKind, uses
+from ovlctl.kernel.pagemap import shows
 from ovlctl.ops.explain.values import Staleness, Through, User, Users
 from ovlctl.overlay.layers import Role
-from ovlctl.overlay.resolution import Rule
 from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 def users(
     view: View, found: Resolution, looks: Sequence[LayerLook], seen: Attributes | None, file_systems: FileSystems
 ) -> Users | None:
-    """Who has the file mapped, or the lower's own file open or mapped; None for what is no regular file.
+    """Who has the file mapped, or the lower's own file open or mapped; None for what is no file that can be changed.
 
     Args:
         view: The stack.
@@ -38,7 +40,7 @@ def users(
         seen: What lstat(2) through the mount says, when it is mounted and that is the same object.
         file_systems: The stack's.
     """
-    if found.kind is not Kind.FILE:
+    if found.kind is not Kind.FILE or view.layers.upper is None:
         return None
     sought: list[tuple[Through, Sought]] = []
     mount = view.subject.mount
@@ -56,15 +58,13 @@ def users(
     for place, attributes in _originals(found, looks):
         sought.append((Through.LAYER, _sought(place, attributes, file_systems)))
     everything = uses([each for _, each in sought], but_not={os.getpid()})
-    changed = _data_in_upper(found)
+    judged = ((use, sought[use.sought][0]) for use in everything.found)
+    told = [(use, through, _staleness(use, through, found, looks)) for use, through in judged]
     return Users(
         found=tuple(
-            User(
-                use=use,
-                through=sought[use.sought][0],
-                staleness=_staleness(use, sought[use.sought][0], changed=changed),
-            )
-            for use in everything.found
+            User(use=use, through=through, staleness=staleness)
+            for use, through, staleness in told
+            if staleness is not None
         ),
         unreadable=everything.unreadable,
     )
@@ -99,13 +99,29 @@ def _sought(place: Place, attributes: Attributes, file_systems: FileSystems) -> 
     )
 
 
-def _data_in_upper(found: Resolution) -> bool:
-    return found.rule is Rule.INDEXED or (found.data is not None and found.data.layer.role is Role.UPPER)
-
-
-def _staleness(use: Use, through: Through, *, changed: bool) -> Staleness:
+def _staleness(use: Use, through: Through, found: Resolution, looks: Sequence[LayerLook]) -> Staleness | None:
+    """What a process sees of changes; None when it is known to see them all."""
     if through is Through.LAYER:
         return Staleness.NEVER
-    if changed:
-        return Staleness.MAY_MISS
-    return Staleness.BLOCKS if use.kind is UseKind.EXE else Staleness.WILL_MISS
+    if found.data is None or found.data.layer.role is not Role.UPPER:
+        return Staleness.BLOCKS if use.kind is UseKind.EXE else Staleness.WILL_MISS
+    seen = _shows_original(use, found, looks)
+    return {Answer.YES: Staleness.MISSES, Answer.NO: None, Answer.UNKNOWN: Staleness.MAY_MISS}[seen]
+
+
+def _shows_original(use: Use, found: Resolution, looks: Sequence[LayerLook]) -> Answer:
+    # Whether a mapping of the merged file still shows the lower's pages. NO only where it shows the upper's.
+    if use.mapped is None or found.data is None:
+        return Answer.UNKNOWN
+    with suppress(OSError):
+        for place, _ in _originals(found, looks):
+            if _shows(use.pid, use.mapped, place) is Answer.YES:
+                return Answer.YES
+        if _shows(use.pid, use.mapped, found.data) is Answer.YES:
+            return Answer.NO
+    return Answer.UNKNOWN
+
+
+def _shows(pid: int, mapped: tuple[int, int, int], place: Place) -> Answer:
+    with place.layer.tree.open(place.path) as opened:
+        return shows(pid, mapped, opened.fileno())

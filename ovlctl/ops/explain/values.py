@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -199,6 +200,7 @@ class Remark(StrEnum):
     BREAKS_LINK = "breaks-link"
     WITHOUT_METACOPY = "without-metacopy"
     UNREADABLE = "unreadable"
+    PERHAPS_NOT_EMPTY = "perhaps-not-empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +309,7 @@ class Ground(StrEnum):
     NO_HANDLES = "no-handles"
     CHANGING = "changing"
     NOT_CERTAIN = "not-certain"
+    UNSEEN_MARKS = "unseen-marks"
     OTHER_OBJECT = "other-object"
     OTHER_OUTCOME = "other-outcome"
     OTHER_KIND = "other-kind"
@@ -359,9 +362,13 @@ class Explanation:
     upper_fs: str | None = None
 
     @property
-    def exists(self) -> bool:
-        """Whether the kernel finds it."""
-        return self.resolution.exists
+    def exists(self) -> bool | None:
+        """Whether the kernel finds it; None when neither the layers nor a mount tell."""
+        if self.resolution.outcome is not Outcome.UNKNOWN:
+            return self.resolution.exists
+        if self.kernel.attributes is not None:
+            return True
+        return False if self.kernel.errno in {errno.ENOENT, errno.ENOTDIR} else None
 
     @property
     def kind(self) -> Kind | None:
@@ -374,7 +381,7 @@ class Explanation:
         linked = self.obstacle is not None and self.obstacle.target is not None
         some = any(look.candidate.present for look in self.layers)
         unknown = self.resolution.outcome is Outcome.UNKNOWN
-        return not (self.exists or linked or some or unknown)
+        return not (self.resolution.exists or linked or some or unknown)
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:

@@ -91,6 +91,10 @@ def _rename(path: str) -> None:
     os.rename(path, path + "2")
 
 
+def _rename_to(target: str) -> Callable[[str], None]:
+    return lambda path: os.rename(path, target)
+
+
 def _unlink(path: str) -> None:
     (os.rmdir if stat.S_ISDIR(os.lstat(path).st_mode) else os.unlink)(path)
 
@@ -139,7 +143,7 @@ def _check(upper: str, path: str, act: Act, cost: Cost, before: set[str]) -> Non
     if cost.whiteout:
         expected.add(path)
         assert _is_whiteout(os.path.join(upper, path))
-    assert _entries(upper, path.split("/")[0]) - before == expected
+    assert _entries(upper, path.split("/", maxsplit=1)[0]) - before == expected
     copy = os.path.join(upper, after)
     if cost.copies_object and act is not Act.UNLINK and stat.S_ISREG(os.lstat(copy).st_mode):
         metacopy = "trusted.overlay.metacopy" in os.listxattr(copy)
@@ -187,7 +191,7 @@ def test_between_file_systems(ext4: str, memory: str, act: Act) -> None:
 
 
 def test_islands_cost_a_step_each(ext4: str) -> None:
-    """The kernel copies in steps of a MiB from where data begin: three small islands are three steps, cut at the end."""
+    """The kernel copies in steps of a MiB from where data begin: three small islands are three, cut at the end."""
     with new_directory(ext4) as base:
         stack = fresh(base, "a", [_lower(f"{base}/lower")], Options())
         with mounted(stack, f"{base}/merged") as point, viewing(point) as view:
@@ -258,8 +262,7 @@ def test_renames_into_another_directory(disk: str) -> None:
                 foretold = {path: _costs(view, path)[Act.RENAME] for path in (short, long)}
             assert [(cost.errno, cost.elsewhere_errno) for cost in foretold.values()] == [(0, 0), (0, errno.EXDEV)]
             for number, (path, cost) in enumerate(foretold.items()):
-                target = f"{point}/to/{number}"
-                assert _errno_of(lambda old, new=target: os.rename(old, new), f"{point}/{path}") == cost.elsewhere_errno
+                assert _errno_of(_rename_to(f"{point}/to/{number}"), f"{point}/{path}") == cost.elsewhere_errno
             os.rename(f"{point}/{long}", f"{point}/{long}2")
 
 
@@ -275,7 +278,7 @@ def test_renames_of_metadata_only_files(disk: str) -> None:
                 one, two = (_costs(view, f"{deep}/{name}")[Act.RENAME] for name in ("one", "two"))
             assert (one.errno, one.elsewhere_errno) == (0, errno.EXDEV)
             assert (two.errno, two.elsewhere_errno) == (errno.EXDEV, errno.EXDEV)
-            assert _errno_of(lambda old: os.rename(old, f"{point}/to/one"), f"{point}/{deep}/one") == errno.EXDEV
+            assert _errno_of(_rename_to(f"{point}/to/one"), f"{point}/{deep}/one") == errno.EXDEV
             assert _errno_of(_rename, f"{point}/{deep}/one") == 0
             assert _errno_of(_rename, f"{point}/{deep}/two") == errno.EXDEV
 
@@ -340,7 +343,7 @@ def test_without_data(ext4: str) -> None:
 
 
 def test_no_checksums_no_clone(make_fs: MakeFs) -> None:
-    """btrfs clones a file without checksums only to another one without: that is unknown, and the kernel copies."""
+    """Btrfs clones a file without checksums only to another one without: that is unknown, and the kernel copies."""
     base = make_fs("btrfs")
     lower = trees.make(f"{base}/lower", {})
     with open(f"{lower}/f", "wb") as file:

@@ -201,7 +201,7 @@ def test_short_numbers_leave_many_bits(ext4: str, memory: str) -> None:
 
 
 def test_a_lower_without_uuid(ext4: str, memory: str) -> None:
-    """squashfs has no uuid: what is copied up from it gets another number with the next mount, unless index is on."""
+    """Squashfs has no uuid: what is copied up from it gets another number with the next mount, unless index is on."""
     if shutil.which("mksquashfs") is None:
         pytest.skip("mksquashfs is not installed")
     with new_directory(ext4) as base, new_directory(memory) as elsewhere:

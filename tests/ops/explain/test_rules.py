@@ -102,7 +102,7 @@ def test_corners(memory: str, row: Row) -> None:
 
 def test_every_rule_was_met() -> None:
     """The corners above leave out no rule but those that are tested elsewhere, and no fate of a layer's object."""
-    if len(met) < 2:  # noqa: PLR2004 -- the corners did not run
+    if len(met) < 2:
         pytest.skip("needs the corners")
     assert set(Rule) - met <= ELSEWHERE
     assert set(Fate) - fates <= {Fate.UNREADABLE, Fate.REDIRECTED_AWAY, Fate.BEHIND_OPAQUE, Fate.MERGED}
