@@ -64,7 +64,8 @@ def _lines(explanation: Explanation, predictions: Sequence[Prediction]) -> Itera
     if explanation.on_change:
         yield ""
         yield "what a change would do"
-        yield from cost_lines(explanation.on_change, predictions)
+        attributes = explanation.resolution.attributes
+        yield from cost_lines(explanation.on_change, 0 if attributes is None else attributes.size, predictions)
     if explanation.users is not None and (explanation.users.found or explanation.users.unreadable):
         yield ""
         yield "who would not see a change"
@@ -182,7 +183,7 @@ def _layers(explanation: Explanation) -> Iterator[str]:
         shown = run if len(run) <= _ALIKE + 1 else run[:_ALIKE]
         for look in shown:
             sign = ">" if look.candidate.place == provider else " "
-            yield from _layer(look, f"{sign} {_called(look):{width}}  ", explanation.path)
+            yield from _layer(look, f"{sign} {_called(look):{width}}  ", explanation)
         if len(run) > len(shown):
             rest = run[len(shown) :]
             first, last = label(rest[0].candidate.place.layer), label(rest[-1].candidate.place.layer)
@@ -199,7 +200,7 @@ def _sameness(look: LayerLook) -> object:
     return id(look) if marked or look.errno else look.candidate.verdict
 
 
-def _layer(look: LayerLook, first: str, path: str) -> Iterator[str]:
+def _layer(look: LayerLook, first: str, explanation: Explanation) -> Iterator[str]:
     place, seen = look.candidate.place, look.candidate.attributes
     margin = " " * len(first)
     if look.candidate.verdict is Fate.ABSENT:
@@ -207,14 +208,15 @@ def _layer(look: LayerLook, first: str, path: str) -> Iterator[str]:
         yield whole
         return
     yield first + show_name(place.layer.directory)
-    if place.path != path:
+    if place.path != explanation.path:
         yield f"{margin}at {show_name(place.path)}"
     if seen is not None:
         target = "" if look.target is None else f" -> {show_name(look.target)}"
         yield margin + attributes_text(seen) + target
     for line in mark_lines(look):
         yield wrapped(line, margin, margin + "  ")
-    verdict = VERDICTS[look.candidate.verdict]
+    refused = look.candidate.verdict is Fate.PROVIDES and not explanation.resolution.exists
+    verdict = "would provide it" if refused else VERDICTS[look.candidate.verdict]
     yield margin + verdict + (f": {named(look.errno)}" if look.errno else "")
 
 

@@ -28,8 +28,14 @@ _NAMED = 10
 _USES = {UseKind.FD: "open", UseKind.MAP: "mapped", UseKind.EXE: "running"}
 
 
-def cost_lines(costs: Sequence[Cost], predictions: Sequence[Prediction]) -> Iterator[str]:
-    """Each change with its cost; the directories that come along first, once for all."""
+def cost_lines(costs: Sequence[Cost], size: int, predictions: Sequence[Prediction]) -> Iterator[str]:
+    """Each change with its cost; the directories that come along first, once for all.
+
+    Args:
+        costs: In order.
+        size: Of the merged file, in bytes.
+        predictions: Of their times.
+    """
     if all(cost.errno == errno.EROFS for cost in costs):
         yield f"  fails with EROFS: {REMARKS[Remark.READ_ONLY]}"
         return
@@ -38,16 +44,16 @@ def cost_lines(costs: Sequence[Cost], predictions: Sequence[Prediction]) -> Iter
         yield wrapped(f"{_parents(parents)} into the upper, without content", "  first   ")
     for cost in costs:
         own = [each for each in predictions if each.act is cost.act]
-        yield wrapped(_cost(cost, _time(own)), f"  {_ACTS[cost.act]:6}  ")
+        yield wrapped(_cost(cost, size, _time(own)), f"  {_ACTS[cost.act]:6}  ")
     if predictions:
         yield wrapped(_source(predictions), "  times   ")
 
 
-def _cost(cost: Cost, time: str) -> str:
+def _cost(cost: Cost, size: int, time: str) -> str:
     told = [REMARKS[remark] for remark in cost.remarks if not _goes_without_saying(cost, remark)]
     if cost.errno:
         return f"fails with {errno.errorcode.get(cost.errno, cost.errno)}" + (f": {'; '.join(told)}" if told else "")
-    parts = [_moved(cost), "leaves a whiteout" if cost.whiteout else ""]
+    parts = [_moved(cost, size), "leaves a whiteout" if cost.whiteout else ""]
     done = ", ".join(filter(None, parts)) or "copies nothing"
     return done + (f" ({'; '.join(told)})" if told else "") + time
 
@@ -61,12 +67,13 @@ def _goes_without_saying(cost: Cost, remark: Remark) -> bool:
     return remark is Remark.BREAKS_LINK
 
 
-def _moved(cost: Cost) -> str:
+def _moved(cost: Cost, size: int) -> str:
     if cost.data is Data.COPIED:
         if cost.copies_bytes is None:
             return f"copies up to {format_size(cost.at_most or 0)}"
         perhaps = ", or clones it" if cost.reflink is Answer.UNKNOWN else ""
-        return f"copies {format_size(cost.copies_bytes)}{perhaps}"
+        holes = f" of {format_size(size)}, the rest is holes" if cost.copies_bytes < size else ""
+        return f"copies {format_size(cost.copies_bytes)}{holes}{perhaps}"
     if cost.data is Data.CLONED:
         return "clones the data (reflink), copies none"
     if cost.data is Data.METADATA:
