@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ovlctl.cli.output import say
-from ovlctl.cli.rootless import state_for
 from ovlctl.errors import BadUsage, Note
 from ovlctl.kernel.namespaces import in_initial_user_namespace
-from ovlctl.ops import reading
 from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 
@@ -72,6 +70,9 @@ def subject_of(words: Sequence[str], given: Given, state_dir: str | None) -> tup
         return _of_directories(given), tuple(words)
     if not words:
         raise BadUsage("no STACK was named", hint="`ovlctl ls` lists all; `--lower DIR` reads directories")
+    from ovlctl.cli.rootless import state_for
+    from ovlctl.ops import reading
+
     return reading.subject(state_for(state_dir), words[0]), tuple(words[1:])
 
 
@@ -89,6 +90,8 @@ def _of_directories(given: Given) -> Subject:
     stack = Stack(
         given.lower or (), data_only=given.data_only or (), upper=given.upper, work=given.work, options=options
     )
+    from ovlctl.ops import reading
+
     return reading.of_directories(stack)
 
 
