@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ovlctl.bench.plan import MIB
 from ovlctl.bench.terms import Cache, DataPath, Operation
 from ovlctl.ops.explain.values import Act, Data
 from ovlctl.overlay.options import Fsync, Switch
@@ -36,6 +35,7 @@ _PATHS = {
     Data.METADATA: DataPath.METADATA,
     Data.NONE: DataPath.NONE,
 }
+_MIB = 1 << 20
 #: How many times smaller or larger a file may be than the one size that was measured.
 _NEAR = 4
 
@@ -140,7 +140,7 @@ def _told(size: int, cells: Sequence[Cell], fit: Fit | None, cost: Cost, measure
     moves = cost.data in {Data.COPIED, Data.CLONED}
     ns, basis = near.first_ns.p50, Basis.SIZE
     if moves and fit is not None:
-        line = round(fit.fixed_ns + fit.ns_per_mib * size / MIB)
+        line = round(fit.fixed_ns + fit.ns_per_mib * size / _MIB)
         # A line that comes out at nothing says nothing about so small a file.
         ns = max(line, min(each.first_ns.min for each in cells))
         basis = Basis.BEYOND if size > largest * 3 // 2 else Basis.LINE

@@ -16,7 +16,7 @@ from ovlctl.errors import BadUsage, ExitStatus, Note
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ovlctl.bench.values import Result
+    from ovlctl.bench.prediction import Prediction
     from ovlctl.ops.explain import Explanation
     from ovlctl.ops.reading import Subject, View
 
@@ -70,7 +70,6 @@ def explain(
     subject, rest = subject_of(words or (), given, state_dir)
     paths = path_in(subject, rest)
     _check(paths)
-    from ovlctl.bench.prediction import predict
     from ovlctl.ops import reading
     from ovlctl.ops.explain import explain as ask
     from ovlctl.show.explain import explanation_text
@@ -79,8 +78,7 @@ def explain(
 
     with reading.opened(subject) as view:
         found = [ask(view, path) for path in paths]
-        result = _result(bench, state_dir, found)
-        told = [() if result is None else predict(result, each, subject.options) for each in found]
+        told = _predictions(found, subject, _saved(bench, state_dir, found))
         warnings = notes(found, subject.label)
         if json:
             emit_json("explain", [explanation_json(*each) for each in zip(found, told, strict=True)], warnings)
@@ -98,16 +96,25 @@ def _check(paths: Sequence[str]) -> None:
             raise BadUsage("{} has a component `..`", path, hint="give the path from the root of the merged view")
 
 
-def _result(bench: str | None, state_dir: str | None, found: Sequence[Explanation]) -> Result | None:
-    """The saved run to predict from; looked for only when there is something to predict."""
-    from ovlctl.bench import storage
+def _saved(bench: str | None, state_dir: str | None, found: Sequence[Explanation]) -> str | None:
+    """The result to predict from; what was kept counts only where there is something to predict."""
+    if bench is not None:
+        return bench
     from ovlctl.ops.state import locate
 
-    if bench is not None:
-        return storage.load(bench)
-    saved = locate(state_dir).bench
-    copies = any(cost.copies_object or cost.whiteout for each in found for cost in each.on_change)
-    return storage.load(saved) if copies and os.path.exists(saved) else None
+    kept = locate(state_dir).bench
+    changes = any(cost.copies_object or cost.whiteout for each in found for cost in each.on_change)
+    return kept if changes and os.path.exists(kept) else None
+
+
+def _predictions(found: Sequence[Explanation], subject: Subject, saved: str | None) -> list[tuple[Prediction, ...]]:
+    if saved is None:
+        return [()] * len(found)
+    from ovlctl.bench import storage
+    from ovlctl.bench.prediction import predict
+
+    result = storage.load(saved)
+    return [predict(result, each, subject.options) for each in found]
 
 
 def _hint(view: View, explanation: Explanation) -> None:

@@ -6,8 +6,6 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from ovlctl.bench.prediction import Basis
-from ovlctl.bench.terms import Cache
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.object_users import UseKind
 from ovlctl.ops.explain.values import Act, Data, Remark, Through
@@ -84,6 +82,8 @@ def _moved(cost: Cost, size: int) -> str:
 def _time(predictions: Sequence[Prediction]) -> str:
     if not predictions:
         return ""
+    from ovlctl.bench.terms import Cache
+
     told = [
         f"{format_ns(each.ns)}{' if not cached' if each.cache is Cache.COLD and len(predictions) > 1 else ''}"
         for each in predictions
@@ -92,6 +92,9 @@ def _time(predictions: Sequence[Prediction]) -> str:
 
 
 def _source(predictions: Sequence[Prediction]) -> str:
+    from ovlctl.bench.prediction import Basis
+    from ovlctl.bench.terms import Cache
+
     first = predictions[0]
     beyond = any(each.basis is Basis.BEYOND for each in predictions)
     cold = {each.cache for each in predictions} == {Cache.COLD}
