@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl.bench.terms import Cache, DataPath, Operation
-from ovlctl.ops.explain.values import Act, Data
+from ovlctl.ops.explain.terms import Act, Data
 from ovlctl.overlay.options import Fsync, Switch
 from ovlctl.overlay.tree import Kind
 

@@ -133,7 +133,7 @@ def _below_mount_point(subject: Subject, path: str) -> str | None:
 
 
 def _status(found: Sequence[Explanation]) -> ExitStatus:
-    from ovlctl.ops.explain.values import Verdict
+    from ovlctl.ops.explain.terms import Verdict
 
     if any(each.kernel.verdict is Verdict.DISAGREES for each in found):
         return ExitStatus.FINDING

@@ -9,7 +9,7 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ovlctl.ops.explain.values import Ground, Verdict
+from ovlctl.ops.explain.terms import Ground, Verdict
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.resolution import Outcome, Rule
 from ovlctl.overlay.resolution import Verdict as Fate

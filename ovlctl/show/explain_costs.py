@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.object_users import UseKind
-from ovlctl.ops.explain.values import Act, Data, Remark, Through
+from ovlctl.ops.explain.terms import Act, Data, Remark, Through
 from ovlctl.show.explain_lines import view_path, wrapped
 from ovlctl.show.explain_words import REMARKS, STALENESS
 from ovlctl.show.names import show_name, show_text
@@ -48,7 +48,7 @@ def cost_lines(costs: Sequence[Cost], size: int, predictions: Sequence[Predictio
 
 
 def _cost(cost: Cost, size: int, time: str) -> str:
-    told = [REMARKS[remark] for remark in cost.remarks if not _goes_without_saying(cost, remark)]
+    told = [_remark(cost, remark) for remark in cost.remarks if not _goes_without_saying(cost, remark)]
     if cost.errno:
         return f"fails with {errno.errorcode.get(cost.errno, cost.errno)}" + (f": {'; '.join(told)}" if told else "")
     parts = [_moved(cost, size), "leaves a whiteout" if cost.whiteout else ""]
@@ -56,13 +56,14 @@ def _cost(cost: Cost, size: int, time: str) -> str:
     return done + (f" ({'; '.join(told)})" if told else "") + time
 
 
+def _remark(cost: Cost, remark: Remark) -> str:
+    elsewhere = remark is Remark.REDIRECT_TOO_LONG and not cost.errno
+    return f"into another directory EXDEV, as {REMARKS[remark]}" if elsewhere else REMARKS[remark]
+
+
 def _goes_without_saying(cost: Cost, remark: Remark) -> bool:
-    if remark is Remark.REDIRECT_TOO_LONG:
-        return cost.errno != 0
-    if remark is Remark.WITHOUT_METACOPY:
-        return cost.act is not Act.CHMOD
-    # The inode story has it.
-    return remark is Remark.BREAKS_LINK
+    # Said once, at chmod; and in the inode story.
+    return (remark is Remark.WITHOUT_METACOPY and cost.act is not Act.CHMOD) or remark is Remark.BREAKS_LINK
 
 
 def _moved(cost: Cost, size: int) -> str:
@@ -100,7 +101,8 @@ def _source(predictions: Sequence[Prediction]) -> str:
     cold = {each.cache for each in predictions} == {Cache.COLD}
     return (
         f"predicted from bench-copyup of {show_text(first.measured)} on {show_name(first.fs)}, "
-        f"{format_size(first.smallest)} to {format_size(first.largest)}, {first.depth} directories copied up with each"
+        f"{format_size(first.smallest)} to {format_size(first.largest)}"
+        + (f", {first.depth} director{'y' if first.depth == 1 else 'ies'} copied up with each" if first.depth else "")
         + (", data not cached" if cold else "")
         + ("; this file is larger than any that was measured" if beyond else "")
     )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ovlctl.ops.explain.values import DeviceOf, Donor, Known, LinkFate, Stays
+from ovlctl.ops.explain.terms import DeviceOf, Donor, Known, LinkFate, Stays
 from ovlctl.show.explain_lines import wrapped
 from ovlctl.show.explain_words import BECAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ovlctl.ops.explain.values import Because, InodeStory
+    from ovlctl.ops.explain.terms import Because
+    from ovlctl.ops.explain.values import InodeStory
 
 _DONORS = {
     Donor.UPPER: "the number of the upper's object",

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.kernel.bootcache import Answer
-from ovlctl.ops.explain.values import Act, Verdict
+from ovlctl.ops.explain.terms import Act, Verdict
 from ovlctl.overlay.marks import Opaque
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.names import json_path, json_paths, show_name

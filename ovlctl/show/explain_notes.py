@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import Note
-from ovlctl.ops.explain.values import Verdict
+from ovlctl.ops.explain.terms import Verdict
 from ovlctl.overlay.resolution import Outcome
 from ovlctl.show.explain_lines import named
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovlctl.ops.explain.values import Because, Ground, Remark, Staleness
+from ovlctl.ops.explain.terms import Because, Ground, Remark, Staleness
 from ovlctl.overlay.resolution import Rule, Verdict
 from ovlctl.overlay.tree import Kind
 
@@ -92,11 +92,12 @@ REMARKS = {
     Remark.OPENS_NO_LAYER: "opening it touches no layer",
     Remark.NOT_EMPTY: "it is not empty",
     Remark.NEEDS_REDIRECT_DIR: "a directory with a part in a lower; redirect_dir=on would rename it, mv copies",
-    Remark.REDIRECT_TOO_LONG: "into another directory it fails with EXDEV: its path is too long for a redirect",
+    Remark.REDIRECT_TOO_LONG: "its path is too long for a redirect",
     Remark.NO_DATA: "its data cannot be had",
     Remark.BREAKS_LINK: "its other names keep the old file",
     Remark.WITHOUT_METACOPY: "metadata would do with metacopy=on",
     Remark.UNREADABLE: "how much cannot be told, as it may not be read",
+    Remark.WORK_ELSEWHERE: "the work directory is in another subvolume than the upper",
     Remark.PERHAPS_NOT_EMPTY: "if it is empty, which cannot be told",
 }
 

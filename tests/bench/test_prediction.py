@@ -13,7 +13,7 @@ from ovlctl.bench.storage import without_samples
 from ovlctl.bench.terms import Cache, DataPath
 from ovlctl.ops import reading
 from ovlctl.ops.explain import explain
-from ovlctl.ops.explain.values import Act
+from ovlctl.ops.explain.terms import Act
 from ovlctl.overlay.options import Fsync, Options, Switch
 from ovlctl.overlay.stack import Stack
 from tests import trees

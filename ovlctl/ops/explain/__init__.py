@@ -14,8 +14,9 @@ from ovlctl.ops.explain.comparing import compare
 from ovlctl.ops.explain.file_systems import FileSystems
 from ovlctl.ops.explain.inodes import story
 from ovlctl.ops.explain.looks import looks
+from ovlctl.ops.explain.terms import Ground, Verdict
 from ovlctl.ops.explain.users import users
-from ovlctl.ops.explain.values import Explanation, Ground, Verdict
+from ovlctl.ops.explain.values import Explanation
 from ovlctl.ops.explain.way import obstacle
 from ovlctl.overlay.resolution import Outcome, Rule
 

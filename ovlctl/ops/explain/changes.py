@@ -7,13 +7,15 @@ ovl_nlink_start() in util.c; tests/ops/explain/test_changes.py compares every an
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.explain.copying import Move, move
 from ovlctl.ops.explain.renaming import Renaming
-from ovlctl.ops.explain.values import Act, Cost, Data, Remark
+from ovlctl.ops.explain.terms import Act, Data, Remark
+from ovlctl.ops.explain.values import Cost
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.object_marks import whiteout
@@ -36,7 +38,28 @@ def costs(view: View, found: Resolution, file_systems: FileSystems) -> tuple[Cos
     if not found.exists:
         return ()
     changes = _Changes(view, found, file_systems)
-    return (changes.write(), changes.chmod(), changes.rename(), changes.unlink())
+    every = (changes.write(), changes.chmod(), changes.rename(), changes.unlink())
+    return tuple(map(_over_a_border, every)) if _work_is_apart(view) else every
+
+
+def _work_is_apart(view: View) -> bool:
+    # Upper and work in two btrfs subvolumes: one file system and one mount, so that the kernel takes them.
+    upper, work = view.layers.upper, view.subject.stack.work
+    if upper is None or work is None:
+        return False
+    try:
+        above = upper.tree.lstat("")
+        return above is not None and above.dev != os.stat(work).st_dev
+    except OSError:
+        return False
+
+
+def _over_a_border(cost: Cost) -> Cost:
+    """*cost* where nothing can be moved from the work directory into the upper."""
+    moves = cost.copies_object or cost.parents or Remark.LINKED_FROM_INDEX in cost.remarks
+    if cost.errno or not (moves or (cost.act is Act.UNLINK and cost.whiteout)):
+        return cost
+    return Cost(act=cost.act, errno=errno.EXDEV, elsewhere_errno=errno.EXDEV, remarks=(Remark.WORK_ELSEWHERE,))
 
 
 class _Changes:

@@ -6,7 +6,8 @@ import errno
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.explain.sight import Sight, see
-from ovlctl.ops.explain.values import Ground, KernelWord, Verdict
+from ovlctl.ops.explain.terms import Ground, Verdict
+from ovlctl.ops.explain.values import KernelWord
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark, decode_handle
 from ovlctl.overlay.resolution import Outcome

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.clones import can_clone, has_digest
-from ovlctl.ops.explain.values import Data
+from ovlctl.ops.explain.terms import Data
 
 if TYPE_CHECKING:
     from ovlctl.ops.explain.file_systems import FileSystems

@@ -15,7 +15,7 @@ from ovlctl.kernel import mounts
 from ovlctl.kernel.backing import fs_uuid
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.handles import openable
-from ovlctl.ops.explain.values import Because
+from ovlctl.ops.explain.terms import Because
 from ovlctl.overlay.options import RedirectDir, Switch, Xino
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.explain.origins import Below, below, lost
-from ovlctl.ops.explain.values import Because, DeviceOf, Donor, InodeStory, Known, LinkFate, Stays
+from ovlctl.ops.explain.terms import Because, DeviceOf, Donor, Known, LinkFate, Stays
+from ovlctl.ops.explain.values import InodeStory
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.options import Switch
 from ovlctl.overlay.tree import Kind

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ovlctl.kernel.backing import RealObject, status_of
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.explain.looks import named
-from ovlctl.ops.explain.values import Because
+from ovlctl.ops.explain.terms import Because
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark, decode_handle
 from ovlctl.overlay.resolution import Rule, Verdict

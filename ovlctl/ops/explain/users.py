@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.object_users import Sought, UseKind, uses
 from ovlctl.kernel.pagemap import shows
-from ovlctl.ops.explain.values import Staleness, Through, User, Users
+from ovlctl.ops.explain.terms import Staleness, Through
+from ovlctl.ops.explain.values import User, Users
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.tree import Kind
 

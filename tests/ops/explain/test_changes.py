@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import stat
 import struct
@@ -17,7 +18,7 @@ from ovlctl.kernel import fiemap
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.explain.changes import costs
 from ovlctl.ops.explain.file_systems import FileSystems
-from ovlctl.ops.explain.values import Act, Cost, Data, Remark
+from ovlctl.ops.explain.terms import Act, Data, Remark
 from ovlctl.overlay.options import Options, RedirectDir, Switch
 from ovlctl.overlay.stack import Stack
 from tests import capabilities, trees
@@ -27,6 +28,7 @@ from tests.overlay.made import mounted, new_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ovlctl.ops.explain.values import Cost
     from ovlctl.ops.reading import View
     from tests.conftest import MakeFs
 
@@ -383,3 +385,22 @@ def test_xfs_tells_whether_it_clones(scratch: str, reflink: int) -> None:
         _write(f"{point}/f")
         with open(f"{stack.upper}/f", "rb") as copy:
             assert bool(fiemap.shared_bytes(copy.fileno())) == (cost.data is Data.CLONED)
+
+
+@pytest.mark.parametrize("act", Act)
+def test_work_in_another_subvolume(make_fs: MakeFs, act: Act) -> None:
+    """The kernel mounts it, and then every copy-up and every whiteout fails with EXDEV."""
+    if shutil.which("btrfs") is None:
+        pytest.skip("the program btrfs is not installed")
+    base = make_fs("btrfs")
+    for name in ("upper", "work"):
+        subprocess.run(["btrfs", "subvolume", "create", f"{base}/{name}"], check=True, capture_output=True)
+    trees.make(base, {"lower/f": "x", "lower/d/": None, "upper/own": "o"})
+    stack = Stack([f"{base}/lower"], upper=f"{base}/upper", work=f"{base}/work")
+    with mounted(stack, f"{base}/merged") as point:
+        with viewing(point) as view:
+            foretold = {path: _costs(view, path)[act] for path in ("f", "own", "d")}
+        for path, cost in foretold.items():
+            assert _errno_of(DO[act], f"{point}/{path}") == cost.errno, path
+    assert foretold["f"].errno == errno.EXDEV
+    assert foretold["own"].errno == 0

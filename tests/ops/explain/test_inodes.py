@@ -17,7 +17,7 @@ from ovlctl.ops.explain.file_systems import FileSystems
 from ovlctl.ops.explain.inodes import story
 from ovlctl.ops.explain.looks import looks
 from ovlctl.ops.explain.sight import see
-from ovlctl.ops.explain.values import Because, DeviceOf, Donor, InodeStory, Known, LinkFate, Stays
+from ovlctl.ops.explain.terms import Because, DeviceOf, Donor, Known, LinkFate, Stays
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Xino
 from tests import capabilities, trees
 from tests.ops.explain.mounts import fresh, viewing, viewing_directories
@@ -26,6 +26,7 @@ from tests.overlay.made import mounted, new_directory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ovlctl.ops.explain.values import InodeStory
     from ovlctl.ops.reading import View
     from ovlctl.overlay.stack import Stack
 

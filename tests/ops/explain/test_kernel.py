@@ -13,7 +13,7 @@ from ovlctl.kernel.mount import MNT, mount, umount2
 from ovlctl.ops.explain import explain
 from ovlctl.ops.explain.comparing import compare
 from ovlctl.ops.explain.sight import see
-from ovlctl.ops.explain.values import Ground, KernelWord, Verdict
+from ovlctl.ops.explain.terms import Ground, Verdict
 from ovlctl.overlay.options import Options, RedirectDir, Switch
 from ovlctl.show.explain import explanation_text
 from tests import capabilities, trees
@@ -23,6 +23,7 @@ from tests.overlay.made import mounted, new_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ovlctl.ops.explain.values import KernelWord
     from ovlctl.overlay.stack import Stack
 
 pytestmark = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")

@@ -11,11 +11,10 @@ import jsonschema
 import pytest
 
 from ovlctl.ops.explain import explain
-from ovlctl.ops.explain.values import (
+from ovlctl.ops.explain.terms import (
     Because,
     DeviceOf,
     Donor,
-    Explanation,
     Ground,
     Known,
     LinkFate,
@@ -39,6 +38,8 @@ from tests.overlay.test_corners import ROWS, Row
 
 if TYPE_CHECKING:
     from enum import StrEnum
+
+    from ovlctl.ops.explain.values import Explanation
 
 SCHEMA = os.path.join(os.path.dirname(__file__), "..", "..", "..", "docs", "schema", "explain.json")
 #: Rules that no lookup by name ends with, or that have tests of their own below and in tests/cli/test_explain.py.

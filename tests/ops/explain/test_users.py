@@ -14,7 +14,7 @@ import pytest
 
 from ovlctl.kernel.object_users import UseKind
 from ovlctl.ops.explain import explain
-from ovlctl.ops.explain.values import Staleness, Through, User
+from ovlctl.ops.explain.terms import Staleness, Through
 from ovlctl.overlay.options import Options
 from ovlctl.show.explain import explanation_text
 from tests import capabilities, trees
@@ -24,6 +24,8 @@ from tests.overlay.made import mounted, new_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ovlctl.ops.explain.values import User
 
 pytestmark = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
 
