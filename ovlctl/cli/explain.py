@@ -122,14 +122,14 @@ def _hint(view: View, explanation: Explanation) -> None:
         return
     inside = _below_mount_point(view.subject, explanation.path)
     if inside is not None:
-        say(Note("hint: paths count from the root of the merged view: ask for {}", (inside,)))
+        say(Note("hint: paths count from the root of the merged view: ask for {}", (inside or "/",)))
 
 
 def _below_mount_point(subject: Subject, path: str) -> str | None:
     """The path from the root of the view that *path* would be if it was meant from the root of this system."""
-    target = None if subject.overlay is None else subject.overlay.target
-    prefix = (target or "").strip("/") + "/"
-    return path[len(prefix) :] if prefix != "/" and path.startswith(prefix) else None
+    target = "" if subject.overlay is None else (subject.overlay.target or "").strip("/")
+    inside = f"{path}/".startswith(f"{target}/") if target else False
+    return path[len(target) :].strip("/") if inside else None
 
 
 def _status(found: Sequence[Explanation]) -> ExitStatus:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel.bootcache import Answer
@@ -124,7 +123,7 @@ def user_lines(users: Users) -> Iterator[str]:
     if users.unreadable:
         count = len(users.unreadable)
         some = f"{count} process{'' if count == 1 else 'es'}"
-        more = "" if os.geteuid() == 0 else "; root sees more"
+        more = "; root sees more" if users.root_sees_more else ""
         yield f"  {'' if users.found else 'nobody that can be seen; '}not looked into: {some}{more}"
 
 

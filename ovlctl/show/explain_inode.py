@@ -24,7 +24,7 @@ _DEVICES = {
     DeviceOf.OVERLAY: "the overlay's own",
     DeviceOf.PER_FILE_SYSTEM: "one that stands for the layer's file system",
 }
-_STAYS = {Stays.YES: "stays", Stays.NO: "changes", Stays.PERHAPS: "may change", Stays.UNKNOWN: "may change"}
+_STAYS = {Stays.YES: "stays", Stays.NO: "changes", Stays.PERHAPS: "unsure", Stays.UNKNOWN: "unsure"}
 _LINKS = {
     LinkFate.KEPT: "the first change keeps them together (index=on)",
     LinkFate.BROKEN: "the first change breaks this one off; the others keep the old file (index=off)",
@@ -73,4 +73,4 @@ def _pair(device: int) -> str:
 
 
 def _fate(when: str, stays: Stays, because: Because) -> str:
-    return wrapped(f"{when}: {BECAUSE[because]}", f"  {_STAYS[stays]:6}  ", " " * 10)
+    return wrapped(f"{when}: {BECAUSE[because]}", f"  {_STAYS[stays]:8}")

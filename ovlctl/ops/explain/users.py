@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel.bootcache import Answer
+from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.kernel.object_users import Sought, UseKind, uses
 from ovlctl.kernel.pagemap import shows
 from ovlctl.ops.explain.terms import Staleness, Through
@@ -68,6 +69,7 @@ def users(
             if staleness is not None
         ),
         unreadable=everything.unreadable,
+        root_sees_more=os.geteuid() != 0 or not in_initial_user_namespace(),
     )
 
 

@@ -159,10 +159,12 @@ class Users:
     Attributes:
         found: Them.
         unreadable: Processes that may not be looked into.
+        root_sees_more: Whether somebody else may look into some of those.
     """
 
     found: tuple[User, ...]
     unreadable: tuple[int, ...]
+    root_sees_more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
