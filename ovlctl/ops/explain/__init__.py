@@ -6,7 +6,6 @@ Nothing is changed, and nothing outside the layers is opened: layers are read th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.explain.changes import costs
@@ -65,6 +64,6 @@ def explain(view: View, path: str) -> Explanation:
 
 def _doubted(found: Resolution) -> Resolution:
     # What the layers seem to say is not so: marks that cannot be seen decide.
-    return replace(
-        found, outcome=Outcome.UNKNOWN, rule=Rule.UNREADABLE, errno=0, stack=(), attributes=None, data=None, nlink=0
+    return found._replace(
+        outcome=Outcome.UNKNOWN, rule=Rule.UNREADABLE, errno=0, stack=(), attributes=None, data=None, nlink=0
     )
