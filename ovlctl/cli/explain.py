@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ovlctl.cli.output import emit, emit_json, say, warn
+from ovlctl.cli.output import emit, emit_json, say, tell_later, warn
 from ovlctl.cli.overlay_options import IndexOption, MetacopyOption, RedirectDirOption, flag
 from ovlctl.cli.parameters import Json, StateDir
-from ovlctl.cli.reading import DataOnly, Given, Lower, Upper, UserXattr, Work, path_in, subject_of
-from ovlctl.errors import BadUsage, ExitStatus, Note
+from ovlctl.cli.reading import DataOnly, Given, Lower, Upper, UserXattr, Work, not_readable, path_in, subject_of
+from ovlctl.errors import BadUsage, ExitStatus, Note, OvlError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ovlctl.bench.prediction import Prediction
+    from ovlctl.bench.values import Result
     from ovlctl.ops.explain import Explanation
     from ovlctl.ops.reading import Subject, View
 
@@ -78,7 +79,7 @@ def explain(
 
     with reading.opened(subject) as view:
         found = [ask(view, path) for path in paths]
-        told = _predictions(found, subject, _saved(bench, state_dir, found))
+        told = _predictions(found, subject, bench, state_dir)
         warnings = notes(found, subject.label)
         if json:
             emit_json("explain", [explanation_json(*each) for each in zip(found, told, strict=True)], warnings)
@@ -96,25 +97,40 @@ def _check(paths: Sequence[str]) -> None:
             raise BadUsage("{} has a component `..`", path, hint="give the path from the root of the merged view")
 
 
-def _saved(bench: str | None, state_dir: str | None, found: Sequence[Explanation]) -> str | None:
-    """The result to predict from; what was kept counts only where there is something to predict."""
-    if bench is not None:
-        return bench
-    from ovlctl.ops.state import locate
-
-    kept = locate(state_dir).bench
-    changes = any(cost.copies_object or cost.whiteout for each in found for cost in each.on_change)
-    return kept if changes and os.path.exists(kept) else None
-
-
-def _predictions(found: Sequence[Explanation], subject: Subject, saved: str | None) -> list[tuple[Prediction, ...]]:
-    if saved is None:
+def _predictions(
+    found: Sequence[Explanation], subject: Subject, bench: str | None, state_dir: str | None
+) -> list[tuple[Prediction, ...]]:
+    """Times of the changes, from the result that was named, or from the one that was kept."""
+    result = _kept(found, state_dir) if bench is None else _loaded(bench)
+    if result is None:
         return [()] * len(found)
-    from ovlctl.bench import storage
     from ovlctl.bench.prediction import predict
 
-    result = storage.load(saved)
     return [predict(result, each, subject.options) for each in found]
+
+
+def _kept(found: Sequence[Explanation], state_dir: str | None) -> Result | None:
+    from ovlctl.ops.state import locate
+
+    path = locate(state_dir).bench
+    if not (any(map(_costs_time, found)) and os.path.exists(path)):
+        return None
+    try:
+        return _loaded(path)
+    except OvlError as error:
+        # Nobody asked for it by name.
+        tell_later([not_readable(error)])
+        return None
+
+
+def _costs_time(explanation: Explanation) -> bool:
+    return any(cost.copies_object or cost.whiteout for cost in explanation.on_change)
+
+
+def _loaded(path: str) -> Result:
+    from ovlctl.bench import storage
+
+    return storage.load(path)
 
 
 def _hint(view: View, explanation: Explanation) -> None:

@@ -19,6 +19,7 @@ _DONORS = {
     Donor.UPPER: "the number of the upper's object",
     Donor.LOWER: "the number of the lower's object",
     Donor.OWN: "a number of the overlay's own",
+    Donor.UNKNOWN: "the upper's or the lower's, which cannot be told",
 }
 _DEVICES = {
     DeviceOf.OVERLAY: "the overlay's own",

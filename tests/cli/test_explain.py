@@ -201,16 +201,21 @@ def test_ordinary_user(scratch: str, stack: Stack, ordinary_user: OrdinaryUser) 
     trees.make(f"{scratch}/base", {"private/x": "x"})
     os.chmod(f"{scratch}/base/private", 0o700)
     with mounted(stack, f"{scratch}/merged") as point:
-        done = ordinary_user.ovlctl("explain", point, "etc/app.conf", "etc/ssl/key", "private/x", "--json")
+        os.chmod(f"{point}/usr/lib/x", 0o640)
+        paths = ("etc/app.conf", "etc/ssl/key", "private/x", "usr/lib/x")
+        done = ordinary_user.ovlctl("explain", point, *paths, "--json")
         text = ordinary_user.ovlctl("explain", point, "etc/ssl/key")
     assert done.status == text.status == ExitStatus.PARTIAL
-    conf, hidden, closed = _valid(done)
+    conf, hidden, closed, copied = _valid(done)
     # The kernel confirms which object it is to anybody.
     assert (conf["exists"], conf["certain"], conf["kernel"]["agrees"]) == (True, False, True)
     assert (hidden["exists"], hidden["outcome"], hidden["provider"]) == (False, "unknown", None)
     assert hidden["kernel"] == {**hidden["kernel"], "ground": "unseen-marks", "errno": "ENOENT", "agrees": None}
     assert (closed["exists"], closed["outcome"]) == (None, "unknown")
     assert [(each["path"], each["errno"]) for each in closed["unreadable"]] == [("private/x", "EACCES")]
+    # Whether it was copied up cannot be seen; what the mount shows is measured, and nothing else is foretold.
+    assert (copied["certain"], copied["inode"]["known"], copied["inode"]["predicted"]) == (False, "measured", None)
+    assert copied["inode"]["donor"] == "lower"
     assert any("trusted.overlay" in warning for warning in done.json["warnings"])
     assert any("private/x" in warning for warning in done.json["warnings"])
     assert "  kernel  says that nothing is there (ENOENT)" in text.stdout.splitlines()
@@ -348,6 +353,11 @@ def test_predictions(stack: Stack, scratch: str, cli: Cli) -> None:
         assert "bench.json" in done.stderr
         (kept,) = _valid(cli("explain", point, "etc/ssl/key", "--json"))
         text = cli("explain", point, "etc/ssl/key").stdout
+    with open(f"{scratch}/state/keep/bench.json", "w", encoding="ascii") as file:
+        file.write("damaged")
+    done = cli("explain", *_given(stack), "etc/ssl/key")
+    assert (done.status, "predicted from" in done.stdout) == (ExitStatus.FINE, False)
+    assert "is not JSON" in done.stderr
     for found in (named, kept):
         (prediction,) = found["on_change"]["write"]["predicted"]
         assert found["on_change"]["write"]["predicted_ns"] == prediction["ns"] > 0

@@ -63,11 +63,15 @@ class _Story:
         if self.below is not None and not self.below.by_path:
             gone, why = self._lost(self.below.layer)
             self.gone = why if gone is Answer.YES else None
-        self.marked = bool(looks) and looks[0].marks is not None and looks[0].marks.origin_raw is not None
+        marks = looks[0].marks if looks else None
+        # It was copied up, or may have been where marks cannot be seen.
+        self.may_be_copied = marks is None or not marks.readable or marks.origin_raw is not None
         self.is_directory = found.kind is Kind.DIRECTORY
 
     def told(self, seen: Attributes | None) -> InodeStory:
         donor, predicted, device_of = self._number()
+        if donor is Donor.UNKNOWN and seen is not None:
+            donor = Donor.UPPER if seen.ino == self.attributes.ino else Donor.LOWER
         after_copy_up = self._after_copy_up(donor)
         after_remount = self._after_remount(donor, predicted, seen)
         known = Known.MEASURED if seen is not None else Known.UNKNOWN if predicted is None else Known.PREDICTED
@@ -100,9 +104,9 @@ class _Story:
             return self._mapped(Donor.LOWER, self.layer, self.attributes.ino)
         if self.below is not None and self._lends:
             return self._mapped(Donor.LOWER, self.below.layer, self.below.attributes.ino)
-        if self.below is None and self.marked and not self.is_directory and not self._certainly_lost:
-            # Copied up from something that we cannot open by its handle, and the kernel may.
-            return Donor.LOWER, None, None
+        if self.below is None and self.may_be_copied and not self.is_directory and not self._certainly_lost:
+            # Perhaps from something that we cannot open by its handle, and the kernel can.
+            return Donor.UNKNOWN, None, None
         assert self.view.layers.upper is not None, "it is in there"  # noqa: S101 -- for the type checker
         return self._mapped(Donor.UPPER, self.view.layers.upper, self.attributes.ino)
 

@@ -22,6 +22,7 @@ class Donor(StrEnum):
     UPPER = "upper"
     LOWER = "lower"
     OWN = "own"
+    UNKNOWN = "unknown"
 
 
 class DeviceOf(StrEnum):
