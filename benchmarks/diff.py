@@ -4,7 +4,7 @@
 - The same against ``diff -rq`` of lower and merged view, which reads both.
 - Many changed files against listing the upper's attributes with find(1) and getfattr(1).
 
-Whole processes, in turn, in one run; caches are warm. Run as root: it mounts on a tmpfs in a mount namespace of its own.
+Whole processes in turn, in one run; caches are warm. Run as root: it mounts on a tmpfs in a mount namespace of its own.
 With ``--files`` another size of the large lower than 1,000,000 (about 2 GiB of memory), with ``--changed`` other than
 100,000 changed files.
 """
