@@ -170,6 +170,9 @@ class _Comparing:
         below = there = None if directory.below is None else self.below.child(directory.below, name)
         if directory.there is not directory.below:
             there = None if directory.there is None else self.below.child(directory.there, name)
+        elif below is not None and _over(above, below) and self.within.everything:
+            # Most names are that, and all that follows comes to the same.
+            return _Seen(self._file(above, below))
         seen = self._entry(_Spot(above, below, there, directory.below))
         if seen.found and not self.within.has(above.path):
             return _Seen(directory=seen.directory)
@@ -177,9 +180,6 @@ class _Comparing:
 
     def _entry(self, spot: _Spot) -> _Seen:
         above, below = spot.above, spot.below
-        if below is not None and below is spot.there and _over(above, below):
-            # Most names are that, and all that follows comes to the same.
-            return self._both(spot, below, ())
         troubles = _troubles(above) + (_troubles(below) if below is not None else ())
         if above.outcome in {Outcome.UNKNOWN, Outcome.REFUSED}:
             return _Seen(troubles)
@@ -192,6 +192,18 @@ class _Comparing:
             directory = _Directory(above, below, _directory(spot.there), None) if further else None
             return _Seen((*troubles, *self._vanished(spot)), directory)
         return self._both(spot, below, troubles)
+
+    def _file(self, above: Resolution, below: Resolution) -> tuple[Change | Unreadable, ...]:
+        """A file over a file, of which nothing else has to be known: what :meth:`_compared` says of it."""
+        try:
+            found = compare(above, below, self.followings, read=self.content)
+        except OSError as error:
+            return (Unreadable(place=above.stack[0], errno=error.errno or 0),)
+        kind = self._kind(above, below, found.fields)
+        if kind is None:
+            return ()
+        change = _change(_Spot(above, below, below), kind, below, fields=found.fields, proved=found.proved)
+        return (change,)
 
     def _both(self, spot: _Spot, below: Resolution, troubles: tuple[Unreadable, ...]) -> _Seen:
         if (renamed := self._renamed(spot)) is not None:

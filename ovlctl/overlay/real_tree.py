@@ -150,15 +150,15 @@ class RealTree:
 
     def _names(self, path: str) -> tuple[str, ...]:
         directory, name = self._split(path)
-        if not self._guarded:
-            return xattr.names(f"/proc/self/fd/{directory}/{name}")
-        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
-            try:
+        try:
+            if not self._guarded:
+                return tuple(sorted(os.listxattr(f"/proc/self/fd/{directory}/{name}", follow_symlinks=False)))
+            with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
                 return tuple(sorted(os.listxattr(f"/proc/self/fd/{found}")))
-            except OSError as error:
-                if error.errno == errno.ENOTSUP:
-                    return ()
-                raise
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                return ()
+            raise
 
     def xattr(self, path: str, name: str) -> bytes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

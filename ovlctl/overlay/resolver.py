@@ -180,8 +180,8 @@ class Resolver:
         attributes: Attributes | None = None
         try:
             for base in directory.stack[start:]:
-                place = Place(base.layer, join(base.path, name))
-                attributes = place.layer.tree.lstat(place.path)
+                place = Place(base.layer, path if base.path == directory.path else join(base.path, name))
+                attributes = base.layer.tree.lstat(place.path)
                 if attributes is not None:
                     break
                 candidates.append(Candidate(place, Verdict.ABSENT))
