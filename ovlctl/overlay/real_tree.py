@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ovlctl.errors import KernelLacks
@@ -24,10 +24,10 @@ from ovlctl.kernel.capabilities import Capability, has
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.openat2 import first_part, open_beneath
-from ovlctl.overlay.tree import Attributes, Child, Kind
+from ovlctl.overlay.tree import Attributes, Child, Kind, Look, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from ovlctl.kernel.handles import FileHandle
@@ -136,6 +136,28 @@ class RealTree:
         with readable as descriptor, os.scandir(descriptor) as entries:
             for entry in entries:
                 yield Child(entry.name, _kind(entry))
+
+    @contextmanager
+    def looking(self, directory: str) -> Iterator[Callable[[str], Look | None]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        # A descriptor of its own, which no other look at any tree closes.
+        with _Closing(os.dup(self._directory(directory) if directory else self._root)) as here:
+            place = f"/proc/self/fd/{here}/"
+
+            def look(name: str) -> Look | None:
+                try:
+                    attributes = Attributes.of(os.stat(name, dir_fd=here, follow_symlinks=False))
+                    return Look(attributes, tuple(os.listxattr(place + name, follow_symlinks=False)))
+                except OSError as error:
+                    if error.errno in _GONE:
+                        return None
+                    return self._look(join(directory, name))
+
+            yield look if not self._guarded else lambda name: self._look(join(directory, name))
+
+    def _look(self, path: str) -> Look | None:
+        attributes = self.lstat(path)
+        return None if attributes is None else Look(attributes, self.xattr_names(path))
 
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
