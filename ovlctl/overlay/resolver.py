@@ -96,7 +96,7 @@ class Resolver:
 
     @property
     def sees_all_marks(self) -> bool:
-        """Whether the marks of an object alone tell if anything else counts: they can be seen, and there is no index."""
+        """Whether an object's own marks tell if anything else counts: they can be seen, and there is no index."""
         return self.certain and not self.following.blind and self._index is None
 
     @property
