@@ -75,7 +75,7 @@ def tree(
     from ovlctl.ops import listing, reading
     from ovlctl.ops.reading import layer_names
     from ovlctl.ops.reading.troubles import Troubles
-    from ovlctl.show.tree import RowsJson, row_text
+    from ovlctl.show.tree import RowsJson, RowsText
 
     wanted = None if layer is None else layer_names.parse(layer)
     (path,) = path_in(subject, paths)
@@ -90,7 +90,7 @@ def tree(
         if json:
             emit_json_items("tree", map(RowsJson(hidden=hidden, marks=wanted is not None), rows), troubles.notes)
         else:
-            emit_lines(map(row_text, rows))
+            emit_lines(map(RowsText(), rows))
             warn(troubles.notes())
     return ExitStatus.PARTIAL if troubles.any else ExitStatus.FINE
 
