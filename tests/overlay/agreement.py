@@ -6,18 +6,23 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from ovlctl.ops.reading import witness
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import ESCAPE, Mark, Prefix, decode_handle
 from ovlctl.overlay.merged import Entry, listing
 from ovlctl.overlay.resolution import Outcome, Place, Resolution, Verdict
 from ovlctl.overlay.tree import Kind, xattrs
-from tests.overlay.made import Seen, handle_of, mounted, seen
+from tests.overlay.made import Seen, mounted, seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ovlctl.overlay.resolution import Candidate
     from ovlctl.overlay.resolver import Resolver
     from ovlctl.overlay.stack import Stack
+
+# OVL_FH_FLAG_PATH_UPPER.
+_UPPER = 4
 
 
 def foretold(found: Resolution, prefix: Prefix) -> Seen:
@@ -81,13 +86,13 @@ def disagreements(resolver: Resolver, point: str, names: Iterable[str], stack: S
             yield f"{directory.path!r}: {wrong}"
         for name in sorted({*names, *(entry.name for entry in entries)}):
             found = resolver.child(directory, name)
-            difference = _difference(resolver, found, point)
-            if difference and stack is not None:
+            wrong = difference(resolver, found, point)
+            if wrong and stack is not None:
                 # Does it share an inode with a name seen before?
                 with mounted(stack, point + "-again") as again:
-                    difference = _difference(resolver, found, again)
-            if difference:
-                yield f"{found.path!r}: {difference}; {found}"
+                    wrong = difference(resolver, found, again)
+            if wrong:
+                yield f"{found.path!r}: {wrong}; {found}"
             elif found.is_directory:
                 pending.append(found)
 
@@ -116,24 +121,53 @@ def _listing_difference(directory: Resolution, entries: list[Entry], point: str)
     return f"listed by kernel {sorted(shown)}, by us {sorted(listed)}"
 
 
-def _difference(resolver: Resolver, found: Resolution, point: str) -> str:
+def difference(resolver: Resolver, found: Resolution, point: str, *, live: bool = False) -> str:
+    """What the mount at *point* says otherwise of *found*; empty for nothing.
+
+    Args:
+        resolver: The stack's.
+        found: From *resolver*.
+        point: Where the stack is mounted.
+        live: The mount has changed the upper. It remembers the origin of what it copied up, also where it wrote none:
+            of a hard link without an index, of a symbolic link with userxattr.
+    """
     path = os.path.join(point, found.path)
     kernel, ours = seen(path), foretold(found, resolver.following.prefix)
     if kernel != ours:
         return f"kernel {kernel}, ours {ours}"
-    if found.exists and (handle := handle_of(path)) is not None:
-        # The kernel's own stack keeps metadata-only objects that a resolution has no use for.
-        kept = [seen.place for seen in found.candidates if seen.verdict is Verdict.METADATA_ONLY]
-        places = (*found.stack, *kept)
-        handles = [known.handle for place in places if (known := place.layer.tree.handle(place.path)) is not None]
-        if resolver.layers.upper is None:
-            handles = handles[:1]
-        elif (origin := _origin(resolver, found.stack[0])) is not None:
-            # What was copied up goes by the handle of what it was copied from.
-            handles.append(origin)
-        if handle not in handles:
-            return f"provided by {found.stack[0]}, says the resolver; the kernel names another object"
-    return ""
+    record = witness.record_of(path) if found.exists else None
+    if record is None:
+        return ""
+    expected, upper = _named(resolver, found)
+    if (record.handle, bool(record.flags & _UPPER)) == (expected, upper) or (live and upper and not found.is_directory):
+        return ""
+    top = found.stack[0]
+    return f"provided by {top.layer.directory}: {top.path!r}; the kernel names {record}, not {expected!r}, {upper=}"
+
+
+def _named(resolver: Resolver, found: Resolution) -> tuple[bytes | None, bool]:
+    # Whose handle an overlay gives for its object, and whether it is the upper's: ovl_check_encode_origin().
+    top = found.stack[0]
+    lower = next((seen.place for seen in found.candidates if _is_lower_part(seen)), None)
+    if resolver.layers.upper is not None and (not found.path or lower is None):
+        origin = _origin(resolver, top)
+        if found.kind is Kind.DIRECTORY or origin is None:
+            known = top.layer.tree.handle(top.path)
+            return None if known is None else known.handle, True
+        # What was copied up with its data goes by the handle of what it was copied from.
+        return origin, False
+    assert lower is not None, found
+    known = lower.layer.tree.handle(lower.path)
+    return None if known is None else known.handle, False
+
+
+def _is_lower_part(seen: Candidate) -> bool:
+    return seen.place.layer.role is Role.LOWER and seen.verdict in {
+        Verdict.PROVIDES,
+        Verdict.MERGED,
+        Verdict.METADATA_ONLY,
+        Verdict.DATA,
+    }
 
 
 def _origin(resolver: Resolver, place: Place) -> bytes | None:
