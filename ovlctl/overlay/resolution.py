@@ -50,6 +50,8 @@ class Rule(StrEnum):
     METACOPY_INVALID = "metacopy-invalid"
     INDEXED = "indexed"
     INDEX_WRONG = "index-wrong"
+    ORIGIN_DIFFERS = "origin-differs"
+    OVERLAPPING = "overlapping"
     UNREADABLE = "unreadable"
 
 
@@ -70,6 +72,7 @@ class Verdict(StrEnum):
     BEHIND_NOT_DIRECTORY = "behind-not-directory"
     PARENT_HIDDEN = "parent-hidden"
     REDIRECTED_AWAY = "redirected-away"
+    NOT_ORIGIN = "not-origin"
     REFUSED = "refused"
     UNREADABLE = "unreadable"
 

@@ -178,8 +178,9 @@ def mounted(stack: Stack, point: str) -> Iterator[str]:
 @contextmanager
 def resolving(stack: Stack) -> Iterator[Resolver]:
     """A resolver for *stack* as ovlctl would mount it."""
-    with open_layers(stack, index=stack.options.index is Switch.ON) as layers:
-        yield resolver(layers, stack.options)
+    told = stated(stack.options, trusted_xattrs=True)
+    with open_layers(stack, index=told.index is Switch.ON) as layers:
+        yield Resolver(layers, Following.of(told))
 
 
 def resolver(layers: Layers, options: Options) -> Resolver:

@@ -40,7 +40,9 @@ owners = st.sampled_from([0, 1000, 4_000_000_000])
 devices = st.sampled_from([os.makedev(1, 3), os.makedev(0, 1), os.makedev(200, 300)])
 
 _paths = st.lists(names, min_size=1, max_size=3).map("/".join)
-_xattrs = st.one_of(st.just({}), st.just({}), st.fixed_dictionaries({"user.plain": values, "trusted.plain": values}))
+_xattrs: st.SearchStrategy[dict[str, bytes]] = st.one_of(
+    st.just({}), st.just({}), st.fixed_dictionaries({"user.plain": values, "trusted.plain": values})
+)
 _objects = st.one_of(
     st.builds(Made, mode=modes, content=contents, xattrs=_xattrs),
     st.builds(Made, mode=modes, content=contents, xattrs=_xattrs),
@@ -108,7 +110,8 @@ options = st.builds(
     Options,
     redirect_dir=st.sampled_from([None, RedirectDir.ON, RedirectDir.ON, RedirectDir.NOFOLLOW, RedirectDir.FOLLOW]),
     metacopy=st.sampled_from([Switch.OFF, Switch.ON]),
-    index=st.sampled_from([Switch.OFF, Switch.OFF, Switch.ON]),
+    index=st.sampled_from([None, Switch.OFF, Switch.ON]),
     userxattr=st.sampled_from([Flag.NO, Flag.NO, Flag.YES]),
+    nfs_export=st.sampled_from([Switch.OFF, Switch.OFF, Switch.ON]),
     xino=st.sampled_from(Xino),
 ).filter(_legal)

@@ -130,5 +130,5 @@ class Live:
     def _without_index(self) -> None:
         # What the kernel advises.
         shutil.rmtree(f"{self.stack.work}/index")
-        options = replace(self.options, index=Switch.OFF)
+        options = replace(self.options, index=Switch.OFF, nfs_export=Switch.OFF)
         self.stack = Stack(self.stack.lowers, upper=self.stack.upper, work=self.stack.work, options=options)

@@ -105,9 +105,7 @@ class Rules(RuleBasedStateMachine):
     def write_mapped(self, which: int, content: bytes) -> None:
         """Write through a shared mapping."""
         if (path := self.pick(which, _FILE)) is not None:
-            self.attempt(
-                f"write-mapped {path!r}", lambda: calls.write_through_a_map(self.live.path(path), content)
-            )
+            self.attempt(f"write-mapped {path!r}", lambda: calls.write_through_a_map(self.live.path(path), content))
 
     @rule(which=_which, size=st.sampled_from([0, 2, 5000, 100_000]))
     def truncate(self, which: int, size: int) -> None:
