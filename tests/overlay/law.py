@@ -51,7 +51,8 @@ def violations(changes: Sequence[Change], above: View, below: View) -> Iterator[
     for path, change in by_path.items():
         if change.change is ChangeKind.DELETED:
             source = _source(path, by_path, below)
-            gone = below.get(path) or (below.get(source) if source is not None else None)
+            # Below something renamed it is what was below the old path, if there was anything.
+            gone = (below.get(source) if source is not None else None) or below.get(path)
             if path in above or gone is None or gone.kind is not change.kind:
                 yield f"{path!r} is listed as deleted: {change}"
         elif path not in above:

@@ -5,37 +5,66 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ovlctl.overlay.change import Change
+from ovlctl.overlay.changes import changes
+from ovlctl.overlay.layers import Layers
 from ovlctl.overlay.merged import Entry, walk
-from tests.overlay.agreement import difference
+from ovlctl.overlay.resolver import Resolver
+from tests.overlay.agreement import difference, foretold
+from tests.overlay.law import violations
+from tests.overlay.machine.layers import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ovlctl.overlay.resolver import Resolver
+    from ovlctl.overlay.resolution import Resolution
+    from tests.overlay.law import View
     from tests.overlay.machine.live import Live
 
 
-def broken(live: Live) -> list[str]:
-    """One line for each law that does not hold."""
+def broken(live: Live, *, content: bool) -> list[str]:
+    """One line for each law that does not hold.
+
+    Args:
+        live: The stack.
+        content: Whether the changes are to be told by reading files.
+    """
     with live.resolver() as resolver:
-        return list(_walks_differ(resolver, live.point))
+        found = [entry for entry in walk(resolver) if isinstance(entry, Entry)]
+        wrong = list(_walks_differ(resolver, found, live.point))
+        # What the mount shows was just found to be this.
+        above = {entry.resolution.path: foretold(entry.resolution, resolver.following.prefix) for entry in found}
+        above[""] = foretold(resolver.root(), resolver.following.prefix)
+        if not all(entry.resolution.certain for entry in found):
+            # What a file counts that can have no marks only the mount knows, which the changes do not ask.
+            return wrong
+        return wrong or list(_changes_are_wrong(resolver, above, live.below(), content=content))
 
 
-def _walks_differ(resolver: Resolver, point: str) -> Iterator[str]:
-    # Law 1: a walk of the model is a walk of the mount.
-    listed: dict[str, set[str]] = {"": set()}
-    for entry in walk(resolver):
-        if not isinstance(entry, Entry):
-            yield f"unreadable: {entry}"
-            continue
+def _walks_differ(resolver: Resolver, entries: list[Entry], point: str) -> Iterator[str]:
+    # Law 1: a walk of the model is a walk of the mount, and what the one does not find the other does not.
+    directories: dict[str, tuple[Resolution, set[str]]] = {"": (resolver.root(), set())}
+    for entry in entries:
         found = entry.resolution
         if entry.listed:
-            listed[found.path.rpartition("/")[0]].add(found.name)
+            directories[found.path.rpartition("/")[0]][1].add(found.name)
         if found.is_directory:
-            listed[found.path] = set()
+            directories[found.path] = (found, set())
+    every = [resolver.root(), *(entry.resolution for entry in entries)]
+    for directory, listed in directories.values():
+        every += [resolver.child(directory, name) for name in NAMES if name not in listed]
+        shown = set(os.listdir(os.path.join(point, directory.path)))
+        if shown != listed:
+            yield f"listing {directory.path!r}: kernel {sorted(shown)}, ours {sorted(listed)}"
+    for found in every:
         if wrong := difference(resolver, found, point, live=True):
             yield f"{found.path!r} ({found.rule}): {wrong}"
-    for directory, expected in listed.items():
-        shown = set(os.listdir(os.path.join(point, directory)))
-        if shown != expected:
-            yield f"listing {directory!r}: kernel {sorted(shown)}, ours {sorted(expected)}"
+
+
+def _changes_are_wrong(resolver: Resolver, above: View, below: View, *, content: bool) -> Iterator[str]:
+    # Law 2: what is listed is what differs from the lowers alone.
+    layers = resolver.layers
+    lowers = Resolver(Layers(lowers=layers.lowers), resolver.following)
+    found = list(changes(resolver, lowers, content=content))
+    yield from (f"unreadable: {one}" for one in found if not isinstance(one, Change))
+    yield from violations([one for one in found if isinstance(one, Change)], above, below)

@@ -16,6 +16,7 @@ from ovlctl.ops.ladder import mount_stack
 from ovlctl.overlay.options import Flag, Switch
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Kind
+from tests.overlay.law import view
 from tests.overlay.made import mounted, resolving
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ovlctl.overlay.options import Options
     from ovlctl.overlay.resolver import Resolver
+    from tests.overlay.law import View
     from tests.overlay.machine.layers import Lower
 
 
@@ -44,6 +46,7 @@ class Live:
         self._base = tempfile.mkdtemp(dir=upper_disk)
         self._elsewhere = tempfile.mkdtemp(dir=lower_disk)
         self._uppers = 0
+        self._below: View | None = None
         self.point = f"{self._base}/merged"
         os.mkdir(self.point)
         written = [lower.write(f"{self._elsewhere}/lower{at}") for at, lower in enumerate(lowers)]
@@ -72,6 +75,7 @@ class Live:
     def bury(self) -> None:
         """Make the upper the topmost lower, below a new one, as whoever commits a container does."""
         umount2(self.point, MNT(0))
+        self._below = None
         assert self.stack.upper is not None
         self.stack = Stack((self.stack.upper, *self.stack.lowers), options=self.options)
         self._new_upper()
@@ -106,9 +110,15 @@ class Live:
         with resolving(self.stack) as resolver:
             yield resolver
 
+    def below(self) -> View:
+        """What a mount of the lowers alone shows; nobody changes them."""
+        if self._below is None:
+            with self._lowers_alone() as point:
+                self._below = view(point)
+        return self._below
+
     @contextmanager
-    def below(self) -> Iterator[tuple[Stack, str]]:
-        """The lowers alone, mounted beside it: the stack, and where."""
+    def _lowers_alone(self) -> Iterator[str]:
         lowers = self.stack.lowers
         if len(lowers) == 1:
             # The kernel wants two.
@@ -116,9 +126,8 @@ class Live:
             os.makedirs(empty, exist_ok=True)
             lowers = (*lowers, empty)
         options = replace(self.options, index=Switch.OFF, nfs_export=Switch.OFF)
-        stack = Stack(lowers, options=options)
-        with mounted(stack, f"{self._base}/below") as point:
-            yield stack, point
+        with mounted(Stack(lowers, options=options), f"{self._base}/below") as point:
+            yield point
 
     def _new_upper(self) -> None:
         self._uppers += 1

@@ -109,7 +109,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which, size=st.sampled_from([0, 2, 5000, 100_000]))
     def truncate(self, which: int, size: int) -> None:
-        """truncate(2)."""
+        """Cut or extend, truncate(2)."""
         if (path := self.pick(which, _FILE)) is not None:
             self.attempt(f"truncate {path!r} {size}", lambda: os.truncate(self.live.path(path), size))
 
@@ -125,7 +125,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which, mode=modes)
     def chmod(self, which: int, mode: int) -> None:
-        """chmod(2); of a symbolic link there is none."""
+        """Of a symbolic link there is none, chmod(2)."""
         if (path := self.pick(which, _ANY - {Kind.SYMLINK})) is not None:
             self.attempt(f"chmod {path!r} {mode:#o}", lambda: os.chmod(self.live.path(path), mode))
 
@@ -153,10 +153,16 @@ class Rules(RuleBasedStateMachine):
                 lambda: os.setxattr(self.live.path(path), name, value, follow_symlinks=False),
             )
 
-    @rule(which=_which, name=attributes)
-    def removexattr(self, which: int, name: str) -> None:
-        """lremovexattr(2)."""
-        if (path := self.pick(which)) is not None:
+    @rule(which=_which)
+    def removexattr(self, which: int) -> None:
+        """lremovexattr(2), of one that is there."""
+        there = [
+            (path, name)
+            for path in sorted(self.live.objects())
+            for name in os.listxattr(self.live.path(path), follow_symlinks=False)
+        ]
+        if there:
+            path, name = there[which % len(there)]
             self.attempt(
                 f"removexattr {path!r} {name}",
                 lambda: os.removexattr(self.live.path(path), name, follow_symlinks=False),
@@ -175,13 +181,13 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which, name=names, mode=modes)
     def mkdir(self, which: int, name: str, mode: int) -> None:
-        """mkdir(2)."""
+        """Make a directory, mkdir(2)."""
         path = self.new(which, name)
         self.attempt(f"mkdir {path!r}", lambda: os.mkdir(self.live.path(path), mode))
 
     @rule(which=_which, name=names, to=st.sampled_from(["a", "../c", "/etc"]))
     def symlink(self, which: int, name: str, to: str) -> None:
-        """symlink(2)."""
+        """Make a symbolic link, symlink(2)."""
         path = self.new(which, name)
         self.attempt(f"symlink {path!r}", lambda: os.symlink(to, self.live.path(path)))
 
@@ -192,13 +198,13 @@ class Rules(RuleBasedStateMachine):
         device=devices,
     )
     def mknod(self, which: int, name: str, kind: int, device: int) -> None:
-        """mknod(2)."""
+        """Make a special file, mknod(2)."""
         path = self.new(which, name)
         self.attempt(f"mknod {path!r} {stat.filemode(kind)[0]}", lambda: self._mknod(path, kind, device))
 
     @rule(which=_which, where=_which, name=names)
     def link(self, which: int, where: int, name: str) -> None:
-        """link(2)."""
+        """One more name, link(2)."""
         if (old := self.pick(which, _NOT_DIRECTORY)) is not None:
             path = self.new(where, name)
             self.attempt(
@@ -223,7 +229,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which)
     def unlink(self, which: int) -> None:
-        """unlink(2)."""
+        """One name less, unlink(2)."""
         if (path := self.pick(which, _NOT_DIRECTORY)) is not None:
             self.attempt(f"unlink {path!r}", lambda: os.unlink(self.live.path(path)))
 
@@ -235,7 +241,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which)
     def rmdir(self, which: int) -> None:
-        """rmdir(2)."""
+        """Remove an empty directory, rmdir(2)."""
         if path := self.pick(which, _DIRECTORY):
             self.attempt(f"rmdir {path!r}", lambda: os.rmdir(self.live.path(path)))
 
