@@ -35,6 +35,12 @@ UserXattr = Annotated[
         "--userxattr/--no-userxattr", help="With --lower: where marks are kept; as you would mount it by default."
     ),
 ]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layer", metavar="LAYER", help="Look into one layer only: upper, a number of a lower (0 = topmost) or data:N."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,8 @@ class Resolver:
     def __init__(self, layers: Layers, following: Following) -> None:
         self.layers = layers
         self.following = following
+        # The marks on a file that make the layers below count.
+        self._counting = frozenset(following.prefix + mark for mark in (Mark.METACOPY, Mark.WHITEOUT))
         self._kept: OrderedDict[str, Resolution] = OrderedDict()
         self._roots = tuple(Place(layer, "") for layer in layers.lowers)
         self._root: Resolution | None = None
@@ -170,7 +172,7 @@ class Resolver:
         return others(found, directory, self.layers) if complete else found
 
     def _unmarked(self, directory: Resolution, path: str, name: str, start: int) -> Resolution | None:
-        """A file or symbolic link without marks in the first layer that is asked; None for everything else.
+        """A file or symbolic link without a mark that counts, in the first layer that is asked; else None.
 
         Most names are that, and nothing below counts then: a lookup comes to the same, and takes three times as long.
         """
@@ -187,7 +189,7 @@ class Resolver:
                 prefix = self.following.prefix
                 if prefix is Prefix.TRUSTED and not tree.trusted:
                     certain = False
-                elif any(mark.startswith(prefix) for mark in tree.xattr_names(place.path)):
+                elif (names := tree.xattr_names(place.path)) and not self._counting.isdisjoint(names):
                     return None
         except OSError:
             return None
