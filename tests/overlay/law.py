@@ -115,7 +115,7 @@ def _fields(one: Seen, other: Seen) -> Iterator[Field]:
     acl = {name for name in names if name.startswith(_ACL)}
     kinds = [
         (Field.CONTENT, one.content != other.content),
-        (Field.SIZE, one.size != other.size),
+        (Field.SIZE, one.kind is Kind.FILE and one.size != other.size),
         (Field.TARGET, one.target != other.target),
         (Field.DEVICE, one.rdev != other.rdev),
         (Field.MODE, one.mode != other.mode),

@@ -33,8 +33,7 @@ class Live:
 
     Args:
         upper_disk: Where the upper and the work directory go.
-        lower_disk: Where the lowers go.
-        lowers: Topmost first.
+        lowers: Topmost first, each with where it goes.
         options: Of the mount.
 
     Attributes:
@@ -42,23 +41,24 @@ class Live:
         stack: Its directories.
     """
 
-    def __init__(self, upper_disk: str, lower_disk: str, lowers: list[Lower], options: Options) -> None:
+    def __init__(self, upper_disk: str, lowers: list[tuple[Lower, str]], options: Options) -> None:
         self._base = tempfile.mkdtemp(dir=upper_disk)
-        self._elsewhere = tempfile.mkdtemp(dir=lower_disk)
+        self._elsewhere = [tempfile.mkdtemp(dir=disk) for _, disk in lowers]
         self._uppers = 0
         self._below: View | None = None
         self.point = f"{self._base}/merged"
         os.mkdir(self.point)
-        written = [lower.write(f"{self._elsewhere}/lower{at}") for at, lower in enumerate(lowers)]
+        written = [lower.write(f"{base}/lower") for base, (lower, _) in zip(self._elsewhere, lowers, strict=True)]
         self.stack = Stack(written, options=options)
         self._new_upper()
         mount_stack(self.stack, self.point)
 
     def close(self) -> None:
         """Unmount it and remove everything."""
-        umount2(self.point, MNT(0))
-        shutil.rmtree(self._base)
-        shutil.rmtree(self._elsewhere)
+        if os.path.ismount(self.point):
+            umount2(self.point, MNT(0))
+        for base in (self._base, *self._elsewhere):
+            shutil.rmtree(base)
 
     def again(self) -> None:
         """Unmount it, and mount it once more."""
@@ -122,7 +122,7 @@ class Live:
         lowers = self.stack.lowers
         if len(lowers) == 1:
             # The kernel wants two.
-            empty = f"{self._elsewhere}/empty"
+            empty = f"{self._elsewhere[0]}/empty"
             os.makedirs(empty, exist_ok=True)
             lowers = (*lowers, empty)
         options = replace(self.options, index=Switch.OFF, nfs_export=Switch.OFF)

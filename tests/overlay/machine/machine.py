@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, ClassVar
 
 from hypothesis import note
@@ -25,20 +26,25 @@ class Machine(Rules):
     """A mounted stack.
 
     Attributes:
-        disks: Where uppers go, and where lowers may go that are to be on another file system.
+        disks: Where layers go, the first for uppers.
     """
 
-    disks: ClassVar[tuple[str, str]]
+    disks: ClassVar[tuple[str, ...]]
 
     def __init__(self) -> None:
         super().__init__()
         self.held = {}
         self.steps = self._compared = self._mounted = 0
 
-    @initialize(layers=st.lists(lowers(), min_size=1, max_size=6), chosen=options, apart=st.booleans())
-    def mount(self, layers: list[Lower], chosen: Options, *, apart: bool) -> None:
-        """Write the lowers and mount them below a new upper."""
-        self.live = Live(self.disks[0], self.disks[apart], layers, chosen)
+    @initialize(
+        layers=st.lists(lowers(), min_size=1, max_size=6),
+        chosen=options,
+        places=st.sampled_from([(0,), (0,), (1,), (2,), (0, 1), (1, 0, 2)]),
+    )
+    def mount(self, layers: list[Lower], chosen: Options, places: tuple[int, ...]) -> None:
+        """Write the lowers, each to one of the disks, and mount them below a new upper."""
+        disks = [self.disks[place % len(self.disks)] for place in places]
+        self.live = Live(self.disks[0], list(zip(layers, itertools.cycle(disks), strict=False)), chosen)
         note(f"  mounted with {', '.join(f'{key.name}={value}' for key, value in chosen.asked())}")
 
     @precondition(lambda self: self.steps >= self._mounted + _LIFE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,24 +19,50 @@ from tests.overlay.made import new_directory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A long run: OVLCTL_MACHINE_EXAMPLES=1000 pytest tests/overlay/machine.
-EXAMPLES = int(os.environ.get("OVLCTL_MACHINE_EXAMPLES", "25"))
+# A long run: OVLCTL_MACHINE_EXAMPLES=3000 pytest tests/overlay/machine, twenty minutes.
+EXAMPLES = int(os.environ.get("OVLCTL_MACHINE_EXAMPLES", "75"))
 STEPS = 40
+OFTEN = {
+    "bury",
+    "chmod",
+    "chown",
+    "create",
+    "link",
+    "mkdir",
+    "mknod",
+    "mount-again",
+    "rename",
+    "replace-directory",
+    "set-acl",
+    "setxattr",
+    "symlink",
+    "truncate",
+    "unlink",
+    "utime",
+    "write",
+}
 
 
 @pytest.fixture(params=["ext4", "xfs", "btrfs", "tmpfs"])
-def disks(request: pytest.FixtureRequest, room: str) -> Iterator[tuple[str, str]]:
-    """A file system of each kind for the upper, and another one for lowers."""
-    able = capabilities.file_system(request.param)
-    if not able:
-        pytest.skip(f"needs {request.param}: {able.reason}")
+def disks(request: pytest.FixtureRequest) -> Iterator[tuple[str, ...]]:
+    """A file system of each kind for the upper, another one for lowers, and a subvolume where there can be one."""
+    kind, other = request.param, "ext4" if request.param == "tmpfs" else "tmpfs"
+    for needed in (kind, other):
+        able = capabilities.file_system(needed) if capabilities.root() else capabilities.root()
+        if not able:
+            pytest.skip(f"needs {needed}: {able.reason}")
     with new_directory(capabilities.session().directory) as base:
-        point = capabilities.make_file_system(request.param, base)
-        yield point, room
-        umount2(point, MNT(0))
+        points = [capabilities.make_file_system(one, base) for one in (kind, other)]
+        subvolumes = []
+        if kind == "btrfs" and shutil.which("btrfs") is not None:
+            subvolumes.append(f"{points[0]}/subvolume")
+            subprocess.run(["btrfs", "subvolume", "create", subvolumes[0]], check=True, capture_output=True)
+        yield (*points, *subvolumes)
+        for point in points:
+            umount2(point, MNT(0))
 
 
-def test_the_model_is_the_kernel(disks: tuple[str, str]) -> None:
+def test_the_model_is_the_kernel(disks: tuple[str, ...]) -> None:
     """Laws 1 and 2 after every few steps: walks, providers, and what is changed."""
     Machine.disks = disks
     Machine.done.clear()
@@ -48,4 +76,7 @@ def test_the_model_is_the_kernel(disks: tuple[str, str]) -> None:
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
-    print(Machine.done.total(), Machine.done, Machine.refused)
+    compared = Machine.done.pop("compare")
+    assert Machine.done.total() > EXAMPLES * STEPS // 5
+    assert compared > EXAMPLES * STEPS // 25
+    assert OFTEN <= set(Machine.done)
