@@ -61,6 +61,7 @@ ROWS = (
     Row(name="exec", panel=_MOUNTS, help="Run a command in the merged view of a stack"),
     Row(name="shell", panel=_MOUNTS, help="Start a shell in the merged view of a stack"),
     Row(name="tree", panel=_LAYERS, help="List the merged view with the layer that supplies each entry"),
+    Row(name="diff", panel=_LAYERS, help="Tell what an upper changes of its lowers, or how two stacks differ"),
     Row(name="up", panel=_SETS, help="Mount the stacks of a file, all or nothing"),
     Row(name="down", panel=_SETS, help="End the stacks of a file, in reverse order"),
     Row(name="plan", panel=_SETS, help="Show what up would do: make, change, keep or end each stack"),

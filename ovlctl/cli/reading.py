@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from ovlctl.cli.output import say
 from ovlctl.cli.rootless import state_for
-from ovlctl.errors import BadUsage, Note
+from ovlctl.errors import BadUsage, NotAnOverlay, Note
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import reading
 from ovlctl.overlay.options import Options
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ovlctl.errors import OvlError
     from ovlctl.ops.reading import Subject
+    from ovlctl.ops.state import State
     from ovlctl.overlay.options import Flag, RedirectDir, Switch
 
 Lower = Annotated[
@@ -79,6 +81,36 @@ def subject_of(words: Sequence[str], given: Given, state_dir: str | None) -> tup
     if not words:
         raise BadUsage("no STACK was named", hint="`ovlctl ls` lists all; `--lower DIR` reads directories")
     return reading.subject(state_for(state_dir), words[0]), tuple(words[1:])
+
+
+def two_subjects(words: Sequence[str], given: Given, state_dir: str | None) -> tuple[Subject, Subject | None]:
+    """The one or two stacks that a command line is about; of two, each may be a directory that is taken as a layer.
+
+    Raises:
+        BadUsage: There is none, or more than two.
+        OvlError: as :func:`ovlctl.ops.reading.subject`.
+    """
+    if len(words) != 2:  # noqa: PLR2004 -- A and B
+        subject, more = subject_of(words, given, state_dir)
+        if more:
+            raise BadUsage(
+                f"{'no' if given.any else 'one or two'} stacks can be named here, not {len(words)}",
+                hint="`--path PATH` chooses what is told of a stack",
+            )
+        return subject, None
+    if given.any:
+        raise BadUsage("`--lower` and its like stand for a STACK", hint="name two stacks, or give directories")
+    state = state_for(state_dir)
+    return _stack_or_layer(state, words[0]), _stack_or_layer(state, words[1])
+
+
+def _stack_or_layer(state: State, word: str) -> Subject:
+    try:
+        return reading.subject(state, word)
+    except NotAnOverlay:
+        if not os.path.isdir(word):
+            raise
+        return reading.of_directories(Stack([word]))
 
 
 def _of_directories(given: Given) -> Subject:

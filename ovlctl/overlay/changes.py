@@ -39,7 +39,12 @@ _STRUCTURAL = {ChangeKind.ADDED, ChangeKind.REPLACED, ChangeKind.RENAMED}
 
 
 def changes(
-    above: Resolver, below: Resolver, *, content: bool = False, paths: Iterable[str] = ("",)
+    above: Resolver,
+    below: Resolver,
+    *,
+    content: bool = False,
+    renames: bool = True,
+    paths: Iterable[str] = ("",),
 ) -> Iterator[Change | Unreadable]:
     """What *above* changes of *below*.
 
@@ -47,6 +52,7 @@ def changes(
         above: The view that is asked about, such as a whole stack.
         below: The view it is compared with, such as the lowers of that stack.
         content: Read files whose size and time do not tell whether they are equal.
+        renames: Tell what a redirect says was elsewhere as ``RENAMED``; else it is added where it is.
         paths: Only what is at or below one of these.
 
     Yields:
@@ -55,7 +61,7 @@ def changes(
     Raises:
         OSError: The root of a layer cannot be looked at.
     """
-    work = _Comparing(above, below, Within(paths), content=content)
+    work = _Comparing(above, below, Within(paths), content=content, renames=renames)
     pending = [work.start()]
     while pending:
         step = next(pending[-1], None)
@@ -123,11 +129,12 @@ class _Seen(NamedTuple):
 
 
 class _Comparing:
-    def __init__(self, above: Resolver, below: Resolver, within: Within, *, content: bool) -> None:
+    def __init__(self, above: Resolver, below: Resolver, within: Within, *, content: bool, renames: bool) -> None:
         self.above = above
         self.below = below
         self.within = within
         self.content = content
+        self.renames = renames and above.following.redirects
         self.followings = (above.following, below.following)
         self.shared = Shared(above, below)
         self.links = Links(above, below)
@@ -244,7 +251,7 @@ class _Comparing:
         """What the object was in the lower view, when a redirect of its topmost layer says that it was elsewhere."""
         above = spot.above
         redirect = above.candidates[0].redirect if above.candidates else None
-        if redirect is None or not self.above.following.redirects or self.shared.lower(above.stack[0].layer):
+        if redirect is None or not self.renames or self.shared.lower(above.stack[0].layer):
             return None
         old_path = redirect.target
         if redirect.form is RedirectForm.RELATIVE:
