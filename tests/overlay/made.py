@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import stat
@@ -11,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ovlctl.kernel.handles import name_to_handle_at
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops.ladder import mount_stack
 from ovlctl.overlay.layers import Following, Layer, Layers, Role, open_layers
-from ovlctl.overlay.marks import Prefix, decode_handle
+from ovlctl.overlay.marks import Prefix
 from ovlctl.overlay.memory_tree import MemoryTree, Thing
 from ovlctl.overlay.options import Flag, Switch, stated
 from ovlctl.overlay.resolver import Resolver
@@ -249,15 +247,3 @@ def seen(path: str) -> Seen:
             for name in sorted(os.listxattr(path, follow_symlinks=False))
         ),
     )
-
-
-def handle_of(path: str) -> bytes | None:
-    """The file handle of the layer's object behind a merged path, as the kernel tells; None when it does not."""
-    try:
-        found = name_to_handle_at(path, fid=True)
-    except OSError as error:
-        if error.errno in {errno.EOPNOTSUPP, errno.EOVERFLOW}:
-            return None
-        raise
-    record = decode_handle(found.handle[3:]) if found.type == _OVERLAY_HANDLE else None
-    return None if record is None else record.handle

@@ -29,7 +29,7 @@ def rename(old: str, new: str, how: Rename) -> None:
 
 
 def acl(mask: int) -> bytes:
-    """A list with an entry for user 1000, as the attribute holds it: acl(5), posix_acl_xattr.h."""
+    """A list with an entry for user 1000, as its attribute holds it: posix_acl_xattr.h."""
     nobody = 0xFFFFFFFF
     entries = ((0x01, 6, nobody), (0x02, 5, 1000), (0x04, 4, nobody), (0x10, mask, nobody), (0x20, 0, nobody))
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)

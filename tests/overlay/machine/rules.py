@@ -109,7 +109,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which, size=st.sampled_from([0, 2, 5000, 100_000]))
     def truncate(self, which: int, size: int) -> None:
-        """Cut or extend, truncate(2)."""
+        """Cut a file, or extend it by a hole."""
         if (path := self.pick(which, _FILE)) is not None:
             self.attempt(f"truncate {path!r} {size}", lambda: os.truncate(self.live.path(path), size))
 
@@ -125,7 +125,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which, mode=modes)
     def chmod(self, which: int, mode: int) -> None:
-        """Of a symbolic link there is none, chmod(2)."""
+        """Other permissions."""
         if (path := self.pick(which, _ANY - {Kind.SYMLINK})) is not None:
             self.attempt(f"chmod {path!r} {mode:#o}", lambda: os.chmod(self.live.path(path), mode))
 
@@ -181,13 +181,13 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which, name=names, mode=modes)
     def mkdir(self, which: int, name: str, mode: int) -> None:
-        """Make a directory, mkdir(2)."""
+        """A new directory."""
         path = self.new(which, name)
         self.attempt(f"mkdir {path!r}", lambda: os.mkdir(self.live.path(path), mode))
 
     @rule(which=_which, name=names, to=st.sampled_from(["a", "../c", "/etc"]))
     def symlink(self, which: int, name: str, to: str) -> None:
-        """Make a symbolic link, symlink(2)."""
+        """A new symbolic link."""
         path = self.new(which, name)
         self.attempt(f"symlink {path!r}", lambda: os.symlink(to, self.live.path(path)))
 
@@ -198,13 +198,13 @@ class Rules(RuleBasedStateMachine):
         device=devices,
     )
     def mknod(self, which: int, name: str, kind: int, device: int) -> None:
-        """Make a special file, mknod(2)."""
+        """A new special file."""
         path = self.new(which, name)
         self.attempt(f"mknod {path!r} {stat.filemode(kind)[0]}", lambda: self._mknod(path, kind, device))
 
     @rule(which=_which, where=_which, name=names)
     def link(self, which: int, where: int, name: str) -> None:
-        """One more name, link(2)."""
+        """One name more."""
         if (old := self.pick(which, _NOT_DIRECTORY)) is not None:
             path = self.new(where, name)
             self.attempt(
@@ -229,7 +229,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which)
     def unlink(self, which: int) -> None:
-        """One name less, unlink(2)."""
+        """One name less."""
         if (path := self.pick(which, _NOT_DIRECTORY)) is not None:
             self.attempt(f"unlink {path!r}", lambda: os.unlink(self.live.path(path)))
 
@@ -241,7 +241,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=_which)
     def rmdir(self, which: int) -> None:
-        """Remove an empty directory, rmdir(2)."""
+        """An empty directory less."""
         if path := self.pick(which, _DIRECTORY):
             self.attempt(f"rmdir {path!r}", lambda: os.rmdir(self.live.path(path)))
 

@@ -72,11 +72,11 @@ def test_the_model_is_the_kernel(disks: tuple[str, ...]) -> None:
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            phases=[Phase.generate],
+            phases=[Phase.generate, Phase.shrink],
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
     compared = Machine.done.pop("compare")
     assert Machine.done.total() > EXAMPLES * STEPS // 5
     assert compared > EXAMPLES * STEPS // 25
-    assert OFTEN <= set(Machine.done)
+    assert set(Machine.done) >= OFTEN
