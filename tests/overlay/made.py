@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -92,16 +92,35 @@ def write_layer(base: str, layer: Mapping[str, Made], prefix: Prefix = Prefix.TR
 
 
 def _write(path: str, made: Made, prefix: Prefix) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with _within_reach(path) as reached:
+        _write_at(reached, made, prefix)
+
+
+@contextmanager
+def _within_reach(path: str) -> Iterator[str]:
+    """*path*, in a directory that is made, as a path that no system call finds too long."""
+    here = os.open("/", os.O_PATH)
+    *above, name = path.strip("/").split("/")
+    for parent in above:
+        with suppress(FileExistsError):
+            os.mkdir(parent, dir_fd=here)
+        here, previous = os.open(parent, os.O_PATH, dir_fd=here), here
+        os.close(previous)
+    yield f"/proc/self/fd/{here}/{name}"
+    os.close(here)
+
+
+def _write_at(path: str, made: Made, prefix: Prefix) -> None:
     if made.kind is Kind.DIRECTORY:
         os.makedirs(path, exist_ok=True)
     elif made.kind is Kind.SYMLINK:
         os.symlink(made.target, path)
     elif made.kind is Kind.SOCKET:
-        _socket(path)
+        with socket.socket(socket.AF_UNIX) as new:
+            new.bind(path)
     elif made.kind is Kind.FILE:
-        with open(path, "wb") as new:
-            new.write(made.content)
+        with open(path, "wb") as opened:
+            opened.write(made.content)
     else:
         os.mknod(path, _FORMATS[made.kind] | 0o600, made.rdev)
     if made.kind is not Kind.SYMLINK:
@@ -109,14 +128,6 @@ def _write(path: str, made: Made, prefix: Prefix) -> None:
     marks = {prefix + name: value for name, value in made.marks.items()} if made.can_have_marks(prefix) else {}
     for name, value in {**marks, **made.xattrs}.items():
         os.setxattr(path, name, value, follow_symlinks=False)
-
-
-def _socket(path: str) -> None:
-    # The address of a socket has at most 107 bytes, whatever its file's path.
-    above = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-    with socket.socket(socket.AF_UNIX) as new:
-        new.bind(f"/proc/self/fd/{above}/{os.path.basename(path)}")
-    os.close(above)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
