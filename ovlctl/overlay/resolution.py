@@ -157,6 +157,7 @@ class Resolution(NamedTuple):
         unreadable: What could not be read; the outcome is UNKNOWN then.
         certain: False when a mark that could matter is in trusted.* and cannot be seen: the answer is that of a stack
             without such marks.
+        indexed: Whether the upper's index has an entry for it, which is then followed.
     """
 
     path: str
@@ -175,6 +176,7 @@ class Resolution(NamedTuple):
     lineage: tuple[Identity, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     certain: bool = True
+    indexed: bool = False
 
     @property
     def exists(self) -> bool:

@@ -266,6 +266,7 @@ class Resolver:
             lineage=lineage,
             unreadable=unreadable,
             certain=certain and not unreadable and not self._unmarkable(lookup),
+            indexed=indexed is not None,
         )
 
     def _unmarkable(self, lookup: Lookup) -> bool:

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from ovlctl.overlay.change import Change
 from ovlctl.overlay.changes import changes
 from ovlctl.overlay.layers import Layers
-from ovlctl.overlay.merged import Entry, walk
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from tests import capabilities
+from tests.overlay.agreement import aliased
 from tests.overlay.law import view, violations
 from tests.overlay.made import Case, mounted, new_directory, resolving
 from tests.overlay.test_fuzz import cases
@@ -38,13 +38,6 @@ def both(stack: Stack, base: str) -> Iterator[tuple[str, str]]:
     lowers = Stack(stack.lowers, data_only=stack.data_only, options=stack.options)
     with mounted(stack, f"{base}/all") as all_of_it, mounted(lowers, f"{base}/lowers") as below:
         yield all_of_it, below
-
-
-def aliased(resolver: Resolver) -> bool:
-    """Whether two names lead to one object: what the kernel says of the one then depends on the other."""
-    entries = [entry.resolution for entry in walk(resolver) if isinstance(entry, Entry)]
-    places = [place for found in entries for place in found.stack]
-    return len(places) != len(set(places))
 
 
 @ROOT

@@ -123,7 +123,7 @@ def test_attributes_as_long_as_they_can_be(make_fs: MakeFs) -> None:
 
 @ROOT
 def test_a_layer_that_is_a_link(scratch: str) -> None:
-    """A layer given by a symbolic link is where the link leads, as for mount(2); a link *in* a layer is never followed."""
+    """A layer given by a symbolic link is where that leads, as for mount(2); links in a layer are never followed."""
     os.symlink("/etc", f"{scratch}/link")
     top = write_layer(f"{scratch}/top", {"etc": link("/etc"), "passwd": file(b"mine")})
     stack = Stack([top, f"{scratch}/link"], options=FOLLOW)
