@@ -38,15 +38,14 @@ def foretold(found: Resolution, prefix: Prefix) -> Seen:
         with found.data.layer.tree.open(found.data.path) as opened:
             # All of it, whatever the size that a metadata-only file itself has.
             content = opened.read()
-    plain = attributes.kind is not Kind.DIRECTORY
     return Seen(
         kind=attributes.kind,
         mode=attributes.mode,
         owner=(attributes.uid, attributes.gid),
-        size=attributes.size if plain else 0,
+        size=attributes.size if attributes.kind is not Kind.DIRECTORY else 0,
         nlink=found.nlink,
         rdev=attributes.rdev,
-        mtime_ns=attributes.mtime_ns if plain else 0,
+        mtime_ns=attributes.mtime_ns,
         content=content,
         read_errno=found.data_errno,
         target=place.layer.tree.readlink(place.path) if attributes.kind is Kind.SYMLINK else "",

@@ -43,8 +43,10 @@ def violations(changes: Sequence[Change], above: View, below: View) -> Iterator[
         yield f"paths are listed twice: {sorted(change.path for change in changes)}"
     if [change.path for change in changes] != sorted(by_path, key=lambda path: path.split("/") if path else []):
         yield f"out of order: {[change.path for change in changes]}"
+    explaining = {change.path.rpartition("/")[0] for change in changes if _explains(change)}
     for path, there in above.items():
-        yield from _present(path, there, _source(path, by_path, below), by_path.get(path), below)
+        explained = not path or path in explaining
+        yield from _present(path, there, _source(path, by_path, below), by_path.get(path), below, explained=explained)
     for path, there in below.items():
         if path not in above and not any(_listed_as_deleted(parent, by_path) for parent in _upwards(path)):
             yield f"{path!r} is gone, and not listed: {there}"
@@ -85,15 +87,23 @@ def _source(path: str, by_path: Mapping[str, Change], below: View) -> str | None
     return found if found in below else None
 
 
-def _present(path: str, there: Seen, source: str | None, change: Change | None, below: View) -> Iterator[str]:
+def _explains(change: Change) -> bool:
+    """Whether it is no wonder that the directory it is in has another modification time."""
+    structural = {ChangeKind.ADDED, ChangeKind.REPLACED, ChangeKind.RENAMED, ChangeKind.DELETED}
+    return change.differs and (change.kind is not Kind.DIRECTORY or change.change in structural)
+
+
+def _present(
+    path: str, there: Seen, source: str | None, change: Change | None, below: View, *, explained: bool
+) -> Iterator[str]:
     if source is None:
         if change is None or change.change not in _NEW:
             yield f"{path!r} is new, and listed as {change}"
         return
     fields = set(_fields(there, below[source]))
     listed = set() if change is None else set(change.fields)
-    if there.kind is Kind.DIRECTORY:
-        listed.discard(Field.TIMES)  # seen() leaves them out, as it is the kernel's own doing
+    if there.kind is Kind.DIRECTORY and explained:
+        fields.discard(Field.TIMES)
     if change is not None and change.kind is not there.kind:
         yield f"{path!r} is a {there.kind}, and listed as {change}"
     if change is not None and change.proved is False and Field.CONTENT not in fields and Field.TIMES in listed:

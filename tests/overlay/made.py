@@ -240,16 +240,15 @@ def seen(path: str) -> Seen:
                 content = opened.read()
         except OSError as error:
             read_errno = error.errno or 0
-    # Directories' sizes and times change with what the kernel marks in the upper while it looks.
-    plain = found.kind is not Kind.DIRECTORY
     return Seen(
         kind=found.kind,
         mode=found.mode,
         owner=(found.uid, found.gid),
-        size=found.size if plain else 0,
+        # A directory's is what its file system likes, and a merged one has several.
+        size=found.size if found.kind is not Kind.DIRECTORY else 0,
         nlink=found.nlink,
         rdev=found.rdev,
-        mtime_ns=found.mtime_ns if plain else 0,
+        mtime_ns=found.mtime_ns,
         content=content,
         read_errno=read_errno,
         target=os.readlink(path) if found.kind is Kind.SYMLINK else "",

@@ -10,6 +10,7 @@ from ovlctl.overlay.changes import changes
 from ovlctl.overlay.layers import Layers
 from ovlctl.overlay.merged import Entry, walk
 from ovlctl.overlay.resolver import Resolver
+from ovlctl.overlay.tree import Kind, join
 from tests.overlay.agreement import difference, foretold
 from tests.overlay.law import violations
 from tests.overlay.machine.layers import NAMES
@@ -27,7 +28,7 @@ def broken(live: Live, *, content: bool) -> list[str]:
 
     Args:
         live: The stack.
-        content: Whether the changes are to be told by reading files.
+        content: Whether the changes are to be told by reading files; else a walk with what is hidden is looked at too.
     """
     with live.resolver() as resolver:
         found = [entry for entry in walk(resolver) if isinstance(entry, Entry)]
@@ -38,6 +39,8 @@ def broken(live: Live, *, content: bool) -> list[str]:
         if not all(entry.resolution.certain for entry in found):
             # What a file counts that can have no marks only the mount knows, which the changes do not ask.
             return wrong
+        if not content:
+            wrong += _hidden_walk_differs(resolver, found)
         return wrong or list(_changes_are_wrong(resolver, above, live.below(), content=content))
 
 
@@ -59,6 +62,29 @@ def _walks_differ(resolver: Resolver, entries: list[Entry], point: str) -> Itera
     for found in every:
         if wrong := difference(resolver, found, point, live=True):
             yield f"{found.path!r} ({found.rule}): {wrong}"
+
+
+def _hidden_walk_differs(resolver: Resolver, entries: list[Entry]) -> Iterator[str]:
+    # A walk with what is hidden shows every object of every layer, and what is there as the plain walk does.
+    every = [entry for entry in walk(resolver, hidden=True) if isinstance(entry, Entry)]
+    plain = [(entry.resolution.path, entry.listed, entry.resolution.stack) for entry in entries]
+    there = [
+        (entry.resolution.path, entry.listed, entry.resolution.stack) for entry in every if entry.resolution.exists
+    ]
+    if plain != there:
+        yield f"a walk with hidden entries shows {there}, one without {plain}"
+    shown = {(id(place.layer), place.path) for entry in every for place in entry.resolution.stack}
+    shown |= {(id(one.place.layer), one.place.path) for entry in every for one in entry.resolution.candidates}
+    for layer in resolver.layers.merged:
+        waiting = [""]
+        while waiting:
+            directory = waiting.pop()
+            for child in layer.tree.scandir(directory):
+                path = join(directory, child.name)
+                if (id(layer), path) not in shown:
+                    yield f"{path!r} of {layer.role} {layer.index} is not shown"
+                elif child.kind is Kind.DIRECTORY:
+                    waiting.append(path)
 
 
 def _changes_are_wrong(resolver: Resolver, above: View, below: View, *, content: bool) -> Iterator[str]:
