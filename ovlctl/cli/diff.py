@@ -78,7 +78,7 @@ def diff(
     it hides, which a change of nothing costs. The upper is read and what it hides looked up: the size of the lowers
     does not matter.
 
-    Whether files are equal is told by size and time, and said to be so, unless --content reads them. --layer N tells
+    Whether files are equal is presumed from size and time, and said to be, unless --content reads them. --layer N tells
     what a lower changes of those below it. A directory of no overlay can stand for a layer when two are given.
 
     Formats: docker as `docker diff`; patch for `git apply`; rsync-filter for `rsync -aHAX -I --delete --filter='merge

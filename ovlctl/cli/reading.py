@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ovlctl.cli.output import say
-from ovlctl.cli.rootless import state_for
 from ovlctl.errors import BadUsage, NotAnOverlay, Note
 from ovlctl.kernel.namespaces import in_initial_user_namespace
-from ovlctl.ops import reading
-from ovlctl.overlay.options import Options
+from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from ovlctl.errors import OvlError
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.state import State
-    from ovlctl.overlay.options import Flag, RedirectDir, Switch
+    from ovlctl.overlay.options import RedirectDir, Switch
 
 Lower = Annotated[
     list[str] | None,
@@ -80,6 +78,9 @@ def subject_of(words: Sequence[str], given: Given, state_dir: str | None) -> tup
         return _of_directories(given), tuple(words)
     if not words:
         raise BadUsage("no STACK was named", hint="`ovlctl ls` lists all; `--lower DIR` reads directories")
+    from ovlctl.cli.rootless import state_for
+    from ovlctl.ops import reading
+
     return reading.subject(state_for(state_dir), words[0]), tuple(words[1:])
 
 
@@ -100,11 +101,15 @@ def two_subjects(words: Sequence[str], given: Given, state_dir: str | None) -> t
         return subject, None
     if given.any:
         raise BadUsage("`--lower` and its like stand for a STACK", hint="name two stacks, or give directories")
+    from ovlctl.cli.rootless import state_for
+
     state = state_for(state_dir)
     return _stack_or_layer(state, words[0]), _stack_or_layer(state, words[1])
 
 
 def _stack_or_layer(state: State, word: str) -> Subject:
+    from ovlctl.ops import reading
+
     try:
         return reading.subject(state, word)
     except NotAnOverlay:
@@ -114,8 +119,12 @@ def _stack_or_layer(state: State, word: str) -> Subject:
 
 
 def _of_directories(given: Given) -> Subject:
+    userxattr = given.userxattr
+    if userxattr is None and not in_initial_root():
+        userxattr = Flag.YES
+        say("marks are read from user.overlay.*, as you would mount it; `--no-userxattr` reads those of root's mounts")
     options = Options(
-        userxattr=given.userxattr,
+        userxattr=userxattr,
         metacopy=given.metacopy,
         redirect_dir=given.redirect_dir,
         index=given.index,
@@ -123,8 +132,8 @@ def _of_directories(given: Given) -> Subject:
     stack = Stack(
         given.lower or (), data_only=given.data_only or (), upper=given.upper, work=given.work, options=options
     )
-    if given.userxattr is None and not in_initial_root():
-        say("marks are read from user.overlay.*, as you would mount it; `--no-userxattr` reads those of root's mounts")
+    from ovlctl.ops import reading
+
     return reading.of_directories(stack)
 
 

@@ -23,7 +23,7 @@ from ovlctl.kernel import handles, mountinfo, namespaces, xattr
 from ovlctl.kernel.capabilities import Capability, has
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
-from ovlctl.kernel.openat2 import open_beneath
+from ovlctl.kernel.openat2 import first_part, open_beneath
 from ovlctl.overlay.tree import Attributes, Child, Kind
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from ovlctl.kernel.handles import FileHandle
 
-# One path of openat2(2), with room to spare below PATH_MAX.
-_PATH_BYTES = 4000
 _GONE = {errno.ENOENT, errno.ENAMETOOLONG}
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -225,7 +223,7 @@ class RealTree:
             return kept
         here, owned, rest = self._root, False, path
         while True:
-            chunk, rest = _chunk(rest)
+            chunk, rest = first_part(rest)
             try:
                 below = open_beneath(here, chunk, _DIRECTORY)
             except OSError as error:
@@ -269,15 +267,6 @@ def _open_root(directory: str) -> tuple[int, bool]:
 def _has_submounts(root: int) -> bool:
     prefix = os.readlink(f"/proc/self/fd/{root}").rstrip("/") + "/"
     return any(mount.mount_point.startswith(prefix) for mount in mountinfo.read("self"))
-
-
-def _chunk(path: str) -> tuple[str, str]:
-    # As many components as one call takes, and what is left.
-    if len(os.fsencode(path)) <= _PATH_BYTES:
-        return path, ""
-    # Characters are at most four bytes, so that a quarter of the characters always fits; a name has at most 255 bytes.
-    cut = path.rindex("/", 0, _PATH_BYTES // 4)
-    return path[:cut], path[cut + 1 :]
 
 
 def _quietly(directory: int, name: str, flags: int) -> int:

@@ -114,6 +114,8 @@ class Resolver:
         """
         here = self.root()
         names = [name for name in path.split("/") if name not in {"", "."}]
+        if not complete and (kept := self._kept.get("/".join(names))) is not None:
+            return kept
         for name in names[:-1]:
             here = self._directory(here, name)
             if not here.is_directory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ovlctl.overlay.change import ChangeKind
+from ovlctl.overlay.change import ChangeKind, Field
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.columns import aligned
 from ovlctl.show.names import json_path, show_name
@@ -37,27 +37,26 @@ _LETTERS = {
     Kind.FIFO: "p",
     Kind.SOCKET: "s",
 }
-_PRESUMED = {
-    ChangeKind.UNCHANGED: "equal by size and time",
-    ChangeKind.MODIFIED: "content by its time",
-}
 
 
 def change_text(change: Change) -> str:
     """One line: what happened, the type as ls(1) has it, the path, and in brackets what else there is to say."""
     line = f"{_WORDS[change.change]} {_LETTERS[change.kind]} {show_name(change.path) or '/'}"
-    remarks = ", ".join(_remarks(change))
+    remarks = "; ".join(_remarks(change))
     return f"{line}  ({remarks})" if remarks else line
 
 
 def _remarks(change: Change) -> Iterator[str]:
+    presumed = change.proved is False
     if change.old_path is not None:
         yield f"{'from' if change.change is ChangeKind.RENAMED else 'as'} {show_name(change.old_path)}"
-    yield from change.fields
-    if change.change is ChangeKind.REPLACED and not change.fields:
+    words = [f"{field} presumed" if presumed and field is Field.CONTENT else field for field in change.fields]
+    if words:
+        yield ", ".join(words)
+    elif change.change is ChangeKind.REPLACED:
         yield "opaque"
-    if change.proved is False and change.change in _PRESUMED:
-        yield _PRESUMED[change.change]
+    elif change.change is ChangeKind.UNCHANGED and presumed:
+        yield "presumed"
     if change.bytes is not None:
         yield format_size(change.bytes)
 

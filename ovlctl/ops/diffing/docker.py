@@ -2,7 +2,8 @@
 
 Source: ChangesDirs() and statDifferent() of Moby's pkg/archive. Docker compares two mounted views by type, mode, owner,
 device number, and of all but directories size and modification time; of the extended attributes it knows
-security.capability only. A directory in which something changed counts as changed, the root never. Of a deleted
+security.capability only. Where one of two times has no fraction, as in a layer that was unpacked from an archive, only
+the seconds count (sameFsTime()). A directory in which something changed counts as changed, the root never. Of a deleted
 directory it tells the directory alone, and nothing of one in whose place a file is.
 
 Law: for the same views the result is the set that ``docker diff`` prints, in the order of paths.
@@ -19,6 +20,7 @@ from ovlctl.overlay.tree import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_SECOND = 1_000_000_000
 _CAPABILITY = "security.capability"
 _ALWAYS = {Field.KIND, Field.MODE, Field.OWNER, Field.DEVICE, Field.SIZE}
 
@@ -66,8 +68,15 @@ def _letter(change: Change) -> Letter | None:
     if change.change is ChangeKind.DELETED:
         return Letter.DELETED
     differs = not _ALWAYS.isdisjoint(change.fields)
-    times = Field.TIMES in change.fields and change.kind is not Kind.DIRECTORY
-    return Letter.CHANGED if differs or times or _other_capability(change) else None
+    return Letter.CHANGED if differs or _other_time(change) or _other_capability(change) else None
+
+
+def _other_time(change: Change) -> bool:
+    if Field.TIMES not in change.fields or change.kind is Kind.DIRECTORY:
+        return False
+    found = [place.layer.tree.lstat(place.path) for place in (change.above, change.below) if place is not None]
+    times = [divmod(attributes.mtime_ns, _SECOND) for attributes in found if attributes is not None]
+    return len({second for second, _ in times}) > 1 or all(fraction for _, fraction in times)
 
 
 def _other_capability(change: Change) -> bool:
