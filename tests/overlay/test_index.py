@@ -23,6 +23,8 @@ from tests.overlay.made import mounted, new_directory, resolving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What spoils the upper, the options, the path it is about, the rule that decides there, and what lstat(2) gives.
+Row = tuple[Callable[[str], None], Options, str, Rule, int]
 EXPORT = Options(nfs_export=Switch.ON, redirect_dir=RedirectDir.ON)
 METACOPY = Options(index=Switch.ON, metacopy=Switch.ON)
 
@@ -148,7 +150,7 @@ def _link_copied_apart(base: str) -> None:
     _set(f"{base}/upper/hard", Mark.ORIGIN, _record(f"{base}/lower/hard"))
 
 
-ROWS: list[tuple[Callable[[str], None], Options, str, Rule, int]] = [
+ROWS: list[Row] = [
     (_origin_of_another_file, METACOPY, "f", Rule.ORIGIN_DIFFERS, errno.ESTALE),
     (_origin_of_nothing, METACOPY, "f", Rule.METACOPY, 0),
     (_origin_of_a_directory, METACOPY, "f", Rule.METACOPY, 0),
@@ -171,9 +173,21 @@ ROWS: list[tuple[Callable[[str], None], Options, str, Rule, int]] = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0].__name__.strip('_')}, {row[1].nfs_export or 'index'}")
-def test_records_that_do_not_fit(base: str, row: tuple[Callable[[str], None], Options, str, Rule, int]) -> None:
+def test_records_that_do_not_fit(base: str, row: Row) -> None:
     """An upper that somebody changed by hand: the kernel refuses, or looks away, just where the resolver says so."""
     spoil, options, path, rule, number = row
+    stack = prepared(base, options)
+    spoil(base)
+    with resolving(stack) as resolver, mounted(stack, f"{base}/merged") as point:
+        found = resolver.resolve(path)
+        assert (found.rule, found.errno) == (rule, number)
+        assert _errno(f"{point}/{path}") == number
+        names = ["f", "g", "d", "e", "low", "new", "again", "hard", "hard2", "link", "link2", "moved"]
+        assert list(disagreements(resolver, point, names, None)) == []
+
+
+def prepared(base: str, options: Options) -> Stack:
+    """A stack below *base* in which everything that a row spoils was copied up."""
     trees.make(base, {"lower/f": "f", "lower/g": "g", "lower/copied": "c", "lower/d/low": "x", "lower/e/other": "x"})
     trees.make(base, {"lower/hard": "h", "lower/link": "l", "upper/": None, "work/": None})
     for name in ("hard", "link"):
@@ -184,13 +198,7 @@ def test_records_that_do_not_fit(base: str, row: tuple[Callable[[str], None], Op
         for name in ("f", "copied", "d", "hard"):
             os.chmod(f"{point}/{name}", 0o700)
         os.mkdir(f"{point}/d/new")
-    spoil(base)
-    with resolving(stack) as resolver, mounted(stack, f"{base}/merged") as point:
-        found = resolver.resolve(path)
-        assert (found.rule, found.errno) == (rule, number)
-        assert _errno(f"{point}/{path}") == number
-        names = ["f", "g", "d", "e", "low", "new", "again", "hard", "hard2", "link", "link2", "moved"]
-        assert list(disagreements(resolver, point, names, None)) == []
+    return stack
 
 
 def test_links_that_can_have_no_records(base: str) -> None:

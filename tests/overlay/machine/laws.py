@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ovlctl.ops import reading
+from ovlctl.ops.explain.comparing import compare
+from ovlctl.ops.explain.terms import Ground, Verdict
 from ovlctl.overlay.change import Change
 from ovlctl.overlay.changes import changes
 from ovlctl.overlay.layers import Layers
 from ovlctl.overlay.merged import Entry, walk
+from ovlctl.overlay.options import stated
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.tree import Kind, join
 from tests.overlay.agreement import difference, foretold
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
     from ovlctl.overlay.resolution import Resolution
     from tests.overlay.law import View
     from tests.overlay.machine.live import Live
+
+# Why explain may say that it does not know, although nobody is at work.
+_DOUBTS = {Ground.CHANGING, Ground.NOT_REACHABLE, Ground.NO_HANDLES}
 
 
 def broken(live: Live, *, content: bool) -> list[str]:
@@ -39,8 +46,7 @@ def broken(live: Live, *, content: bool) -> list[str]:
         if not all(entry.resolution.certain for entry in found):
             # What a file counts that can have no marks only the mount knows, which the changes do not ask.
             return wrong
-        if not content:
-            wrong += _hidden_walk_differs(resolver, found)
+        wrong += _said_to_disagree(live, resolver, found) if content else _hidden_walk_differs(resolver, found)
         return wrong or list(_changes_are_wrong(resolver, above, live.below(), content=content))
 
 
@@ -62,6 +68,18 @@ def _walks_differ(resolver: Resolver, entries: list[Entry], point: str) -> Itera
     for found in every:
         if wrong := difference(resolver, found, point, live=True):
             yield f"{found.path!r} ({found.rule}): {wrong}"
+
+
+def _said_to_disagree(live: Live, resolver: Resolver, entries: list[Entry]) -> Iterator[str]:
+    # Nobody changed a layer under this mount, so that explain must never say so.
+    told = stated(live.options, trusted_xattrs=True)
+    subject = reading.Subject(label="", stack=live.stack, options=told, following=resolver.following, root=live.point)
+    view = reading.View(subject=subject, layers=resolver.layers, resolver=resolver)
+    for entry in entries:
+        found = resolver.resolve(entry.resolution.path, complete=True)
+        said = compare(view, found)
+        if said.verdict is Verdict.DISAGREES or (found.certain and said.ground in _DOUBTS):
+            yield f"{found.path!r} ({found.rule}): explain says {said}"
 
 
 def _hidden_walk_differs(resolver: Resolver, entries: list[Entry]) -> Iterator[str]:
