@@ -177,6 +177,9 @@ class _Comparing:
 
     def _entry(self, spot: _Spot) -> _Seen:
         above, below = spot.above, spot.below
+        if below is not None and below is spot.there and _over(above, below):
+            # Most names are that, and all that follows comes to the same.
+            return self._both(spot, below, ())
         troubles = _troubles(above) + (_troubles(below) if below is not None else ())
         if above.outcome in {Outcome.UNKNOWN, Outcome.REFUSED}:
             return _Seen(troubles)
@@ -266,6 +269,13 @@ class _Comparing:
         if above.is_directory:
             return old if self.shared.uncovers(above, old) else None
         return old if old.data is not None and old.data == above.data else None
+
+
+def _over(above: Resolution, below: Resolution) -> bool:
+    # Whether both are files with content of their own, in different layers.
+    one, other = above.stack, below.stack
+    files = above.kind is Kind.FILE and below.kind is Kind.FILE
+    return files and len(one) == len(other) == 1 and one[0].layer is not other[0].layer and not above.unreadable
 
 
 def _with_times(directory: _Directory) -> Change:

@@ -63,6 +63,18 @@ VERDICTS = {
     Verdict.UNREADABLE: "could not be read",
 }
 
+#: What hides a directory on the way.
+HIDERS = {
+    Verdict.SHADOWED: "what is in its place",
+    Verdict.WHITED_OUT: "the whiteout",
+    Verdict.WHITEOUT: "the whiteout",
+    Verdict.BEHIND_OPAQUE: "the opaque directory",
+    Verdict.BEHIND_NOT_DIRECTORY: "what is no directory",
+    Verdict.NOT_DIRECTORY: "the directory",
+    Verdict.PARENT_HIDDEN: "what is above it",
+    Verdict.REDIRECTED_AWAY: "the redirect",
+}
+
 BECAUSE = {
     Because.ORIGIN: "the copy keeps the handle of what it was made from (mark origin)",
     Because.UPPERS_OWN: "it is the number of the upper's own object",
