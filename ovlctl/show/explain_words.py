@@ -73,6 +73,7 @@ HIDERS = {
     Verdict.NOT_DIRECTORY: "the directory",
     Verdict.PARENT_HIDDEN: "what is above it",
     Verdict.REDIRECTED_AWAY: "the redirect",
+    Verdict.NOT_ORIGIN: "the mark origin of the directory above",
 }
 
 BECAUSE = {
