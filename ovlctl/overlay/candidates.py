@@ -90,6 +90,8 @@ def _why_lost(found: Resolution) -> Verdict:
             return Verdict.WHITED_OUT
         if candidate.verdict is Verdict.NOT_DIRECTORY:
             return Verdict.BEHIND_NOT_DIRECTORY
+        if candidate.verdict is Verdict.NOT_ORIGIN:
+            return Verdict.NOT_ORIGIN
     if found.is_directory and found.opaque:
         return Verdict.BEHIND_OPAQUE
     return Verdict.SHADOWED

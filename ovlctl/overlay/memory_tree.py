@@ -113,6 +113,10 @@ class MemoryTree:
         self._the(path)
         return None
 
+    def by_handle(self, kind: int, handle: bytes) -> Attributes | None:  # noqa: ARG002 -- as the port has it
+        """None: nothing in memory has a file handle."""
+        return None
+
     def _visible(self, name: str) -> bool:
         return self._trusted or not name.startswith("trusted.")
 

@@ -218,6 +218,19 @@ class RealTree:
                 return None
             raise
 
+    def by_handle(self, kind: int, handle: bytes) -> Attributes | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        try:
+            with (
+                _Closing(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)) as root,
+                _Closing(handles.open_by_handle_at(root, kind, handle)) as found,
+            ):
+                return Attributes.of(os.fstat(found))
+        except OSError as error:
+            if error.errno in {errno.ESTALE, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT}:
+                return None
+            raise
+
     def _split(self, path: str) -> tuple[int, str]:
         # A descriptor of the directory that holds *path*, and the one name left to look up in it.
         cut = path.rfind("/")

@@ -178,6 +178,15 @@ class Tree(Protocol):
     def handle(self, path: str) -> FileHandle | None:
         """What its file system calls *path*; None where there are no file handles. Raises OSError."""
 
+    def by_handle(self, kind: int, handle: bytes) -> Attributes | None:
+        """The attributes of what the layer's file system calls *handle*, in the layer or not; None for nothing.
+
+        Nothing else is learnt of it, and nothing is opened but a descriptor without rights (O_PATH).
+
+        Raises:
+            OSError: EPERM, no right to ask.
+        """
+
 
 def xattrs(tree: Tree, path: str) -> dict[str, bytes]:
     """Every extended attribute of *path* with its value. Raises OSError."""
