@@ -27,7 +27,7 @@ def others(found: Resolution, directory: Resolution, layers: Layers) -> Resoluti
     for candidate in found.candidates:
         seen.setdefault(id(candidate.place.layer), []).append(candidate)
     parents = {id(place.layer): place for place in directory.stack} if directory.is_directory else {}
-    verdict, every = _why_lost(found), list[Candidate]()
+    verdict, every = why_lost(found), list[Candidate]()
     for layer in layers.merged:
         parent = parents.get(id(layer))
         if id(layer) in seen:
@@ -66,7 +66,7 @@ def look(place: Place, verdict: Verdict) -> Candidate:
     return Candidate(place=place, verdict=Verdict.ABSENT if attributes is None else verdict, attributes=attributes)
 
 
-def _why_lost(found: Resolution) -> Verdict:
+def why_lost(found: Resolution) -> Verdict:
     """Why layers below the ones looked at do not count."""
     for candidate in reversed(found.candidates):
         if candidate.verdict is Verdict.WHITEOUT:

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from ovlctl.overlay.tree import Attributes, Child, Kind
+from ovlctl.overlay.tree import Attributes, Child, Glance, Kind, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,6 +72,14 @@ class MemoryTree:
         for child in self._children.get(path, ()):
             kind = self._things[child].attributes.kind
             yield Child(child.rpartition("/")[2], None if kind in _NODES else kind)
+
+    def glances(self, path: str) -> Iterator[tuple[str, Glance | OSError]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        for child in self.scandir(path):
+            try:
+                yield child.name, Glance.at(self._the(join(path, child.name)).attributes)
+            except OSError as error:
+                yield child.name, error
 
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
