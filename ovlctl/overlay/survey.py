@@ -224,8 +224,8 @@ class Survey:
             if not self._is_apart(glance):
                 parts[place] = self._needed(spot, place, glance)
         for place in needed:
-            if (spot := self._led_to(place)) is not None:
-                parts[place] = spot
+            if (elsewhere := self._led_to(place)) is not None:
+                parts[place] = elsewhere
         for unreadable in found.unreadable:
             self._register.trouble(unreadable.place, unreadable.errno)
         return parts

@@ -85,7 +85,7 @@ def _largest(books: Books, sums: Sums, numbers: list[int], order: list[int]) -> 
 def _growth(books: Books, every: tuple[Directory, ...], state: State, *, remember: bool) -> Iterator[Growth]:
     for upper in books.uppers:
         used = every[upper.source]
-        look = Look(time_ns=upper.time_ns, bytes=used.allocated, files=sums_of_files(books, upper.source))
+        look = Look(time_ns=upper.time_ns, bytes=used.allocated, files=used.files)
         before = None
         if upper.identity is not None:
             before = growth.recall(state, upper.identity)

@@ -11,9 +11,12 @@ from ovlctl.ops import reading
 from ovlctl.ops.du import growth
 from ovlctl.ops.du.ledger import Ledger, Source
 from ovlctl.ops.du.values import Part
+from ovlctl.overlay.change import ChangeKind
+from ovlctl.overlay.changes import changes
 from ovlctl.overlay.fates import Fate
 from ovlctl.overlay.layers import Layer, Role
 from ovlctl.overlay.real_tree import RealTree
+from ovlctl.overlay.resolution import Unreadable
 from ovlctl.overlay.survey import Survey
 
 if TYPE_CHECKING:
@@ -74,12 +77,23 @@ class Books:
                 self.uppers.append(_upper(number, source, view, layer))
         if layers.index is not None:
             self._source(number, layers.index, Part.INDEX)
-        unchanged = frozenset(_unchanged(view, content=self._content))
+        unchanged = frozenset(self._unchanged(view))
         survey = Survey(view.resolver, self.ledger, unchanged=unchanged, apart=self._apart)
         survey.run()
         self.certain = self.certain and view.resolver.certain
         for part, directory in _works(view.subject.stack.work):
             self._work(number, part, directory, survey)
+
+    def _unchanged(self, view: View) -> Iterator[str]:
+        # Paths in the upper.
+        if view.below is None:
+            return
+        for change in changes(view.resolver, view.below, content=self._content):
+            if isinstance(change, Unreadable):
+                self.ledger.trouble(change.place, change.errno)
+            elif change.change is ChangeKind.UNCHANGED and change.above is not None:
+                if change.above.layer is view.layers.upper:
+                    yield change.above.path
 
     def _work(self, number: int, part: Part, directory: str, survey: Survey) -> None:
         try:
@@ -132,7 +146,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _unchanged(view: View, *, content: bool) -> Iterator[str]:
-    yield from ()

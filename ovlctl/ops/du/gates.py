@@ -163,9 +163,7 @@ def _limit(path: str, key: str, raw: Any, unit: Unit, size: Callable[[str], int]
         try:
             return size(raw)
         except errors.BadUsage as error:
-            raise errors.BadUsage(
-                f"`{key}` in {{}}: {literal(error.message())}", path, hint=error.hint()
-            ) from error
+            raise errors.BadUsage(f"`{key}` in {{}}: {literal(error.message())}", path, hint=error.hint()) from error
     # Booleans are numbers to Python.
     number = isinstance(raw, (int, float) if unit is Unit.PERCENT else int) and not isinstance(raw, bool)
     if not number or not 0 <= raw <= (100 if unit is Unit.PERCENT else 1 << 63):
@@ -196,12 +194,15 @@ def _judged(rule: Rule, usage: Usage) -> Verdict:
         }[limit]
         actual = 100 * behind / whole if whole else 0.0
     else:
-        actual, behind = {
-            Limit.TOTAL: everything,
-            Limit.UPPER: usage.uppers.every.bytes,
-            Limit.SHADOWED: total.of(Fate.SHADOWED).bytes,
-            Limit.HIDDEN: total.hidden.bytes,
-        }.get(limit, total.of(Fate.UNCHANGED).bytes), None
+        actual, behind = (
+            {
+                Limit.TOTAL: everything,
+                Limit.UPPER: usage.uppers.every.bytes,
+                Limit.SHADOWED: total.of(Fate.SHADOWED).bytes,
+                Limit.HIDDEN: total.hidden.bytes,
+            }.get(limit, total.of(Fate.UNCHANGED).bytes),
+            None,
+        )
     over = actual > rule.most and (behind is None or behind > rule.floor)
     outcome = Outcome.FAIL if over else Outcome.UNDECIDED if usage.partial else Outcome.PASS
     return Verdict(rule=rule, actual=actual, bytes=behind, outcome=outcome)

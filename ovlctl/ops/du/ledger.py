@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.du.extents import Extents
-from ovlctl.ops.du.inodes import Flag, Inodes
+from ovlctl.ops.du.inodes import LISTED, UNMEASURED, Inodes
 from ovlctl.ops.du.values import Trouble
 from ovlctl.overlay.fates import Fate
 from ovlctl.overlay.resolution import Place
@@ -67,8 +67,8 @@ class Ledger:
         """See :class:`~ovlctl.overlay.fates.Register`."""
         number = self.inodes.number(spot.glance)
         if number is not None:
-            spot.fresh = not self.inodes.flags[number] & Flag.LISTED
-            self.inodes.flags[number] |= Flag.LISTED
+            spot.fresh = not self.inodes.flags[number] & LISTED
+            self.inodes.flags[number] |= LISTED
 
     def enter(self, spot: Spot, name: str, glance: Glance, fate: Fate) -> None:
         """See :class:`~ovlctl.overlay.fates.Register`."""
@@ -77,7 +77,7 @@ class Ledger:
         if number is None:
             number = inodes.add(glance, fate, inodes.home(spot, self._numbers[spot.layer], name, glance))
             if glance.blocks and glance.kind is Kind.FILE and not self._extents(spot, name, glance, number):
-                inodes.flags[number] |= Flag.UNMEASURED
+                inodes.flags[number] |= UNMEASURED
         elif fate < inodes.fates[number]:
             inodes.fates[number] = fate
             inodes.homes[number] = inodes.home(spot, self._numbers[spot.layer], name, glance)

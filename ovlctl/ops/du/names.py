@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -25,15 +24,12 @@ def paths(ledger: Ledger, numbers: Collection[int]) -> dict[int, str]:
     for dev, ino, number in inodes.identities():
         if number in wanted:
             of[dev, ino] = number
-    homes: defaultdict[int, list[int]] = defaultdict(list)
-    for number in numbers:
-        homes[inodes.homes[number]].append(number)
     found: dict[int, str] = {}
-    for home in homes:
+    for home in {inodes.homes[number] for number in wanted}:
         directory = inodes.paths[home]
         with suppress(OSError), RealTree(ledger.sources[inodes.sources[home]].directory) as tree:
             for name, glance in tree.glances(directory):
-                number = None if isinstance(glance, OSError) else of.get((glance.dev, glance.ino))
-                if number is not None and inodes.homes[number] == home:
-                    found.setdefault(number, join(directory, name))
+                met = None if isinstance(glance, OSError) else of.get((glance.dev, glance.ino))
+                if met is not None and inodes.homes[met] == home:
+                    found.setdefault(met, join(directory, name))
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from dataclasses import dataclass, field
 from operator import add
 from typing import TYPE_CHECKING
 
-from ovlctl.ops.du.inodes import Flag
+from ovlctl.ops.du.inodes import DIRECTORY, UNMEASURED
 from ovlctl.ops.du.values import Below, Directory, Marks, Part, Split, Tally
 from ovlctl.overlay.fates import Fate
 from ovlctl.overlay.marks import Mark
@@ -18,10 +19,24 @@ if TYPE_CHECKING:
     from ovlctl.ops.du.ledger import Ledger, Source
 
 _BLOCK = 512
-_NEVER_LARGE = {Fate.UNKNOWN, Fate.WHITEOUT, Fate.WORK}
+_NEVER_LARGE = {int(fate) for fate in (Fate.UNKNOWN, Fate.WHITEOUT, Fate.WORK)}
 # A number for each of these, for each fate: inodes, bytes, apparent size, and bytes that somebody else shares.
 _Cells = list[int]
 _WIDTH = 4
+
+
+def _nothing() -> _Cells:
+    return [0] * (_WIDTH * len(Fate))
+
+
+@dataclass(slots=True)
+class _Columns:
+    # Sums of one source.
+    cells: _Cells = field(default_factory=_nothing)
+    files: int = 0
+    allocated: int = 0
+    shared: int = 0
+    unmeasured: int = 0
 
 
 class Sums:
@@ -36,8 +51,7 @@ class Sums:
     def bytes(self, number: int) -> int:
         """What an inode takes, without what it shares with one that has it already."""
         own = self._inodes.blocks[number] * _BLOCK
-        shared = self._shared.get(number)
-        if shared is None:
+        if (shared := self._shared.get(number)) is None:
             return own
         settled = self._settled.get(number)
         return max(own - shared, 0) + (settled.won if settled is not None else 0)
@@ -54,47 +68,48 @@ class Sums:
 
     def directories(self) -> tuple[Directory, ...]:
         """Every source with what is in it."""
-        every = range(len(self._ledger.sources))
-        cells: list[_Cells] = [_nothing() for _ in every]
-        allocated, shared, unmeasured = ([0 for _ in every] for _ in range(3))
+        columns = [_Columns() for _ in self._ledger.sources]
         inodes = self._inodes
-        for number in range(len(inodes)):
-            source = inodes.source(number)
-            self._add(cells[source], number)
-            allocated[source] += inodes.blocks[number] * _BLOCK
-            if inodes.flags[number] & Flag.UNMEASURED:
-                unmeasured[source] += self.bytes(number)
+        homes = [columns[source] for source in inodes.sources]
+        for number, (home, flags, blocks) in enumerate(zip(inodes.homes, inodes.flags, inodes.blocks, strict=True)):
+            column = homes[home]
+            self._add(column.cells, number)
+            column.allocated += blocks * _BLOCK
+            column.files += not flags & DIRECTORY
+            if flags & UNMEASURED:
+                column.unmeasured += self.bytes(number)
         for number, settled in self._settled.items():
-            shared[inodes.source(number)] += settled.won
-        return tuple(
-            _directory(source, _split(cells[at]), allocated[at], shared[at], unmeasured[at])
-            for at, source in enumerate(self._ledger.sources)
-        )
+            columns[inodes.source(number)].shared += settled.won
+        return tuple(map(_directory, self._ledger.sources, columns))
 
     def below(self, depth: int) -> tuple[Below, ...]:
         """Every directory down to *depth*, with all that is in and below it in whichever layer, sorted; ``""`` first."""
         inodes = self._inodes
         keys = ["/".join(path.split("/")[:depth]) if depth else "" for path in inodes.paths]
         cells: defaultdict[str, _Cells] = defaultdict(_nothing)
-        for number in range(len(inodes)):
-            self._add(cells[keys[inodes.homes[number]]], number)
+        rows = [cells[key] for key in keys]
+        for number, home in enumerate(inodes.homes):
+            self._add(rows[home], number)
         for path in sorted(cells, key=len, reverse=True):
             if path:
                 above = cells[path.rpartition("/")[0]]
                 above[:] = map(add, above, cells[path])
-        return tuple(Below(path=path, split=_split(cells[path])) for path in sorted(cells, key=lambda path: path.split("/")))
+        return tuple(
+            Below(path=path, split=_split(cells[path])) for path in sorted(cells, key=lambda path: path.split("/"))
+        )
 
     def largest(self, count: int, *, apparent: bool) -> list[int]:
         """The numbers of the largest objects that are no directories and not simply seen in a lower."""
         inodes, sources = self._inodes, self._ledger.sources
 
+        uppers = [sources[source].part is Part.UPPER for source in inodes.sources]
+
         def candidates() -> Iterator[tuple[int, int]]:
-            for number in range(len(inodes)):
-                size = inodes.sizes[number] if apparent else self.bytes(number)
-                fate = inodes.fates[number]
-                if not size or fate in _NEVER_LARGE or inodes.flags[number] & Flag.DIRECTORY:
+            for number, (home, fate, flags) in enumerate(zip(inodes.homes, inodes.fates, inodes.flags, strict=True)):
+                if flags & DIRECTORY or fate in _NEVER_LARGE or (fate == Fate.VISIBLE and not uppers[home]):
                     continue
-                if fate != Fate.VISIBLE or sources[inodes.source(number)].part is Part.UPPER:
+                size = inodes.sizes[number] if apparent else self.bytes(number)
+                if size:
                     yield size, -number
 
         return [-number for _, number in heapq.nlargest(count, candidates())]
@@ -115,25 +130,22 @@ class Sums:
         return (order << 16) - self._inodes.source(number)
 
 
-def _nothing() -> _Cells:
-    return [0] * (_WIDTH * len(Fate))
-
-
 def _split(cells: _Cells) -> Split:
     rows = (cells[at : at + _WIDTH] for at in range(0, len(cells), _WIDTH))
     return Split(tuple(Tally(inodes=row[0], bytes=row[1], apparent=row[2], elsewhere=row[3]) for row in rows))
 
 
-def _directory(source: Source, split: Split, allocated: int, shared: int, unmeasured: int) -> Directory:
+def _directory(source: Source, columns: _Columns) -> Directory:
     return Directory(
         part=source.part,
         index=source.index,
         directory=source.directory,
         stacks=tuple(source.stacks),
-        split=split,
-        allocated=allocated,
-        shared=shared,
-        unmeasured=unmeasured,
+        split=_split(columns.cells),
+        files=columns.files,
+        allocated=columns.allocated,
+        shared=columns.shared,
+        unmeasured=columns.unmeasured,
         marks=Marks(
             whiteouts=source.marks[Mark.WHITEOUT],
             opaque=source.marks[Mark.OPAQUE],

@@ -116,6 +116,7 @@ class Directory:
         directory: Where it is.
         stacks: The numbers of the stacks that have it, from 0.
         split: What is in it, by fate. An inode with names in several layers is in the one where its fate is best.
+        files: How many inodes are no directories.
         allocated: Bytes that its inodes have by themselves, shared extents in each of them: what GNU du says.
         shared: Of the bytes in *split*, those in extents that another file uses too.
         unmeasured: Bytes of files of which it is unknown what they share, or what compression leaves of them.
@@ -127,6 +128,7 @@ class Directory:
     directory: str
     stacks: tuple[int, ...]
     split: Split
+    files: int
     allocated: int
     shared: int
     unmeasured: int
