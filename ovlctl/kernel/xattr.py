@@ -95,4 +95,4 @@ def names(path: FdOrPath) -> tuple[str, ...]:
         if error.errno == errno.ENOTSUP:
             return ()
         raise
-    return tuple(sorted(found))
+    return tuple(sorted(found)) if found else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovlctl.overlay.resolution import Candidate, Place, Resolution, Verdict
@@ -38,14 +37,14 @@ def others(found: Resolution, directory: Resolution, layers: Layers) -> Resoluti
             every.append(look(Place(layer, join(parent.path, found.name)), verdict))
         else:
             every.append(look(Place(layer, found.path), Verdict.PARENT_HIDDEN))
-    return replace(found, candidates=tuple(every))
+    return found._replace(candidates=tuple(every))
 
 
 def with_hidden(found: Resolution, place: Place) -> Resolution:
     """*found* with a candidate for an object that its parent directory leaves out."""
     if any(candidate.place == place for candidate in found.candidates):
         return found
-    return replace(found, candidates=(*found.candidates, look(place, Verdict.PARENT_HIDDEN)))
+    return found._replace(candidates=(*found.candidates, look(place, Verdict.PARENT_HIDDEN)))
 
 
 def _redirected_away(every: list[Candidate], place: Place) -> list[Candidate]:

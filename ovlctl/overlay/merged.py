@@ -12,7 +12,8 @@ alone that is impure cannot be read at all.
 
 Source: ovl_dir_read_merged(), ovl_dir_is_real() and ovl_cache_entry_new() in fs/overlayfs/readdir.c.
 
-A listing holds the names of one directory in memory, a walk those of the directories on the way to where it is.
+A listing holds the names of one directory in memory (compressed when they are many), a walk those of the directories
+on the way to where it is.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from __future__ import annotations
 import errno
 import heapq
 from dataclasses import dataclass
-from itertools import repeat
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from ovlctl.overlay.candidates import look, others, with_hidden
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.resolution import Outcome, Place, Resolution, Rule, Unreadable, Verdict
+from ovlctl.overlay.sorted_names import SortedNames
 from ovlctl.overlay.tree import Kind, join
 
 if TYPE_CHECKING:
@@ -36,8 +40,7 @@ if TYPE_CHECKING:
     from ovlctl.overlay.resolver import Resolver
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A name in a merged directory.
 
     Attributes:
@@ -75,16 +78,16 @@ def listing(resolver: Resolver, directory: Resolution, *, hidden: bool = False) 
     copied_up = directory.path != "" and _marked(resolver, directory.stack[0], Mark.ORIGIN)
     merges = directory.is_merged or copied_up
     parts = [_Part.read(resolver, directory, place) for place in directory.stack]
-    behind = _behind(resolver, directory) if hidden else []
-    yield from (part.trouble for part in (*parts, *behind) if part.trouble is not None)
-    for name, start in _merge([part.names for part in (*parts, *behind)]):
-        if start >= len(parts):
-            place = behind[start - len(parts)].place
-            found = resolver.child(directory, name, complete=True)
-            yield Entry(with_hidden(found, Place(place.layer, join(place.path, name))), listed=False)
-            continue
-        found = resolver.child(directory, name, start=start, complete=hidden)
-        listed = not merges or parts[start].lists(found, name)
+    every = [*parts, *_behind(resolver, directory)] if hidden else parts
+    yield from (part.trouble for part in every if part.trouble is not None)
+    for name, sort, having in _merge(every):
+        start = having[0]
+        seen = start < len(parts)
+        found = resolver.child(directory, name, start=start if seen else 0, complete=hidden)
+        if hidden:
+            for part in (every[at] for at in having if at >= len(parts)):
+                found = with_hidden(found, part.place_of(name))
+        listed = seen and (not merges or parts[start].lists(found, sort))
         if listed or hidden or found.outcome is not Outcome.ABSENT:
             yield Entry(found, listed)
 
@@ -99,16 +102,30 @@ def walk(resolver: Resolver, path: str = "", *, hidden: bool = False) -> Iterato
     """
     pending = [listing(resolver, resolver.resolve(path), hidden=hidden)]
     while pending:
-        entry = next(pending[-1], None)
-        if entry is None:
-            pending.pop()
-            continue
-        yield entry
-        if isinstance(entry, Entry):
+        for entry in pending[-1]:
+            yield entry
+            if not isinstance(entry, Entry):
+                continue
             if entry.resolution.is_directory:
                 pending.append(listing(resolver, entry.resolution, hidden=hidden))
-            elif hidden:
+                break
+            if hidden:
                 pending.append(_below_hidden(entry.resolution))
+                break
+        else:
+            pending.pop()
+
+
+class _Sort(StrEnum):
+    """What a directory itself says of a name, as far as it matters for listings."""
+
+    ODD = "o"
+    FILE = "f"
+    OTHER = ""
+
+
+# Follows a name in SortedNames. No name holds it, and it sorts before whatever a longer name may go on with.
+_END = "\0"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,16 +133,12 @@ class _Part:
     """The names that one layer has in a directory.
 
     Attributes:
-        names: Sorted.
-        odd: Those of which the directory itself says no kind (devices among them).
-        files: Regular files, where readdir(3) looks those up.
+        names: Each with its sort: ODD without a kind (devices among them), FILE where readdir(3) looks files up.
         every: Whether readdir(3) looks every one of them up.
     """
 
     place: Place
-    names: list[str]
-    odd: set[str]
-    files: set[str]
+    names: SortedNames
     every: bool = False
     trouble: Unreadable | None = None
 
@@ -136,38 +149,50 @@ class _Part:
 
     @classmethod
     def at(cls, place: Place, *, every: bool = False, files: bool = False) -> _Part:
-        part = cls(place=place, names=[], odd=set(), files=set(), every=every)
+        names = SortedNames()
+        part = cls(place=place, names=names, every=every)
         try:
-            for child in place.layer.tree.scandir(place.path):
-                part.names.append(child.name)
-                if child.kind is None:
-                    part.odd.add(child.name)
-                elif files and child.kind is Kind.FILE:
-                    part.files.add(child.name)
+            for name, kind in place.layer.tree.scandir(place.path):
+                if kind is None:
+                    names.add(name + _END + _Sort.ODD)
+                elif files and kind is Kind.FILE:
+                    names.add(name + _END + _Sort.FILE)
+                else:
+                    names.add(name)
         except OSError as error:
             part.trouble = Unreadable(place=place, errno=error.errno or 0)
-        part.names.sort()
         return part
 
-    def lists(self, found: Resolution, name: str) -> bool:
+    def place_of(self, name: str) -> Place:
+        return Place(self.place.layer, join(self.place.path, name))
+
+    def lists(self, found: Resolution, sort: str) -> bool:
         # Of a directory that merges: whether readdir(3) gives a name that this layer is the first to have.
-        if self.every or name in self.files:
+        if self.every or sort == _Sort.FILE:
             return found.exists
+        if sort != _Sort.ODD:
+            return True
         top = next((seen for seen in found.candidates if seen.place.layer is self.place.layer), None)
-        return name not in self.odd or top is None or top.verdict is not Verdict.WHITEOUT
+        return top is None or top.verdict is not Verdict.WHITEOUT
 
 
-def _merge(parts: list[list[str]]) -> Iterator[tuple[str, int]]:
-    """Every name once, with the number of the first list that has it."""
+def _merge(parts: list[_Part]) -> Iterator[tuple[str, str, list[int]]]:
+    """Every name once, with its sort in the first part that has it, and the numbers of all parts that have it."""
     if len(parts) == 1:
-        yield from ((name, 0) for name in parts[0])
+        for item in parts[0].names:
+            name, _, sort = item.partition(_END)
+            yield name, sort, [0]
         return
-    last = None
-    # Equal names come in the order of the lists.
-    for name, start in heapq.merge(*(zip(names, repeat(at), strict=False) for at, names in enumerate(parts) if names)):
-        if name != last:
-            yield name, start
-        last = name
+    every = heapq.merge(*(_numbered(part.names, at) for at, part in enumerate(parts)))
+    for name, same in groupby(every, key=itemgetter(0)):
+        having = list(same)
+        yield name, having[0][2], [at for _, at, _ in having]
+
+
+def _numbered(names: SortedNames, at: int) -> Iterator[tuple[str, int, str]]:
+    for item in names:
+        name, _, sort = item.partition(_END)
+        yield name, at, sort
 
 
 def _looks_up(resolver: Resolver, directory: Resolution, place: Place) -> tuple[bool, bool]:
@@ -210,8 +235,8 @@ def _below_hidden(found: Resolution) -> Iterator[Entry | Unreadable]:
         if found.exists
         else (Rule.PARENT_ABSENT, found.errno or errno.ENOENT)
     )
-    for name, _ in _merge([part.names for part in parts]):
-        places = (Place(part.place.layer, join(part.place.path, name)) for part in parts)
+    for name, _, having in _merge(parts):
+        places = [parts[at].place_of(name) for at in having]
         yield Entry(
             Resolution(
                 path=join(found.path, name),

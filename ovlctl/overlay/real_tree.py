@@ -52,22 +52,29 @@ class Descriptors:
         self._limit = limit
         self.trusted = has(Capability.CAP_SYS_ADMIN) and namespaces.in_initial_user_namespace()
         self._open: OrderedDict[tuple[int, str], int] = OrderedDict()
+        # Asked for last: the names of a directory are looked up one after the other.
+        self._last: tuple[int, str, int] | None = None
 
     def get(self, tree: int, path: str) -> int | None:
         """The descriptor kept for *path* of the tree with root descriptor *tree*."""
+        if (last := self._last) is not None and last[1] == path and last[0] == tree:
+            return last[2]
         found = self._open.get((tree, path))
         if found is not None:
             self._open.move_to_end((tree, path))
+            self._last = (tree, path, found)
         return found
 
     def keep(self, tree: int, path: str, descriptor: int) -> None:
         """Own *descriptor* from now on."""
         self._open[tree, path] = descriptor
+        self._last = (tree, path, descriptor)
         if len(self._open) > self._limit:
             os.close(self._open.popitem(last=False)[1])
 
     def forget(self, tree: int) -> None:
         """Close every directory of *tree*."""
+        self._last = None
         for key in [key for key in self._open if key[0] == tree]:
             os.close(self._open.pop(key))
 
@@ -295,8 +302,9 @@ def _opened(magic_link: str) -> int:
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind | None:
-    if entry.is_dir(follow_symlinks=False):
-        return Kind.DIRECTORY
+    # Most are files.
     if entry.is_file(follow_symlinks=False):
         return Kind.FILE
+    if entry.is_dir(follow_symlinks=False):
+        return Kind.DIRECTORY
     return Kind.SYMLINK if entry.is_symlink() else None

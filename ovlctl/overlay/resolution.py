@@ -1,10 +1,13 @@
-"""What the resolver says of a path: pure values."""
+"""What the resolver says of a path: pure values.
+
+Those that a walk makes of every name are named tuples, which are made three times as fast as frozen dataclasses.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ovlctl.overlay.tree import Kind
 
@@ -74,16 +77,14 @@ class Verdict(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """An object of one layer: *path* is relative to the layer's root."""
 
     layer: Layer
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """What one layer has where the lookup came to, and what became of it.
 
     Attributes:
@@ -130,8 +131,7 @@ class Identity:
     with_upper: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class Resolution(NamedTuple):
     """The kernel's answer to a lookup, and how it came about.
 
     Attributes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, Self
@@ -33,25 +32,24 @@ class Kind(StrEnum):
     SOCKET = "socket"
 
     @classmethod
-    def of(cls, mode: int) -> Self:
+    def of(cls, mode: int) -> Kind:
         """The kind that st_mode *mode* says."""
-        return cls(_KINDS[stat.S_IFMT(mode)])
+        return _KINDS[stat.S_IFMT(mode)]
 
 
 _KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFCHR: "character",
-    stat.S_IFBLK: "block",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFCHR: Kind.CHARACTER,
+    stat.S_IFBLK: Kind.BLOCK,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFSOCK: Kind.SOCKET,
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
-    """What lstat(2) says of an object.
+class Attributes(NamedTuple):
+    """What lstat(2) says of an object; a named tuple, because a walk makes one of each object.
 
     Attributes:
         kind: Its type.
@@ -78,25 +76,24 @@ class Attributes:
     def of(cls, status: os.stat_result) -> Self:
         """What *status* says."""
         return cls(
-            kind=Kind.of(status.st_mode),
-            mode=stat.S_IMODE(status.st_mode),
-            uid=status.st_uid,
-            gid=status.st_gid,
-            size=status.st_size,
-            nlink=status.st_nlink,
-            ino=status.st_ino,
-            dev=status.st_dev,
-            rdev=status.st_rdev,
-            blocks=status.st_blocks,
-            atime_ns=status.st_atime_ns,
-            mtime_ns=status.st_mtime_ns,
-            ctime_ns=status.st_ctime_ns,
+            _KINDS[stat.S_IFMT(status.st_mode)],
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            status.st_size,
+            status.st_nlink,
+            status.st_ino,
+            status.st_dev,
+            status.st_rdev,
+            status.st_blocks,
+            status.st_atime_ns,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A name in a directory.
+class Child(NamedTuple):
+    """A name in a directory; a named tuple, because a listing makes one of each name.
 
     Attributes:
         kind: What the directory itself says it is; None when only :meth:`Tree.lstat` can tell (devices, fifos,
