@@ -41,6 +41,7 @@ class Row:
 
 
 _MOUNTS = "Mounts"
+_LAYERS = "Layers"
 _SETS = "Sets of stacks"
 _DIAGNOSIS = "Diagnosis"
 _MEASURE = "Measuring"
@@ -59,6 +60,7 @@ ROWS = (
     Row(name="show", panel=_MOUNTS, help="Describe one stack in full"),
     Row(name="exec", panel=_MOUNTS, help="Run a command in the merged view of a stack"),
     Row(name="shell", panel=_MOUNTS, help="Start a shell in the merged view of a stack"),
+    Row(name="du", panel=_LAYERS, help="Tell what stacks take on disk: by layer, by path, and what of it is not seen"),
     Row(name="up", panel=_SETS, help="Mount the stacks of a file, all or nothing"),
     Row(name="down", panel=_SETS, help="End the stacks of a file, in reverse order"),
     Row(name="plan", panel=_SETS, help="Show what up would do: make, change, keep or end each stack"),

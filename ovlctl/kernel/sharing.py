@@ -56,8 +56,8 @@ class Sharing:
 def sharing(fd: int) -> Sharing:
     """What is so of the file system that the open file *fd* is on.
 
-    The file systems that are known are few: ext2 to 4, tmpfs, ramfs, vfat and exfat share nothing, xfs and btrfs tell by
-    FS_IOC_FIEMAP. All others are unknown, overlayfs among them.
+    Few are known: ext2 to 4, tmpfs, ramfs, vfat and exfat share nothing, xfs and btrfs tell by FS_IOC_FIEMAP. All
+    others are unknown, overlayfs among them.
 
     Raises:
         OSError: fstatfs(2) or an ioctl of the file system fails.

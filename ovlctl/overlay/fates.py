@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.marks import Mark
     from ovlctl.overlay.resolution import Place
-    from ovlctl.overlay.tree import Glance
+    from ovlctl.overlay.tree import Attributes
 
 
 class Fate(IntEnum):
@@ -18,11 +18,14 @@ class Fate(IntEnum):
 
     ``VISIBLE`` is needed for what is seen: it provides a name, is a part of a merged directory, holds the data of a
     metadata-only file, or is a directory on the way to such an object. ``UNKNOWN`` could not be told for want of
-    permission. ``UNCHANGED`` provides a name in the upper and equals what it hides. ``SHADOWED`` has its name taken by
-    a higher layer. Then the ways to be hidden: ``WHITED_OUT``; ``BEHIND_OPAQUE`` directory; ``BEHIND_OTHER``, something
-    that is no directory; ``REDIRECTED``, the lookup goes on in another place; ``REFUSED``, the lookup of the name
-    fails; ``UNUSED``, in a data-only layer without a file that refers to it. ``WHITEOUT`` is one, ``WORK`` is
-    overlayfs's own.
+    permission. ``UNCHANGED`` provides a name in the upper and equals what it hides, which is VISIBLE then: either will
+    do, but one has to stay. ``SHADOWED`` has its name taken by a higher layer.
+
+    Then the ways to be hidden. ``WHITED_OUT``; ``BEHIND_OPAQUE`` directory; ``BEHIND_OTHER``, something that is no
+    directory; ``REDIRECTED``, the lookup goes on in another place; ``REFUSED``, the lookup of the name fails;
+    ``UNUSED``, in a data-only layer without a file that refers to it.
+
+    ``WHITEOUT`` is one, ``WORK`` is overlayfs's own.
     """
 
     VISIBLE = 0
@@ -51,14 +54,14 @@ class Spot:
     Attributes:
         layer: The layer.
         path: In the layer.
-        glance: The directory itself.
+        attributes: The directory itself.
         fresh: Whether it is listed for the first time; what is in it is counted then, and never again.
         number: For the register's own use.
     """
 
     layer: Layer
     path: str
-    glance: Glance
+    attributes: Attributes
     fresh: bool = False
     number: int = -1
 
@@ -69,7 +72,7 @@ class Register(Protocol):
     def begin(self, spot: Spot) -> None:
         """The names in *spot*, which has been entered itself, come next: to set :attr:`Spot.fresh`."""
 
-    def enter(self, spot: Spot, name: str, glance: Glance, fate: Fate) -> None:
+    def enter(self, spot: Spot, name: str, attributes: Attributes, fate: Fate) -> None:
         """An object was met: *name* in *spot*; ``""`` is *spot* itself, the root of its layer.
 
         The same inode may be met again, by the same or another name and with another fate.

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from ovlctl.overlay.tree import Attributes, Child, Glance, Kind, join
+from ovlctl.overlay.tree import Attributes, Child, Kind, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,11 +73,11 @@ class MemoryTree:
             kind = self._things[child].attributes.kind
             yield Child(child.rpartition("/")[2], None if kind in _NODES else kind)
 
-    def glances(self, path: str) -> Iterator[tuple[str, Glance | OSError]]:
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         for child in self.scandir(path):
             try:
-                yield child.name, Glance.at(self._the(join(path, child.name)).attributes)
+                yield child.name, self._the(join(path, child.name)).attributes
             except OSError as error:
                 yield child.name, error
 

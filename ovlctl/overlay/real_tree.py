@@ -24,7 +24,7 @@ from ovlctl.kernel.capabilities import Capability, has
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.openat2 import open_beneath
-from ovlctl.overlay.tree import Attributes, Child, Glance, Kind
+from ovlctl.overlay.tree import Attributes, Child, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,24 +141,24 @@ class RealTree:
             for entry in entries:
                 yield Child(entry.name, _kind(entry))
 
-    def glances(self, path: str) -> Iterator[tuple[str, Glance | OSError]]:
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)
         readable = _Closing(_quietly(directory, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
         with readable as descriptor, os.scandir(descriptor) as entries:
             for entry in entries:
                 try:
-                    yield entry.name, self._glance(descriptor, entry)
+                    yield entry.name, self._attributes(descriptor, entry)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
                     yield entry.name, error
 
-    def _glance(self, directory: int, entry: os.DirEntry[str]) -> Glance:
+    def _attributes(self, directory: int, entry: os.DirEntry[str]) -> Attributes:
         if not self._guarded:
-            return Glance.of(entry.stat(follow_symlinks=False))
+            return Attributes.of(entry.stat(follow_symlinks=False))
         with _Closing(open_beneath(directory, entry.name, os.O_PATH | os.O_NOFOLLOW)) as found:
-            return Glance.of(os.fstat(found))
+            return Attributes.of(os.fstat(found))
 
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

@@ -23,8 +23,8 @@ from ovlctl.overlay.candidates import why_lost
 from ovlctl.overlay.fates import Fate, Spot
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark, Opaque, Prefix, decode_opaque
-from ovlctl.overlay.resolution import Outcome, Place, Verdict
-from ovlctl.overlay.tree import Glance, Kind, join
+from ovlctl.overlay.resolution import Outcome, Place, Rule, Verdict
+from ovlctl.overlay.tree import Attributes, Kind, join
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator
@@ -48,7 +48,7 @@ class _Question:
     """A name that the resolver is to be asked about: how many parts are known not to have it, and what others have."""
 
     start: int
-    met: list[tuple[Spot, Glance]] = field(default_factory=list)
+    met: list[tuple[Spot, Attributes]] = field(default_factory=list)
 
 
 class Survey:
@@ -107,7 +107,7 @@ class Survey:
     def _root(self, layer: Layer, fate: Fate) -> Spot | None:
         root = self._look(Place(layer, ""))
         if root is not None:
-            self._register.enter(root, "", root.glance, fate)
+            self._register.enter(root, "", root.attributes, fate)
         return root
 
     def _directory(
@@ -119,6 +119,8 @@ class Survey:
                 return
             self._walked.add(directory.stack)
         for name, question in self._listed(parts):
+            if self._is_unchanged(directory, name, question):
+                continue
             found = self._resolver.child(directory, name, start=question.start)
             spots = self._answered(found, question)
             if found.is_directory:
@@ -139,8 +141,8 @@ class Survey:
             return False
         self._register.begin(spot)
         try:
-            for name, glance in spot.layer.tree.glances(spot.path):
-                self._name(spot, name, glance, states, start, last=last)
+            for name, attributes in spot.layer.tree.entries(spot.path):
+                self._name(spot, name, attributes, states, start, last=last)
         except OSError as error:
             self._register.trouble(Place(spot.layer, spot.path), error.errno or 0)
             return False
@@ -150,33 +152,33 @@ class Survey:
         self,
         spot: Spot,
         name: str,
-        glance: Glance | OSError,
+        attributes: Attributes | OSError,
         states: dict[str, Fate | _Question],
         start: int | None,
         *,
         last: bool,
     ) -> None:
         state = states.get(name)
-        if isinstance(glance, OSError):
-            self._register.trouble(Place(spot.layer, join(spot.path, name)), glance.errno or 0)
+        if isinstance(attributes, OSError):
+            self._register.trouble(Place(spot.layer, join(spot.path, name)), attributes.errno or 0)
             if state is None:
                 states[name] = _Question(start or 0)
         elif state is None:
-            fate = None if start is None else self._topmost(spot, name, glance)
+            fate = None if start is None else self._topmost(spot, name, attributes)
             if fate is None:
-                states[name] = _Question(start or 0, [(spot, glance)])
+                states[name] = _Question(start or 0, [(spot, attributes)])
                 return
-            self._register.enter(spot, name, glance, fate)
+            self._register.enter(spot, name, attributes, fate)
             if not last:
                 states[name] = fate
         elif isinstance(state, _Question):
-            state.met.append((spot, glance))
+            state.met.append((spot, attributes))
         else:
-            self._below(spot, name, glance, state)
+            self._below(spot, name, attributes, state)
 
-    def _topmost(self, spot: Spot, name: str, glance: Glance) -> Fate | None:
+    def _topmost(self, spot: Spot, name: str, attributes: Attributes) -> Fate | None:
         # The fate of an object that nothing is above of; None: the resolver is to be asked.
-        kind = glance.kind
+        kind = attributes.kind
         if kind is Kind.DIRECTORY:
             return None
         path = join(spot.path, name)
@@ -184,45 +186,60 @@ class Survey:
             marks = self._marks(spot.layer, path)
             if marks is None or Mark.METACOPY in marks:
                 return None
-            if glance.size == 0 and Mark.WHITEOUT in marks:
+            if attributes.size == 0 and Mark.WHITEOUT in marks:
                 return self._whiteout(spot)
-        elif kind is Kind.CHARACTER and glance.rdev == 0:
+        elif kind is Kind.CHARACTER and attributes.rdev == 0:
             return self._whiteout(spot)
         if spot.layer.role is Role.UPPER:
-            return Fate.UNCHANGED if path in self._unchanged else Fate.VISIBLE
+            return None if path in self._unchanged else Fate.VISIBLE
         # With index=on alone, what has one name is in no index.
-        return None if self._indexed and glance.nlink > 1 else Fate.VISIBLE
+        return None if self._indexed and attributes.nlink > 1 else Fate.VISIBLE
 
-    def _below(self, spot: Spot, name: str, glance: Glance, above: Fate) -> None:
+    def _below(self, spot: Spot, name: str, attributes: Attributes, above: Fate) -> None:
         # An object below something plain, or below a whiteout.
         fate = Fate.WHITED_OUT if above is Fate.WHITEOUT else Fate.SHADOWED
-        self._lost(spot, name, glance, fate)
+        self._lost(spot, name, attributes, fate)
 
-    def _lost(self, spot: Spot, name: str, glance: Glance, fate: Fate) -> None:
+    def _lost(self, spot: Spot, name: str, attributes: Attributes, fate: Fate) -> None:
         # An object that is not seen under this name.
-        if self._is_whiteout(spot, name, glance):
+        if self._is_whiteout(spot, name, attributes):
             fate = self._whiteout(spot)
-        elif glance.kind is Kind.DIRECTORY:
-            if self._is_apart(glance):
+        elif attributes.kind is Kind.DIRECTORY:
+            if self._is_apart(attributes):
                 return
             inside = Fate.BEHIND_OTHER if fate is Fate.SHADOWED else fate
-            self._left_out.append((Spot(spot.layer, join(spot.path, name), glance), inside))
-        self._register.enter(spot, name, glance, fate)
+            self._left_out.append((Spot(spot.layer, join(spot.path, name), attributes), inside))
+        self._register.enter(spot, name, attributes, fate)
+
+    def _is_unchanged(self, directory: Resolution, name: str, question: _Question) -> bool:
+        # Whether the upper's object equals what it hides; both are entered then. Either can go, but not both: it is the
+        # upper's that is called unchanged, and what it hides is as good as seen.
+        if not question.met:
+            return False
+        spot, attributes = question.met[0]
+        if spot.layer.role is not Role.UPPER or attributes.kind is Kind.DIRECTORY:
+            return False
+        if join(spot.path, name) not in self._unchanged:
+            return False
+        below = self._resolver.child(directory, name, start=1)
+        if not below.exists or below.is_directory:
+            return False
+        self._register.enter(spot, name, attributes, Fate.UNCHANGED)
+        self._answered(below, _Question(1, question.met[1:]))
+        return True
 
     def _answered(self, found: Resolution, question: _Question) -> dict[Place, Spot]:
         # Enters what was met of a name that the resolver was asked about, and gives what lists each part of it.
-        needed = set[Place](found.stack if found.exists else ())
-        if found.exists and found.data is not None:
-            needed.add(found.data)
+        needed = _needed(found)
         parts: dict[Place, Spot] = {}
-        for spot, glance in question.met:
+        for spot, attributes in question.met:
             place = Place(spot.layer, join(spot.path, found.name))
             if place not in needed:
-                self._lost(spot, found.name, glance, _fate(found, place))
+                self._lost(spot, found.name, attributes, _fate(found, place))
                 continue
             needed.remove(place)
-            if not self._is_apart(glance):
-                parts[place] = self._needed(spot, place, glance)
+            if not self._is_apart(attributes):
+                parts[place] = self._seen(spot, place, attributes)
         for place in needed:
             if (elsewhere := self._led_to(place)) is not None:
                 parts[place] = elsewhere
@@ -230,29 +247,25 @@ class Survey:
             self._register.trouble(unreadable.place, unreadable.errno)
         return parts
 
-    def _needed(self, spot: Spot, place: Place, glance: Glance) -> Spot:
+    def _seen(self, spot: Spot, place: Place, attributes: Attributes) -> Spot:
         # An object of *spot* that is a part of what is seen.
         marks = self._marks(place.layer, place.path) or ()
         counting = {Mark.REDIRECT}
-        if glance.kind is Kind.FILE:
+        if attributes.kind is Kind.FILE:
             counting.add(Mark.METACOPY)
         elif Mark.OPAQUE in marks and self._is_opaque(place):
             counting.add(Mark.OPAQUE)
         for mark in counting.intersection(marks):
             self._register.mark(spot, mark)
-        unchanged = (
-            glance.kind is not Kind.DIRECTORY and place.layer.role is Role.UPPER and place.path in self._unchanged
-        )
-        fate = Fate.UNCHANGED if unchanged else Fate.VISIBLE
-        self._register.enter(spot, place.path.rpartition("/")[2], glance, fate)
-        return Spot(place.layer, place.path, glance)
+        self._register.enter(spot, place.path.rpartition("/")[2], attributes, Fate.VISIBLE)
+        return Spot(place.layer, place.path, attributes)
 
     def _led_to(self, place: Place) -> Spot | None:
         # What a redirect or the index leads to; what lies on the way there is needed, too.
         above = self._way(Place(place.layer, place.path.rpartition("/")[0]))
         found = self._look(place)
         if found is not None and above is not None:
-            self._register.enter(above, place.path.rpartition("/")[2], found.glance, Fate.VISIBLE)
+            self._register.enter(above, place.path.rpartition("/")[2], found.attributes, Fate.VISIBLE)
         return found
 
     def _way(self, place: Place) -> Spot | None:
@@ -268,7 +281,7 @@ class Survey:
             place = Place(place.layer, place.path.rpartition("/")[0])
         while below:
             spot = below.pop()
-            self._register.enter(above or spot, spot.path.rpartition("/")[2], spot.glance, Fate.VISIBLE)
+            self._register.enter(above or spot, spot.path.rpartition("/")[2], spot.attributes, Fate.VISIBLE)
             above = self._on_the_way[Place(spot.layer, spot.path)] = spot
         return above
 
@@ -282,15 +295,15 @@ class Survey:
                 # Listed before: as a part of what is seen, or for the same fate.
                 continue
             try:
-                for name, glance in spot.layer.tree.glances(spot.path):
-                    if isinstance(glance, OSError):
-                        self._register.trouble(Place(spot.layer, join(spot.path, name)), glance.errno or 0)
-                    elif glance.kind is not Kind.DIRECTORY:
-                        out = fate is not Fate.WORK and self._is_whiteout(spot, name, glance)
-                        self._register.enter(spot, name, glance, self._whiteout(spot) if out else fate)
-                    elif not self._is_apart(glance):
-                        self._register.enter(spot, name, glance, fate)
-                        pending.append(Spot(spot.layer, join(spot.path, name), glance))
+                for name, attributes in spot.layer.tree.entries(spot.path):
+                    if isinstance(attributes, OSError):
+                        self._register.trouble(Place(spot.layer, join(spot.path, name)), attributes.errno or 0)
+                    elif attributes.kind is not Kind.DIRECTORY:
+                        out = fate is not Fate.WORK and self._is_whiteout(spot, name, attributes)
+                        self._register.enter(spot, name, attributes, self._whiteout(spot) if out else fate)
+                    elif not self._is_apart(attributes):
+                        self._register.enter(spot, name, attributes, fate)
+                        pending.append(Spot(spot.layer, join(spot.path, name), attributes))
             except OSError as error:
                 self._register.trouble(Place(spot.layer, spot.path), error.errno or 0)
 
@@ -300,19 +313,19 @@ class Survey:
         except OSError as error:
             self._register.trouble(place, error.errno or 0)
             return None
-        return None if attributes is None else Spot(place.layer, place.path, Glance.at(attributes))
+        return None if attributes is None else Spot(place.layer, place.path, attributes)
 
     def _whiteout(self, spot: Spot) -> Fate:
         self._register.mark(spot, Mark.WHITEOUT)
         return Fate.WHITEOUT
 
-    def _is_whiteout(self, spot: Spot, name: str, glance: Glance) -> bool:
-        if glance.kind is Kind.FILE and glance.size == 0:
+    def _is_whiteout(self, spot: Spot, name: str, attributes: Attributes) -> bool:
+        if attributes.kind is Kind.FILE and attributes.size == 0:
             return Mark.WHITEOUT in (self._marks(spot.layer, join(spot.path, name)) or ())
-        return glance.kind is Kind.CHARACTER and glance.rdev == 0
+        return attributes.kind is Kind.CHARACTER and attributes.rdev == 0
 
-    def _is_apart(self, glance: Glance) -> bool:
-        return glance.kind is Kind.DIRECTORY and (glance.dev, glance.ino) in self._apart
+    def _is_apart(self, attributes: Attributes) -> bool:
+        return attributes.kind is Kind.DIRECTORY and (attributes.dev, attributes.ino) in self._apart
 
     def _is_opaque(self, place: Place) -> bool:
         try:
@@ -332,6 +345,20 @@ class Survey:
         except OSError:
             return None
         return [name.removeprefix(prefix) for name in names if name.startswith(prefix)] if names else ()
+
+
+def _needed(found: Resolution) -> set[Place]:
+    # What has to be there for *found* to be so.
+    if not found.exists:
+        return set()
+    needed = set(found.stack)
+    if found.data is not None:
+        needed.add(found.data)
+    # A metadata-only file in between may have the redirect that leads to the data; and an index gives a file to a name
+    # that the lower has.
+    kept = {Verdict.METADATA_ONLY, Verdict.PROVIDES} if found.rule is Rule.INDEXED else {Verdict.METADATA_ONLY}
+    needed.update(candidate.place for candidate in found.candidates if candidate.verdict in kept)
+    return needed
 
 
 def _fate(found: Resolution, place: Place) -> Fate:

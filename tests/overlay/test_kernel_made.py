@@ -64,8 +64,8 @@ ACTIONS: tuple[Callable[[str, str], None], ...] = (
 )
 
 _paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)
-_steps = st.lists(st.tuples(st.sampled_from(ACTIONS), _paths, _paths), max_size=12)
-_options = st.sampled_from(
+steps = st.lists(st.tuples(st.sampled_from(ACTIONS), _paths, _paths), max_size=12)
+options = st.sampled_from(
     [
         Options(),
         Options(redirect_dir=RedirectDir.ON),
@@ -90,7 +90,7 @@ def disk(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=_steps, options=_options, apart=st.booleans())
+@given(steps=steps, options=options, apart=st.booleans())
 def test_resolver_equals_kernel(
     room: str, disk: str, steps: list[tuple[Callable[[str, str], None], str, str]], options: Options, *, apart: bool
 ) -> None:

@@ -91,9 +91,10 @@ class Books:
         for change in changes(view.resolver, view.below, content=self._content):
             if isinstance(change, Unreadable):
                 self.ledger.trouble(change.place, change.errno)
-            elif change.change is ChangeKind.UNCHANGED and change.above is not None:
-                if change.above.layer is view.layers.upper:
-                    yield change.above.path
+                continue
+            place = change.above
+            if change.change is ChangeKind.UNCHANGED and place is not None and place.layer is view.layers.upper:
+                yield place.path
 
     def _work(self, number: int, part: Part, directory: str, survey: Survey) -> None:
         try:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from ovlctl.kernel import fiemap
 from ovlctl.kernel.fiemap import FIEMAP_EXTENT
 from ovlctl.kernel.sharing import Sharing, Telling, sharing
-from ovlctl.overlay.tree import Glance, join
+from ovlctl.overlay.tree import Attributes, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,13 +59,13 @@ class Extents:
         self._starts, self._lengths = array("Q"), array("Q")
         self._at, self._slots = array("L"), array("L")
 
-    def read(self, spot: Spot, name: str, glance: Glance, slot: int) -> bool:
+    def read(self, spot: Spot, name: str, attributes: Attributes, slot: int) -> bool:
         """Look at a regular file that has blocks.
 
         Args:
             spot: Its directory.
             name: In there.
-            glance: What it is.
+            attributes: What it is.
             slot: Its number.
 
         Returns:
@@ -74,17 +74,17 @@ class Extents:
         Raises:
             OSError: It cannot be opened.
         """
-        known = self._devices.get(glance.dev)
+        known = self._devices.get(attributes.dev)
         if known is not None and known.telling is not Telling.EXTENTS:
             return known.telling is Telling.NOBODY
         with spot.layer.tree.open(join(spot.path, name)) as opened:
             try:
                 fd = opened.fileno()
             except UnsupportedOperation:
-                known = self._devices[glance.dev] = _UNKNOWN
+                known = self._devices[attributes.dev] = _UNKNOWN
                 return False
             if known is None:
-                known = self._devices[glance.dev] = sharing(fd)
+                known = self._devices[attributes.dev] = sharing(fd)
             if known.telling is not Telling.EXTENTS:
                 return known.telling is Telling.NOBODY
             return self._collect(fiemap.extents(fd, sync=False) or (), known.space, slot)

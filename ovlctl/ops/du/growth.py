@@ -1,8 +1,8 @@
 """How an upper has grown since it was last looked at.
 
 Each look is remembered in the state directory, one small file for each upper, which the next look replaces. An upper
-goes by its device and inode number and by the uuid that overlayfs gave it, or by its path when it has none: a directory that was
-made anew in the same place is another one.
+goes by its device and inode number and by the uuid that overlayfs gave it, or by its path when it has none: a directory
+that was made anew in the same place is another one.
 """
 
 from __future__ import annotations
@@ -59,16 +59,6 @@ class Growth:
     directory: str
     before: Look | None
     now: Look
-
-    @property
-    def bytes(self) -> int | None:
-        """How many more there are; negative when it has shrunk."""
-        return None if self.before is None else self.now.bytes - self.before.bytes
-
-    @property
-    def files(self) -> int | None:
-        """How many more objects there are."""
-        return None if self.before is None else self.now.files - self.before.files
 
 
 def identity(subject: Subject, upper: Layer) -> str:

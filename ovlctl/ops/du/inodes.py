@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ovlctl.overlay.fates import Fate, Spot
-    from ovlctl.overlay.tree import Glance
+    from ovlctl.overlay.tree import Attributes
 
 
 # What else is to be known of an inode: bits, as plain numbers, since operators of IntFlag are thirty times slower.
@@ -52,30 +52,30 @@ class Inodes:
         """How many there are."""
         return len(self.fates)
 
-    def number(self, glance: Glance) -> int | None:
+    def number(self, attributes: Attributes) -> int | None:
         """The number of an inode that was met."""
-        inodes = self._numbers.get(glance.dev)
-        return None if inodes is None else inodes.get(glance.ino)
+        inodes = self._numbers.get(attributes.dev)
+        return None if inodes is None else inodes.get(attributes.ino)
 
-    def add(self, glance: Glance, fate: Fate, home: int) -> int:
+    def add(self, attributes: Attributes, fate: Fate, home: int) -> int:
         """Enter an inode that was not met before, and give its number."""
-        kind = glance.kind
-        inodes = self._numbers.get(glance.dev)
+        kind = attributes.kind
+        inodes = self._numbers.get(attributes.dev)
         if inodes is None:
-            inodes = self._numbers[glance.dev] = {}
-        number = inodes[glance.ino] = len(self.fates)
+            inodes = self._numbers[attributes.dev] = {}
+        number = inodes[attributes.ino] = len(self.fates)
         self.fates.append(fate)
         self.flags.append(DIRECTORY if kind is Kind.DIRECTORY else 0)
-        self.blocks.append(glance.blocks)
-        self.sizes.append(glance.size if kind is Kind.FILE or kind is Kind.SYMLINK else 0)
+        self.blocks.append(attributes.blocks)
+        self.sizes.append(attributes.size if kind is Kind.FILE or kind is Kind.SYMLINK else 0)
         self.homes.append(home)
         return number
 
-    def home(self, spot: Spot, source: int, name: str, glance: Glance) -> int:
+    def home(self, spot: Spot, source: int, name: str, attributes: Attributes) -> int:
         """The number in :attr:`paths` for an object called *name* in *spot*; one is made where there is none."""
-        if glance.kind is not Kind.DIRECTORY:
+        if attributes.kind is not Kind.DIRECTORY:
             if spot.number < 0:
-                known = self.number(spot.glance)
+                known = self.number(spot.attributes)
                 spot.number = self._path(spot.path, source) if known is None else self.homes[known]
             return spot.number
         return self._path(join(spot.path, name) if name else spot.path, source)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ovlctl.overlay.fates import Spot
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.marks import Mark
-    from ovlctl.overlay.tree import Glance
+    from ovlctl.overlay.tree import Attributes
 
 _TROUBLES = 1000
 
@@ -65,24 +65,24 @@ class Ledger:
 
     def begin(self, spot: Spot) -> None:
         """See :class:`~ovlctl.overlay.fates.Register`."""
-        number = self.inodes.number(spot.glance)
+        number = self.inodes.number(spot.attributes)
         if number is not None:
             spot.fresh = not self.inodes.flags[number] & LISTED
             self.inodes.flags[number] |= LISTED
 
-    def enter(self, spot: Spot, name: str, glance: Glance, fate: Fate) -> None:
+    def enter(self, spot: Spot, name: str, attributes: Attributes, fate: Fate) -> None:
         """See :class:`~ovlctl.overlay.fates.Register`."""
         inodes = self.inodes
-        number = inodes.number(glance)
+        number = inodes.number(attributes)
         if number is None:
-            number = inodes.add(glance, fate, inodes.home(spot, self._numbers[spot.layer], name, glance))
-            if glance.blocks and glance.kind is Kind.FILE and not self._extents(spot, name, glance, number):
+            number = inodes.add(attributes, fate, inodes.home(spot, self._numbers[spot.layer], name, attributes))
+            if attributes.blocks and attributes.kind is Kind.FILE and not self._extents(spot, name, attributes, number):
                 inodes.flags[number] |= UNMEASURED
         elif fate < inodes.fates[number]:
             inodes.fates[number] = fate
-            inodes.homes[number] = inodes.home(spot, self._numbers[spot.layer], name, glance)
-        if glance.nlink > 1 and spot.fresh and (fate is Fate.UNCHANGED or fate is Fate.WORK):
-            self._names_left[number] = self._names_left.get(number, glance.nlink) - 1
+            inodes.homes[number] = inodes.home(spot, self._numbers[spot.layer], name, attributes)
+        if attributes.nlink > 1 and spot.fresh and (fate is Fate.UNCHANGED or fate is Fate.WORK):
+            self._names_left[number] = self._names_left.get(number, attributes.nlink) - 1
 
     def mark(self, spot: Spot, mark: Mark) -> None:
         """See :class:`~ovlctl.overlay.fates.Register`."""
@@ -114,9 +114,9 @@ class Ledger:
             for (source, path), number in sorted(self._troubles.items())
         )
 
-    def _extents(self, spot: Spot, name: str, glance: Glance, number: int) -> bool:
+    def _extents(self, spot: Spot, name: str, attributes: Attributes, number: int) -> bool:
         try:
-            return self.extents.read(spot, name, glance, number)
+            return self.extents.read(spot, name, attributes, number)
         except OSError as error:
             self.trouble(Place(spot.layer, join(spot.path, name)), error.errno or 0)
             return False

@@ -28,8 +28,8 @@ def paths(ledger: Ledger, numbers: Collection[int]) -> dict[int, str]:
     for home in {inodes.homes[number] for number in wanted}:
         directory = inodes.paths[home]
         with suppress(OSError), RealTree(ledger.sources[inodes.sources[home]].directory) as tree:
-            for name, glance in tree.glances(directory):
-                met = None if isinstance(glance, OSError) else of.get((glance.dev, glance.ino))
+            for name, attributes in tree.entries(directory):
+                met = None if isinstance(attributes, OSError) else of.get((attributes.dev, attributes.ino))
                 if met is not None and inodes.homes[met] == home:
                     found.setdefault(met, join(directory, name))
     return found

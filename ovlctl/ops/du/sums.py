@@ -83,7 +83,7 @@ class Sums:
         return tuple(map(_directory, self._ledger.sources, columns))
 
     def below(self, depth: int) -> tuple[Below, ...]:
-        """Every directory down to *depth*, with all that is in and below it in whichever layer, sorted; ``""`` first."""
+        """Every directory down to *depth*, with what is in and below it in whichever layer; sorted, ``""`` first."""
         inodes = self._inodes
         keys = ["/".join(path.split("/")[:depth]) if depth else "" for path in inodes.paths]
         cells: defaultdict[str, _Cells] = defaultdict(_nothing)

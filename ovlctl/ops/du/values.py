@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from ovlctl.overlay.fates import Fate
-from ovlctl.overlay.layers import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ovlctl.ops.du.gates import Verdict
     from ovlctl.ops.du.growth import Growth
+    from ovlctl.overlay.layers import Role
 
 
 class Part(StrEnum):
