@@ -54,7 +54,7 @@ class Extents:
 
     def __init__(self) -> None:
         self._devices: dict[int, Sharing] = {}
-        self._spaces: dict[tuple[bytes, int], int] = {}
+        self._spaces: dict[tuple[bytes, int | None], int] = {}
         # One entry for each extent: where it begins and how long it is, in which space, and whose it is.
         self._starts, self._lengths = array("Q"), array("Q")
         self._at, self._slots = array("L"), array("L")
@@ -94,15 +94,21 @@ class Extents:
         for extent in extents:
             encoded = bool(extent.flags & FIEMAP_EXTENT.ENCODED)
             measured = measured and not encoded
-            if extent.flags & FIEMAP_EXTENT.SHARED:
-                # The length of a compressed one says nothing of the place where the next may begin.
-                place = extent.physical + 1 if encoded else 0
-                at = self._spaces.setdefault((space, place), len(self._spaces))
-                self._starts.append(0 if encoded else extent.physical)
-                self._lengths.append(extent.length)
-                self._at.append(at)
-                self._slots.append(slot)
+            if not extent.flags & FIEMAP_EXTENT.SHARED:
+                continue
+            if encoded:
+                # Its length says nothing of where the next one may begin: it is in a space of its own.
+                self.take(slot, 0, extent.length, (space, extent.physical))
+            else:
+                self.take(slot, extent.physical, extent.length, (space, None))
         return measured
+
+    def take(self, slot: int, start: int, length: int, space: tuple[bytes, int | None] = (b"", None)) -> None:
+        """Enter an extent of the inode *slot* that others may have, too."""
+        self._starts.append(start)
+        self._lengths.append(length)
+        self._at.append(self._spaces.setdefault(space, len(self._spaces)))
+        self._slots.append(slot)
 
     def shared(self) -> dict[int, int]:
         """The bytes in shared extents, by number of the inode."""
