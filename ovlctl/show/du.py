@@ -50,7 +50,7 @@ _WAYS = {
 }
 _FREED = {
     Class.OWN: "giving it up: nothing else has it",
-    Class.RECLAIMABLE: "removing it from the upper while that is in no mount: the same is seen",
+    Class.RECLAIMABLE: "removing it from the upper while not mounted: the same is seen",
     Class.SHADOWED: "a lower made anew without it: nothing less is seen",
     Class.HIDDEN: "a lower made anew without it: nothing less is seen",
 }
@@ -184,7 +184,7 @@ def _facts(usage: Usage, total: Split, *, apparent: bool) -> Iterator[tuple[str,
     unchanged, shadowed, hidden = total.of(Fate.UNCHANGED), total.of(Fate.SHADOWED), total.hidden
     if unchanged.inodes:
         how = "by content" if usage.proved else "by size and time"
-        yield "reclaimable", f"{amount(unchanged, 'file', 'files')} copied up and equal to what is below, {how}"
+        yield "reclaimable", f"{amount(unchanged, 'file', 'files')} copied up and unchanged, {how}"
         if unchanged.elsewhere and not apparent:
             yield "", f"{format_size(unchanged.elsewhere)} of it is shared with other files, and so not freed"
     if shadowed.inodes:
@@ -213,7 +213,7 @@ def _overhead(usage: Usage, total: Split, *, apparent: bool) -> Iterator[tuple[s
     allocated = sum(each.allocated for each in usage.directories)
     once = allocated - total.every.bytes
     if once > 0 and not apparent:
-        yield "shared", f"{format_size(once)} more without extents that files share: {format_size(allocated)} says du"
+        yield "shared", f"{format_size(once)} that files share, counted once; du says {format_size(allocated)}"
 
 
 def _marks(marks: list[Marks], name: str, one: str, many: str) -> str:
@@ -235,7 +235,9 @@ def _growth(growth: Growth, *, first: bool) -> Iterator[str]:
     wait = now.time_ns - before.time_ns
     sign, ago = "+" if grown >= 0 else "", f" in {format_wait(wait)}" if wait >= 0 else ""
     since = format_time(before.time_ns)
-    yield f"growth: {sign}{format_size(grown)} and {now.files - before.files:+d} files{ago}, since {since}: {where}"
+    files = now.files - before.files
+    what = "file" if abs(files) == 1 else "files"
+    yield f"growth: {sign}{format_size(grown)} and {files:+d} {what}{ago}, since {since}: {where}"
 
 
 def _largest(usage: Usage, *, apparent: bool) -> Iterator[str]:
@@ -275,5 +277,5 @@ def _verdict(verdict: Verdict) -> str:
 
 def _amount(number: float, unit: Unit) -> str:
     if unit is Unit.PERCENT:
-        return f"{number:.1f}%"
+        return f"{number:.3g}%"
     return format_size(int(number)) if unit is Unit.BYTES else str(int(number))

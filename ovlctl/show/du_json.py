@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ovlctl.ops.du.values import Part
+from ovlctl.ops.du.values import OWN
 from ovlctl.overlay.fates import Fate
 from ovlctl.show.du import class_of
 from ovlctl.show.names import json_path, show_name
@@ -26,13 +26,12 @@ _WAYS = {
     "unused": Fate.UNUSED,
 }
 _OF_FATE = {fate: way for way, fate in _WAYS.items()}
-_OWN = {Part.WORK, Part.INDEX}
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:
     """The data of ``du --json``: sizes in bytes."""
-    layers = [each for each in usage.directories if each.part not in _OWN]
-    own = [each for each in usage.directories if each.part in _OWN]
+    layers = [each for each in usage.directories if each.part not in OWN]
+    own = [each for each in usage.directories if each.part in OWN]
     return {
         "stacks": [show_name(label) for label in usage.stacks],
         "layers": [{"role": each.part, "index": each.index, **_directory(each)} for each in layers],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from ovlctl.ops.du.books import Books
 from ovlctl.ops.du.growth import Growth, Look
 from ovlctl.ops.du.names import paths
 from ovlctl.ops.du.sums import Sums
-from ovlctl.ops.du.values import Directory, Large, Part, Usage
+from ovlctl.ops.du.values import OWN, Directory, Large, Usage
 from ovlctl.overlay.fates import Fate
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ovlctl.ops.du.gates import Rule
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.state import State
-
-_OWN = {Part.WORK, Part.INDEX}
 
 
 def du(
@@ -54,7 +53,7 @@ def du(
     sums = Sums(books.ledger)
     every = sums.directories()
     # Layers before work directories, whenever they were met.
-    order = sorted(range(len(every)), key=lambda at: every[at].part in _OWN)
+    order = sorted(range(len(every)), key=lambda at: every[at].part in OWN)
     usage = Usage(
         stacks=tuple(subject.label for subject in subjects),
         directories=tuple(every[at] for at in order),
@@ -86,12 +85,8 @@ def _growth(books: Books, every: tuple[Directory, ...], state: State, *, remembe
     for upper in books.uppers:
         used = every[upper.source]
         look = Look(time_ns=upper.time_ns, bytes=used.allocated, files=used.files)
-        before = None
-        if upper.identity is not None:
-            before = growth.recall(state, upper.identity)
-            if remember:
-                try:
-                    growth.remember(state, upper.identity, look)
-                except OvlError:
-                    continue
+        before = growth.recall(state, upper.names)
+        if remember and upper.names:
+            with suppress(OvlError):
+                growth.remember(state, upper.names[0], look)
         yield Growth(stack=upper.stack, directory=used.directory, before=before, now=look)

@@ -32,13 +32,13 @@ class Upper:
     Attributes:
         stack: The number of its stack.
         source: Its number in the ledger.
-        identity: What it is remembered by; None when that cannot be told.
+        names: What it is remembered by, best first; none when that cannot be told.
         time_ns: When it was looked at, since the epoch.
     """
 
     stack: int
     source: int
-    identity: str | None
+    names: tuple[str, ...]
     time_ns: int
 
 
@@ -125,10 +125,10 @@ class Books:
 
 
 def _upper(number: int, source: int, view: View, layer: Layer) -> Upper:
-    identity = None
+    names: tuple[str, ...] = ()
     with suppress(OSError):
-        identity = growth.identity(view.subject, layer)
-    return Upper(stack=number, source=source, identity=identity, time_ns=growth.now())
+        names = growth.names_of(view.subject, layer)
+    return Upper(stack=number, source=source, names=names, time_ns=growth.now())
 
 
 def _own(subject: Subject) -> Iterator[str]:

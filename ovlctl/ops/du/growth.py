@@ -20,6 +20,8 @@ from ovlctl.ops.state import write_atomically
 from ovlctl.overlay.marks import Mark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.state import State
     from ovlctl.overlay.layers import Layer
@@ -61,17 +63,20 @@ class Growth:
     now: Look
 
 
-def identity(subject: Subject, upper: Layer) -> str:
-    """What an upper goes by, as a string that can be a file's name.
+def names_of(subject: Subject, upper: Layer) -> tuple[str, ...]:
+    """What an upper goes by, best first: strings that can be a file's name.
+
+    The uuid comes with the first mount; what was remembered before that goes by the path.
 
     Raises:
         OSError: It cannot be looked at.
     """
     root = upper.tree.lstat("")
+    if root is None:
+        return ()
     uuid = upper.tree.xattr("", subject.following.prefix + Mark.UUID)
-    own = os.fsencode(upper.directory) if uuid is None else uuid
-    numbers = f"{root.dev}.{root.ino}." if root is not None else ""
-    return sha256(numbers.encode() + own).hexdigest()[:32]
+    own = [*([b"uuid " + uuid] if uuid is not None else []), b"path " + os.fsencode(upper.directory)]
+    return tuple(sha256(b"%d %d %b" % (root.dev, root.ino, each)).hexdigest()[:32] for each in own)
 
 
 def now() -> int:
@@ -79,9 +84,13 @@ def now() -> int:
     return time.time_ns()
 
 
-def recall(state: State, name: str) -> Look | None:
-    """The look that is remembered of the upper *name*; None for one that is not, or that cannot be read."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+def recall(state: State, names: Iterable[str]) -> Look | None:
+    """The look that is remembered by the first of *names* that has one which can be read and trusted, else None."""
+    return next(filter(None, (_recalled(state, name) for name in names)), None)
+
+
+def _recalled(state: State, name: str) -> Look | None:
+    with suppress(OSError, ValueError, KeyError, TypeError, errors.OvlError):
         state.check()
         with open(os.path.join(_directory(state), f"{name}.json"), encoding="ascii") as file:
             found = json.load(file)

@@ -95,8 +95,10 @@ class Ledger:
 
     def lost(self, source: int, path: str, number: int) -> None:
         """What is at *path* in a source could not be read: the errno."""
-        # What was there a moment ago and is not any more takes nothing.
-        if number != errno.ENOENT and (source, path) not in self._troubles:
+        known = {(source, path), (source, path.rpartition("/")[0])} & self._troubles.keys()
+        # What was there a moment ago and is not any more takes nothing; what is in a directory that cannot be read is
+        # not told one by one.
+        if number != errno.ENOENT and not known:
             self.unread += 1
             if len(self._troubles) < _TROUBLES:
                 self._troubles[source, path] = number

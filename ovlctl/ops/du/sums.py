@@ -9,7 +9,7 @@ from operator import add
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.du.inodes import DIRECTORY, UNMEASURED
-from ovlctl.ops.du.values import Below, Directory, Marks, Part, Split, Tally
+from ovlctl.ops.du.values import OWN, Below, Directory, Marks, Part, Split, Tally
 from ovlctl.overlay.fates import Fate
 from ovlctl.overlay.marks import Mark
 
@@ -85,11 +85,13 @@ class Sums:
     def below(self, depth: int) -> tuple[Below, ...]:
         """Every directory down to *depth*, with what is in and below it in whichever layer; sorted, ``""`` first."""
         inodes = self._inodes
+        layers = [self._ledger.sources[source].part not in OWN for source in inodes.sources]
         keys = ["/".join(path.split("/")[:depth]) if depth else "" for path in inodes.paths]
         cells: defaultdict[str, _Cells] = defaultdict(_nothing)
-        rows = [cells[key] for key in keys]
+        rows = [cells[key] if layer else _nothing() for key, layer in zip(keys, layers, strict=True)]
         for number, home in enumerate(inodes.homes):
-            self._add(rows[home], number)
+            if layers[home]:
+                self._add(rows[home], number)
         for path in sorted(cells, key=len, reverse=True):
             if path:
                 above = cells[path.rpartition("/")[0]]

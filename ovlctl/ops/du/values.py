@@ -31,6 +31,10 @@ class Part(StrEnum):
         return cls(role.value)
 
 
+#: What is no layer, but overlayfs's own.
+OWN = frozenset({Part.WORK, Part.INDEX})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """A number of inodes and what they take.
@@ -84,7 +88,8 @@ class Split:
     @classmethod
     def sum(cls, splits: Iterable[Split]) -> Self:
         """All of *splits* together."""
-        return cls(tuple(sum(column, Tally()) for column in zip(*(each.tallies for each in splits), strict=True)))
+        every: list[Split] = [cls(), *splits]
+        return cls(tuple(sum(column, Tally()) for column in zip(*(each.tallies for each in every), strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +164,7 @@ class Large:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Below:
-    """All that is in and below one path, in every layer."""
+    """All that is in and below one path, in every layer; work directories are no layers."""
 
     path: str
     split: Split
