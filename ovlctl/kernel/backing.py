@@ -75,19 +75,38 @@ def path_of(real: RealObject, directory: str) -> str | None:
     Raises:
         OSError: *directory* cannot be opened; EPERM.
     """
-    mount_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if real.fs_uuid not in {_fs_uuid(mount_fd) or real.fs_uuid, _NO_UUID}:
-            return None
-        fd = _opened(mount_fd, real)
-    finally:
-        os.close(mount_fd)
+    fd = _found(real, directory)
     if fd is None:
         return None
     try:
         return os.readlink(f"/proc/self/fd/{fd}")
     finally:
         os.close(fd)
+
+
+def status_of(real: RealObject, directory: str) -> os.stat_result | None:
+    """What stat(2) says of *real*; None when it is gone, or on another file system than *directory*.
+
+    Raises:
+        OSError: As for :func:`path_of`.
+    """
+    fd = _found(real, directory)
+    if fd is None:
+        return None
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _found(real: RealObject, directory: str) -> int | None:
+    mount_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if real.fs_uuid not in {fs_uuid(mount_fd) or real.fs_uuid, _NO_UUID}:
+            return None
+        return _opened(mount_fd, real)
+    finally:
+        os.close(mount_fd)
 
 
 def _opened(mount_fd: int, real: RealObject) -> int | None:
@@ -101,8 +120,11 @@ def _opened(mount_fd: int, real: RealObject) -> int | None:
         return None  # no such object here
 
 
-def _fs_uuid(fd: int) -> bytes | None:
-    # Since 6.9, on file systems that told the kernel (btrfs does not): length, then the uuid.
+def fs_uuid(fd: int) -> bytes | None:
+    """The uuid of the file system of *fd*, as overlayfs compares it; None when nobody tells.
+
+    FS_IOC_GETFSUUID, since 6.9. btrfs has one and does not answer; nor does what has none, such as squashfs.
+    """
     answer = bytearray(1 + _UUID_SIZE)
     try:
         fcntl.ioctl(fd, _FS_IOC_GETFSUUID, answer)

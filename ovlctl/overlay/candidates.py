@@ -26,7 +26,7 @@ def others(found: Resolution, directory: Resolution, layers: Layers) -> Resoluti
     for candidate in found.candidates:
         seen.setdefault(id(candidate.place.layer), []).append(candidate)
     parents = {id(place.layer): place for place in directory.stack} if directory.is_directory else {}
-    verdict, every = why_lost(found), list[Candidate]()
+    verdict, every = why_lost(found), seen.pop(id(layers.index), [])
     for layer in layers.merged:
         parent = parents.get(id(layer))
         if id(layer) in seen:

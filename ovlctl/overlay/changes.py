@@ -18,8 +18,7 @@ Order: by path, component by component, names by code points; a directory before
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ovlctl.overlay.change import Change, ChangeKind, Field
 from ovlctl.overlay.comparison import compare
@@ -35,11 +34,17 @@ if TYPE_CHECKING:
 
     from ovlctl.overlay.resolver import Resolver
 
+_CONTENT = {Field.CONTENT, Field.TARGET, Field.DEVICE}
 _STRUCTURAL = {ChangeKind.ADDED, ChangeKind.REPLACED, ChangeKind.RENAMED}
 
 
 def changes(
-    above: Resolver, below: Resolver, *, content: bool = False, paths: Iterable[str] = ("",)
+    above: Resolver,
+    below: Resolver,
+    *,
+    content: bool = False,
+    renames: bool = True,
+    paths: Iterable[str] = ("",),
 ) -> Iterator[Change | Unreadable]:
     """What *above* changes of *below*.
 
@@ -47,6 +52,7 @@ def changes(
         above: The view that is asked about, such as a whole stack.
         below: The view it is compared with, such as the lowers of that stack.
         content: Read files whose size and time do not tell whether they are equal.
+        renames: Tell what a redirect says was elsewhere as ``RENAMED``; else it is added where it is.
         paths: Only what is at or below one of these.
 
     Yields:
@@ -55,7 +61,7 @@ def changes(
     Raises:
         OSError: The root of a layer cannot be looked at.
     """
-    work = _Comparing(above, below, Within(paths), content=content)
+    work = _Comparing(above, below, Within(paths), content=content, renames=renames)
     pending = [work.start()]
     while pending:
         step = next(pending[-1], None)
@@ -67,8 +73,7 @@ def changes(
             yield step
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(NamedTuple):
     """One path of the upper view.
 
     Attributes:
@@ -90,8 +95,7 @@ class _Spot:
         return there if there is not None and there is not self.below and there.is_directory else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Directory:
+class _Directory(NamedTuple):
     """A directory of the upper view that is to be visited.
 
     Attributes:
@@ -109,8 +113,7 @@ class _Directory:
     times: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     """What there is to say of one name, and the directory to go on with."""
 
     found: tuple[Change | Unreadable, ...] = ()
@@ -126,11 +129,12 @@ class _Seen:
 
 
 class _Comparing:
-    def __init__(self, above: Resolver, below: Resolver, within: Within, *, content: bool) -> None:
+    def __init__(self, above: Resolver, below: Resolver, within: Within, *, content: bool, renames: bool) -> None:
         self.above = above
         self.below = below
         self.within = within
         self.content = content
+        self.renames = renames and above.following.redirects
         self.followings = (above.following, below.following)
         self.shared = Shared(above, below)
         self.links = Links(above, below)
@@ -141,7 +145,7 @@ class _Comparing:
         yield from seen.found
         if seen.directory is not None:
             # Its upper was made by somebody, at some time.
-            yield replace(seen.directory, times=False)
+            yield seen.directory._replace(times=False)
 
     def visit(self, directory: _Directory) -> Iterator[Change | Unreadable | _Directory]:
         path = directory.above.path
@@ -173,6 +177,9 @@ class _Comparing:
 
     def _entry(self, spot: _Spot) -> _Seen:
         above, below = spot.above, spot.below
+        if below is not None and below is spot.there and _over(above, below):
+            # Most names are that, and all that follows comes to the same.
+            return self._both(spot, below, ())
         troubles = _troubles(above) + (_troubles(below) if below is not None else ())
         if above.outcome in {Outcome.UNKNOWN, Outcome.REFUSED}:
             return _Seen(troubles)
@@ -190,13 +197,13 @@ class _Comparing:
         if (renamed := self._renamed(spot)) is not None:
             return self._compared(spot, renamed, troubles)
         if spot.above.kind is not below.kind:
-            change = _change(spot, ChangeKind.REPLACED, below)
-            return self._one(spot, replace(change, fields=(Field.KIND,)), troubles)
+            change = _change(spot, ChangeKind.REPLACED, below, fields=(Field.KIND,))
+            return self._one(spot, change, troubles)
         return self._compared(spot, below, troubles)
 
     def _new(self, spot: _Spot, troubles: tuple[Unreadable, ...]) -> _Seen:
         if self.shared.over and (first := self.links.first(spot.above)) is not None:
-            return self._one(spot, replace(_change(spot, ChangeKind.LINKED), old_path=first), troubles)
+            return self._one(spot, _change(spot, ChangeKind.LINKED, old_path=first), troubles)
         if (renamed := self._renamed(spot)) is not None:
             return self._compared(spot, renamed, troubles)
         return self._one(spot, _change(spot, ChangeKind.ADDED), troubles)
@@ -229,9 +236,8 @@ class _Comparing:
         kind = ChangeKind.RENAMED if renamed else self._kind(above, below, found.fields)
         change = None
         if kind is not None:
-            change = _change(spot, kind, below)
             old_path = below.path if renamed else None
-            change = replace(change, fields=found.fields, proved=found.proved, old_path=old_path)
+            change = _change(spot, kind, below, fields=found.fields, proved=found.proved, old_path=old_path)
         if above.is_directory:
             return _Seen(troubles, _Directory(above, below, _directory(spot.there), change, found.times))
         return _Seen((*troubles, *(() if change is None else (change,)), *self._vanished(spot)))
@@ -242,14 +248,13 @@ class _Comparing:
         if not fields:
             copied_up = not above.is_directory and self.shared.over
             return ChangeKind.UNCHANGED if copied_up else None
-        content = {Field.CONTENT, Field.TARGET, Field.DEVICE}
-        return ChangeKind.MODIFIED if content.intersection(fields) else ChangeKind.METADATA
+        return ChangeKind.METADATA if _CONTENT.isdisjoint(fields) else ChangeKind.MODIFIED
 
     def _renamed(self, spot: _Spot) -> Resolution | None:
         """What the object was in the lower view, when a redirect of its topmost layer says that it was elsewhere."""
         above = spot.above
         redirect = above.candidates[0].redirect if above.candidates else None
-        if redirect is None or not self.above.following.redirects or self.shared.lower(above.stack[0].layer):
+        if redirect is None or not self.renames or self.shared.lower(above.stack[0].layer):
             return None
         old_path = redirect.target
         if redirect.form is RedirectForm.RELATIVE:
@@ -266,17 +271,32 @@ class _Comparing:
         return old if old.data is not None and old.data == above.data else None
 
 
+def _over(above: Resolution, below: Resolution) -> bool:
+    # Whether both are files with content of their own, in different layers.
+    one, other = above.stack, below.stack
+    files = above.kind is Kind.FILE and below.kind is Kind.FILE
+    return files and len(one) == len(other) == 1 and one[0].layer is not other[0].layer and not above.unreadable
+
+
 def _with_times(directory: _Directory) -> Change:
     spot = _Spot(directory.above, directory.below, directory.there)
     own = directory.change or _change(spot, ChangeKind.METADATA, directory.below)
-    return replace(own, fields=(*own.fields, Field.TIMES))
+    return own._replace(fields=(*own.fields, Field.TIMES))
 
 
 def _directory(found: Resolution | None) -> Resolution | None:
     return found if found is not None and found.is_directory else None
 
 
-def _change(spot: _Spot, change: ChangeKind, below: Resolution | None = None) -> Change:
+def _change(
+    spot: _Spot,
+    change: ChangeKind,
+    below: Resolution | None = None,
+    *,
+    fields: tuple[Field, ...] = (),
+    proved: bool | None = None,
+    old_path: str | None = None,
+) -> Change:
     attributes = spot.above.attributes
     assert attributes is not None, "it exists"  # noqa: S101 -- for the type checker
     return Change(
@@ -284,6 +304,9 @@ def _change(spot: _Spot, change: ChangeKind, below: Resolution | None = None) ->
         change=change,
         kind=attributes.kind,
         bytes=attributes.size if attributes.kind is Kind.FILE else None,
+        fields=fields,
+        proved=proved,
+        old_path=old_path,
         above=spot.above.stack[0],
         below=None if below is None else below.stack[0],
     )

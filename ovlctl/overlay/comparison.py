@@ -6,8 +6,7 @@ and modification time and said to be so. A different size proves different conte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ovlctl.overlay.change import Field
 from ovlctl.overlay.marks import ESCAPE
@@ -23,8 +22,7 @@ _DEVICES = {Kind.CHARACTER, Kind.BLOCK}
 _PIECE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """What differs between two objects of one kind.
 
     Attributes:
@@ -108,38 +106,29 @@ def _attributes(above: Place, below: Place, followings: tuple[Following, Followi
 
 def _same_content(above: Resolution, below: Resolution, *, read: bool) -> tuple[bool, bool]:
     # Of two files: whether their content is taken for equal, and whether that was proved.
-    one, other = above.data, below.data
-    sizes = _data_size(above), _data_size(below)
+    one, other = _data(above), _data(below)
     if one is not None and other is not None:
-        if sizes[0] != sizes[1]:
+        if one.size != other.size:
             return False, True
-        if sizes[0] == 0 or same_object(one, other):
+        if one.size == 0 or _one_object(above.data, below.data, one, other):
             return True, True
-        if read:
-            return _read_alike(one, other), True
+        if read and above.data is not None and below.data is not None:
+            return _read_alike(above.data, below.data), True
     times = [found.attributes.mtime_ns for found in (above, below) if found.attributes is not None]
-    return sizes[0] == sizes[1] and len(set(times)) == 1, False
+    return one is not None and other is not None and times[0] == times[1], False
 
 
-def _data_size(found: Resolution) -> int:
-    """Bytes of content: what a metadata-only file itself says may be wrong."""
+def _data(found: Resolution) -> Attributes | None:
+    """Of the object that has the content: what a metadata-only file itself says of it may be wrong."""
     data = found.data
-    attributes = found.attributes
-    if data is not None and data is not found.stack[0]:
-        attributes = data.layer.tree.lstat(data.path)
-    return 0 if attributes is None else attributes.size
+    if data is None or data is found.stack[0]:
+        return found.attributes if data is not None else None
+    return data.layer.tree.lstat(data.path)
 
 
-def same_object(one: Place, other: Place) -> bool:
-    """Whether both are one and the same object.
-
-    Raises:
-        OSError: One of them cannot be looked at.
-    """
-    if one.layer is other.layer and one.path == other.path:
-        return True
-    here, there = one.layer.tree.lstat(one.path), other.layer.tree.lstat(other.path)
-    return here is not None and there is not None and here.ino != 0 and (here.dev, here.ino) == (there.dev, there.ino)
+def _one_object(here: Place | None, there: Place | None, one: Attributes, other: Attributes) -> bool:
+    # Objects in memory have no number.
+    return here == there or (one.ino != 0 and (one.dev, one.ino) == (other.dev, other.ino))
 
 
 def _read_alike(one: Place, other: Place) -> bool:

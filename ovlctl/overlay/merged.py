@@ -92,28 +92,33 @@ def listing(resolver: Resolver, directory: Resolution, *, hidden: bool = False) 
             yield Entry(found, listed)
 
 
-def walk(resolver: Resolver, path: str = "", *, hidden: bool = False) -> Iterator[Entry | Unreadable]:
+def walk(
+    resolver: Resolver, path: str = "", *, hidden: bool = False, depth: int | None = None
+) -> Iterator[Entry | Unreadable]:
     """Everything below *path*, each directory followed by what is in it.
 
     Args:
         resolver: The stack's.
-        path: A directory.
+        path: A directory; with *hidden* also a path that some layer has something at.
         hidden: As for :func:`listing`; what is below hidden directories is given too.
+        depth: How many levels; None for all.
     """
-    pending = [listing(resolver, resolver.resolve(path), hidden=hidden)]
+    pending = [_below(resolver, resolver.resolve(path, complete=hidden), hidden=hidden)]
     while pending:
         for entry in pending[-1]:
             yield entry
-            if not isinstance(entry, Entry):
-                continue
-            if entry.resolution.is_directory:
-                pending.append(listing(resolver, entry.resolution, hidden=hidden))
-                break
-            if hidden:
-                pending.append(_below_hidden(entry.resolution))
+            deeper = depth is None or len(pending) < depth
+            if deeper and isinstance(entry, Entry) and (hidden or entry.resolution.is_directory):
+                pending.append(_below(resolver, entry.resolution, hidden=hidden))
                 break
         else:
             pending.pop()
+
+
+def _below(resolver: Resolver, found: Resolution, *, hidden: bool) -> Iterator[Entry | Unreadable]:
+    if hidden and not found.is_directory:
+        return _below_hidden(found)
+    return listing(resolver, found, hidden=hidden)
 
 
 class _Sort(StrEnum):

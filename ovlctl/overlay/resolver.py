@@ -30,6 +30,7 @@ from ovlctl.overlay.tree import Kind, join
 
 if TYPE_CHECKING:
     from ovlctl.overlay.layers import Following, Layers
+    from ovlctl.overlay.tree import Attributes
 
 _NAME_MAX = 255
 _KEPT_DIRECTORIES = 256
@@ -46,6 +47,8 @@ class Resolver:
     def __init__(self, layers: Layers, following: Following) -> None:
         self.layers = layers
         self.following = following
+        # The marks on a file that make the layers below count.
+        self._counting = frozenset(following.prefix + mark for mark in (Mark.METACOPY, Mark.WHITEOUT))
         self._kept: OrderedDict[str, Resolution] = OrderedDict()
         self._roots = tuple(Place(layer, "") for layer in layers.lowers)
         self._root: Resolution | None = None
@@ -108,6 +111,8 @@ class Resolver:
         """
         here = self.root()
         names = [name for name in path.split("/") if name not in {"", "."}]
+        if not complete and (kept := self._kept.get("/".join(names))) is not None:
+            return kept
         for name in names[:-1]:
             here = self._directory(here, name)
             if not here.is_directory:
@@ -164,27 +169,35 @@ class Resolver:
         return others(found, directory, self.layers) if complete else found
 
     def _unmarked(self, directory: Resolution, path: str, name: str, start: int) -> Resolution | None:
-        """A file or symbolic link without marks in the first layer that is asked; None for everything else.
+        """A file or symbolic link without a mark that counts, in the first layer that has the name; else None.
 
         Most names are that, and nothing below counts then: a lookup comes to the same, and takes three times as long.
         """
         if self._index is not None or name in {"", "."}:
             return None
-        base = directory.stack[start]
-        place, tree = Place(base.layer, join(base.path, name)), base.layer.tree
-        certain = directory.certain
+        certain, candidates = directory.certain, []
+        place: Place | None = None
+        attributes: Attributes | None = None
         try:
-            attributes = tree.lstat(place.path)
-            if attributes is None or (attributes.kind is not Kind.FILE and attributes.kind is not Kind.SYMLINK):
+            for base in directory.stack[start:]:
+                place = Place(base.layer, join(base.path, name))
+                attributes = place.layer.tree.lstat(place.path)
+                if attributes is not None:
+                    break
+                candidates.append(Candidate(place, Verdict.ABSENT))
+            if place is None or attributes is None:
                 return None
-            if attributes.kind is Kind.FILE and not self.following.blind:
-                prefix = self.following.prefix
-                if prefix is Prefix.TRUSTED and not tree.trusted:
+            kind, tree = attributes.kind, place.layer.tree
+            if kind is not Kind.FILE and kind is not Kind.SYMLINK:
+                return None
+            if kind is Kind.FILE and not self.following.blind:
+                if self.following.prefix is Prefix.TRUSTED and not tree.trusted:
                     certain = False
-                elif any(mark.startswith(prefix) for mark in tree.xattr_names(place.path)):
+                elif (names := tree.xattr_names(place.path)) and not self._counting.isdisjoint(names):
                     return None
         except OSError:
             return None
+        candidates.append(Candidate(place, Verdict.PROVIDES, attributes))
         return Resolution(
             path=path,
             outcome=Outcome.PRESENT,
@@ -192,8 +205,8 @@ class Resolver:
             stack=(place,),
             attributes=attributes,
             nlink=attributes.nlink,
-            candidates=(Candidate(place=place, verdict=Verdict.PROVIDES, attributes=attributes),),
-            data=place if attributes.kind is Kind.FILE else None,
+            candidates=tuple(candidates),
+            data=place if kind is Kind.FILE else None,
             whiteout_layers=directory.whiteout_layers,
             certain=certain,
         )

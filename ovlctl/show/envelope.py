@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.show.names import show_name, show_text
@@ -10,6 +11,7 @@ from ovlctl.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from json import JSONEncoder
 
     from ovlctl.errors import Note
 
@@ -37,9 +39,14 @@ def dumps(value: Any, *, pretty: bool = False) -> str:
     ASCII, because it survives every locale and shows no control or bidi character raw. Indented only when *pretty*
     (for a person at a terminal): it costs ten times as much.
     """
-    import json
+    return _encoder(2 if pretty else None).encode(value)
 
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, indent=2 if pretty else None)
+
+@cache
+def _encoder(indent: int | None) -> JSONEncoder:
+    from json import JSONEncoder
+
+    return JSONEncoder(ensure_ascii=True, allow_nan=False, indent=indent)
 
 
 def note_text(note: str | Note) -> str:

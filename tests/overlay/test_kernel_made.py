@@ -37,6 +37,8 @@ def _write(path: str, _other: str) -> None:
 
 
 def _replace(path: str, _other: str) -> None:
+    if not os.path.isdir(path):
+        return  # rmtree() opens what it is given, and a fifo waits for a writer
     shutil.rmtree(path)
     os.mkdir(path)
 
