@@ -86,6 +86,14 @@ class MemoryTree:
 
         yield look
 
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        for child in self.scandir(path):
+            try:
+                yield child.name, self._the(join(path, child.name)).attributes
+            except OSError as error:
+                yield child.name, error
+
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         found = self._the(path)

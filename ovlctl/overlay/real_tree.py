@@ -159,6 +159,25 @@ class RealTree:
         attributes = self.lstat(path)
         return None if attributes is None else Look(attributes, self.xattr_names(path))
 
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        readable = _Closing(_quietly(directory, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+        with readable as descriptor, os.scandir(descriptor) as entries:
+            for entry in entries:
+                try:
+                    yield entry.name, self._attributes(descriptor, entry)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    yield entry.name, error
+
+    def _attributes(self, directory: int, entry: os.DirEntry[str]) -> Attributes:
+        if not self._guarded:
+            return Attributes.of(entry.stat(follow_symlinks=False))
+        with _Closing(open_beneath(directory, entry.name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            return Attributes.of(os.fstat(found))
+
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)

@@ -159,6 +159,15 @@ class Tree(Protocol):
             OSError: The directory cannot be opened.
         """
 
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
+        """Every name in the directory *path*, as :meth:`scandir`, with what :meth:`lstat` says; cheaper than both.
+
+        A name that goes before it is looked at is left out; one that cannot be looked at comes with the error.
+
+        Raises:
+            OSError: The directory cannot be read, at the first step or on the way.
+        """
+
     def readlink(self, path: str) -> str:
         """The target of the symbolic link *path*. Raises OSError."""
 
