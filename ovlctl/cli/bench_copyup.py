@@ -14,8 +14,10 @@ from ovlctl.bench.runner import run
 from ovlctl.bench.terms import Cache, Content
 from ovlctl.bench.values import Result
 from ovlctl.bench.workspace import default_directory
-from ovlctl.cli.output import emit, emit_json
-from ovlctl.errors import BadUsage, ExitStatus, OvlError
+from ovlctl.cli.output import emit, emit_json, say
+from ovlctl.cli.parameters import StateDir
+from ovlctl.errors import BadUsage, ExitStatus, Note, OvlError
+from ovlctl.ops.state import State, locate, write_atomically
 from ovlctl.show.bench import result_csv, result_json, result_text
 from ovlctl.show.bench_picture import result_svg
 from ovlctl.show.bench_progress import Progress
@@ -77,6 +79,8 @@ def bench_copyup(
     ] = None,
     csv: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write one line per sample.")] = None,
     svg: Annotated[str | None, typer.Option("--svg", metavar="FILE", help="Draw time over size.")] = None,
+    save: Annotated[bool, typer.Option("--save", help="Keep the result, for `explain` to predict times from.")] = False,
+    state_dir: StateDir = None,
 ) -> int:
     """Measure what the first change to a file costs.
 
@@ -105,12 +109,17 @@ def bench_copyup(
         max_time_s=max_time,
         identity=identity,
     )
+    state = locate(state_dir)
+    if save:
+        state.check()
     progress = Progress()
     try:
         result = run(plan, progress)
     finally:
         progress.close()
     _write(result, json=json, csv=csv, svg=svg)
+    if save and result.cells:
+        _save(result, state)
     if result.interrupted:
         return 128 + signal.Signals[result.interrupted]
     return ExitStatus.PARTIAL if result.partial else ExitStatus.FINE
@@ -142,6 +151,14 @@ def _write(result: Result, *, json: str | None, csv: str | None, svg: str | None
         emit(result_text(result))
     if failed:
         raise failed[0]
+
+
+def _save(result: Result, state: State) -> None:
+    """Keep *result* in the state directory, in place of an older one."""
+    text = dumps(envelope("bench-copyup", result_json(storage.without_samples(result)))) + "\n"
+    with state.locked():
+        write_atomically(state.bench, text)
+    say(Note("kept in {} for `ovlctl explain`", (state.bench,)))
 
 
 def _write_file(path: str, text: str, failed: list[OvlError]) -> None:

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit_bytes, warn
-from ovlctl.cli.overlay_options import IndexOption, MetacopyOption, RedirectDirOption, flag
 from ovlctl.cli.parameters import StateDir
-from ovlctl.cli.reading import DataOnly, Given, LayerOption, Lower, Upper, UserXattr, Work, path_in, subject_of
+from ovlctl.cli.reading import Given, LayerOption, path_in, subject_of
 from ovlctl.errors import BadUsage, ExitStatus
 
 
+@takes_directories
 def cat(
     *,
     words: Annotated[
@@ -22,14 +23,7 @@ def cat(
             help="A stack's name or a path in it, then a path from the root of its merged view.",
         ),
     ] = None,
-    lower: Lower = None,
-    data_only: DataOnly = None,
-    upper: Upper = None,
-    work: Work = None,
-    userxattr: UserXattr = None,
-    metacopy: MetacopyOption = None,
-    redirect_dir: RedirectDirOption = None,
-    index: IndexOption = None,
+    given: Given,
     layer: LayerOption = None,
     state_dir: StateDir = None,
 ) -> int:
@@ -44,16 +38,6 @@ def cat(
     Exits with 3 when nothing is at PATH, 5 when the file has no content that can be had, 6 when marks that matter
     cannot be seen by this user.
     """
-    given = Given(
-        lower=lower,
-        data_only=data_only,
-        upper=upper,
-        work=work,
-        userxattr=flag(userxattr),
-        metacopy=metacopy,
-        redirect_dir=redirect_dir,
-        index=index,
-    )
     subject, paths = subject_of(words or (), given, state_dir)
     if len(paths) > 1:
         raise BadUsage("one PATH can be printed at a time", hint="`ovlctl cat --help` shows how it is used")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_json, emit_lines, warn
-from ovlctl.cli.overlay_options import IndexOption, MetacopyOption, RedirectDirOption, flag
 from ovlctl.cli.parameters import DryRun, Json, StateDir
-from ovlctl.cli.reading import DataOnly, Given, LayerOption, Lower, Upper, UserXattr, Work, subject_of
+from ovlctl.cli.reading import Given, LayerOption, subject_of
 from ovlctl.errors import BadUsage, ExitStatus
 from ovlctl.show.names import show_argument
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.reading import Subject
 
 
+@takes_directories
 def cp(
     *,
     words: Annotated[
@@ -28,14 +29,7 @@ def cp(
             help="A stack's name or a path in it, a path from the root of its merged view, and where to copy it.",
         ),
     ],
-    lower: Lower = None,
-    data_only: DataOnly = None,
-    upper: Upper = None,
-    work: Work = None,
-    userxattr: UserXattr = None,
-    metacopy: MetacopyOption = None,
-    redirect_dir: RedirectDirOption = None,
-    index: IndexOption = None,
+    given: Given,
     layer: LayerOption = None,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Copy a directory with everything that is in it.")
@@ -56,16 +50,6 @@ def cp(
     Without root the owner is not kept, nor are set-user-ID bits then. Exits with 6 when something could not be read
     or an attribute not be kept, which is listed.
     """
-    given = Given(
-        lower=lower,
-        data_only=data_only,
-        upper=upper,
-        work=work,
-        userxattr=flag(userxattr),
-        metacopy=metacopy,
-        redirect_dir=redirect_dir,
-        index=index,
-    )
     subject, rest = subject_of(words, given, state_dir)
     path, dest = _path_and_destination(subject, rest)
     from ovlctl.ops import extracting, reading

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ovlctl.cli.output import say
-from ovlctl.cli.rootless import state_for
-from ovlctl.errors import BadUsage, Note
+from ovlctl.errors import BadUsage, NotAnOverlay, Note
 from ovlctl.kernel.namespaces import in_initial_user_namespace
-from ovlctl.ops import reading
-from ovlctl.overlay.options import Options
+from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
@@ -20,21 +19,9 @@ if TYPE_CHECKING:
 
     from ovlctl.errors import OvlError
     from ovlctl.ops.reading import Subject
-    from ovlctl.overlay.options import Flag, RedirectDir, Switch
+    from ovlctl.ops.state import State
+    from ovlctl.overlay.options import RedirectDir, Switch
 
-Lower = Annotated[
-    list[str] | None,
-    typer.Option("--lower", "-l", metavar="DIR", help="Read this layer instead of a STACK; repeat, topmost first."),
-]
-DataOnly = Annotated[list[str] | None, typer.Option(metavar="DIR", help="With --lower: a data-only lower; repeat.")]
-Upper = Annotated[str | None, typer.Option(metavar="DIR", help="With --lower: the upper.")]
-Work = Annotated[str | None, typer.Option(metavar="DIR", help="With --lower and --index on: the work directory.")]
-UserXattr = Annotated[
-    bool | None,
-    typer.Option(
-        "--userxattr/--no-userxattr", help="With --lower: where marks are kept; as you would mount it by default."
-    ),
-]
 LayerOption = Annotated[
     str | None,
     typer.Option(
@@ -78,12 +65,53 @@ def subject_of(words: Sequence[str], given: Given, state_dir: str | None) -> tup
         return _of_directories(given), tuple(words)
     if not words:
         raise BadUsage("no STACK was named", hint="`ovlctl ls` lists all; `--lower DIR` reads directories")
+    from ovlctl.cli.rootless import state_for
+    from ovlctl.ops import reading
+
     return reading.subject(state_for(state_dir), words[0]), tuple(words[1:])
 
 
+def two_subjects(words: Sequence[str], given: Given, state_dir: str | None) -> tuple[Subject, Subject | None]:
+    """The one or two stacks that a command line is about; of two, each may be a directory that is taken as a layer.
+
+    Raises:
+        BadUsage: There is none, or more than two.
+        OvlError: as :func:`ovlctl.ops.reading.subject`.
+    """
+    if len(words) != 2:  # noqa: PLR2004 -- A and B
+        subject, more = subject_of(words, given, state_dir)
+        if more:
+            raise BadUsage(
+                f"{'no' if given.any else 'one or two'} stacks can be named here, not {len(words)}",
+                hint="`--path PATH` chooses what is told of a stack",
+            )
+        return subject, None
+    if given.any:
+        raise BadUsage("`--lower` and its like stand for a STACK", hint="name two stacks, or give directories")
+    from ovlctl.cli.rootless import state_for
+
+    state = state_for(state_dir)
+    return _stack_or_layer(state, words[0]), _stack_or_layer(state, words[1])
+
+
+def _stack_or_layer(state: State, word: str) -> Subject:
+    from ovlctl.ops import reading
+
+    try:
+        return reading.subject(state, word)
+    except NotAnOverlay:
+        if not os.path.isdir(word):
+            raise
+        return reading.of_directories(Stack([word]))
+
+
 def _of_directories(given: Given) -> Subject:
+    userxattr = given.userxattr
+    if userxattr is None and not in_initial_root():
+        userxattr = Flag.YES
+        say("marks are read from user.overlay.*, as you would mount it; `--no-userxattr` reads those of root's mounts")
     options = Options(
-        userxattr=given.userxattr,
+        userxattr=userxattr,
         metacopy=given.metacopy,
         redirect_dir=given.redirect_dir,
         index=given.index,
@@ -91,8 +119,8 @@ def _of_directories(given: Given) -> Subject:
     stack = Stack(
         given.lower or (), data_only=given.data_only or (), upper=given.upper, work=given.work, options=options
     )
-    if given.userxattr is None and not in_initial_root():
-        say("marks are read from user.overlay.*, as you would mount it; `--no-userxattr` reads those of root's mounts")
+    from ovlctl.ops import reading
+
     return reading.of_directories(stack)
 
 

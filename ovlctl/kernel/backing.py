@@ -8,15 +8,13 @@ table any more.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 import struct
 from dataclasses import dataclass
 
-from ovlctl.kernel.handles import name_to_handle_at
-from ovlctl.kernel.libc import check, function
+from ovlctl.kernel.handles import name_to_handle_at, open_by_handle_at
 
 _OVL_FILEID_V1 = 0xF8
 # Three bytes that align the handle, then version, magic, length of the record, flags, type of the handle, uuid.
@@ -27,8 +25,6 @@ _FLAG_UPPER = 4
 _FS_IOC_GETFSUUID = 0x80111500
 _UUID_SIZE = 16
 _NO_UUID = bytes(_UUID_SIZE)
-
-_open_by_handle_at = function("open_by_handle_at", ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +71,7 @@ def path_of(real: RealObject, directory: str) -> str | None:
     Raises:
         OSError: *directory* cannot be opened; EPERM.
     """
-    mount_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if real.fs_uuid not in {_fs_uuid(mount_fd) or real.fs_uuid, _NO_UUID}:
-            return None
-        fd = _opened(mount_fd, real)
-    finally:
-        os.close(mount_fd)
+    fd = _found(real, directory)
     if fd is None:
         return None
     try:
@@ -90,19 +80,45 @@ def path_of(real: RealObject, directory: str) -> str | None:
         os.close(fd)
 
 
-def _opened(mount_fd: int, real: RealObject) -> int | None:
-    # struct file_handle: handle_bytes, handle_type, f_handle.
-    handle = struct.pack("=Ii", len(real.handle), real.type) + real.handle
+def status_of(real: RealObject, directory: str) -> os.stat_result | None:
+    """What stat(2) says of *real*; None when it is gone, or on another file system than *directory*.
+
+    Raises:
+        OSError: As for :func:`path_of`.
+    """
+    fd = _found(real, directory)
+    if fd is None:
+        return None
     try:
-        return check(_open_by_handle_at(mount_fd, handle, os.O_PATH | os.O_CLOEXEC))
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _found(real: RealObject, directory: str) -> int | None:
+    mount_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if real.fs_uuid not in {fs_uuid(mount_fd) or real.fs_uuid, _NO_UUID}:
+            return None
+        return _opened(mount_fd, real)
+    finally:
+        os.close(mount_fd)
+
+
+def _opened(mount_fd: int, real: RealObject) -> int | None:
+    try:
+        return open_by_handle_at(mount_fd, real.type, real.handle)
     except OSError as error:
         if error.errno != errno.ESTALE:
             raise
         return None  # no such object here
 
 
-def _fs_uuid(fd: int) -> bytes | None:
-    # Since 6.9, on file systems that told the kernel (btrfs does not): length, then the uuid.
+def fs_uuid(fd: int) -> bytes | None:
+    """The uuid of the file system of *fd*, as overlayfs compares it; None when nobody tells.
+
+    FS_IOC_GETFSUUID, since 6.9. btrfs has one and does not answer; nor does what has none, such as squashfs.
+    """
     answer = bytearray(1 + _UUID_SIZE)
     try:
         fcntl.ioctl(fd, _FS_IOC_GETFSUUID, answer)

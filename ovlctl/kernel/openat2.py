@@ -21,6 +21,8 @@ _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 _BENEATH = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
+# One path of openat2(2), with room to spare below PATH_MAX.
+_PATH_BYTES = 4000
 
 _openat2 = syscall(437, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
 
@@ -50,6 +52,36 @@ def open_beneath(directory: int, path: StrPath, flags: int, *, cross_mounts: boo
             return walk_beneath(directory, path, flags, cross_mounts=cross_mounts)
         if number != errno.EAGAIN:  # something was renamed meanwhile: man page, section EAGAIN
             return check(result, path)
+
+
+def open_far_beneath(directory: int, path: StrPath, flags: int) -> int:
+    """:func:`open_beneath` for a path of any length, in as many calls as it takes; mount points are not crossed.
+
+    Raises:
+        OSError: As there.
+    """
+    here, rest = directory, os.fspath(path)
+    while True:
+        part, rest = first_part(rest)
+        try:
+            below = open_beneath(here, part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW if rest else flags)
+        finally:
+            if here != directory:
+                os.close(here)
+        if not rest:
+            return below
+        here = below
+
+
+def first_part(path: str) -> tuple[str, str]:
+    """As many components of *path* as one call takes, and what is left."""
+    if len(os.fsencode(path)) <= _PATH_BYTES:
+        return path, ""
+    # Characters are at most four bytes, so that a quarter of the characters always fits. A component that does not is
+    # longer than any name, and the kernel is to say so.
+    cut = path.rfind("/", 0, _PATH_BYTES // 4)
+    part, _, rest = path.partition("/") if cut < 0 else (path[:cut], "/", path[cut + 1 :])
+    return part, rest
 
 
 def walk_beneath(directory: int, path: StrPath, flags: int, *, cross_mounts: bool = False) -> int:

@@ -56,6 +56,11 @@ class State:
         """Directory of the records, ``NAME.json`` each."""
         return os.path.join(self.run, "mounts")
 
+    @property
+    def bench(self) -> str:
+        """The result of the benchmark that was kept to predict from."""
+        return os.path.join(self.keep, "bench.json")
+
     def stack_dir(self, name: str, *, volatile: bool = False) -> str:
         """Where ovlctl makes directories for the stack *name*; *volatile* ones end with the boot."""
         return os.path.join(self.run if volatile else self.keep, "stacks", name)

@@ -27,7 +27,7 @@ def others(found: Resolution, directory: Resolution, layers: Layers) -> Resoluti
     for candidate in found.candidates:
         seen.setdefault(id(candidate.place.layer), []).append(candidate)
     parents = {id(place.layer): place for place in directory.stack} if directory.is_directory else {}
-    verdict, every = _why_lost(found), list[Candidate]()
+    verdict, every = why_lost(found), seen.pop(id(layers.index), [])
     for layer in layers.merged:
         parent = parents.get(id(layer))
         if id(layer) in seen:
@@ -52,7 +52,7 @@ def also(found: Resolution, places: list[tuple[Place, bool]]) -> Resolution:
     if all(place in known for place, _ in places):
         return found
     layers = {id(place.layer) for place in known}
-    verdict, more = _why_lost(found), list[Candidate]()
+    verdict, more = why_lost(found), list[Candidate]()
     for place, left_out in places:
         if place not in known:
             redirected = Verdict.REDIRECTED_AWAY if id(place.layer) in layers else verdict
@@ -83,13 +83,15 @@ def look(place: Place, verdict: Verdict) -> Candidate:
     return Candidate(place=place, verdict=Verdict.ABSENT if attributes is None else verdict, attributes=attributes)
 
 
-def _why_lost(found: Resolution) -> Verdict:
+def why_lost(found: Resolution) -> Verdict:
     """Why layers below the ones looked at do not count."""
     for candidate in reversed(found.candidates):
         if candidate.verdict is Verdict.WHITEOUT:
             return Verdict.WHITED_OUT
         if candidate.verdict is Verdict.NOT_DIRECTORY:
             return Verdict.BEHIND_NOT_DIRECTORY
+        if candidate.verdict is Verdict.NOT_ORIGIN:
+            return Verdict.NOT_ORIGIN
     if found.is_directory and found.opaque:
         return Verdict.BEHIND_OPAQUE
     return Verdict.SHADOWED

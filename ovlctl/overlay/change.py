@@ -1,10 +1,9 @@
-"""What an upper does to the lowers at a path, as values."""
+"""What an upper does to the lowers at a path, as values: named tuples, because hundreds of thousands are made."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ovlctl.overlay.resolution import Place
@@ -46,8 +45,7 @@ class Field(StrEnum):
     LINKS = "links"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(NamedTuple):
     """One changed path.
 
     Attributes:

@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ovlctl.errors import KernelLacks
@@ -23,17 +23,15 @@ from ovlctl.kernel import handles, mountinfo, namespaces, xattr
 from ovlctl.kernel.capabilities import Capability, has
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
-from ovlctl.kernel.openat2 import open_beneath
-from ovlctl.overlay.tree import Attributes, Child, Kind
+from ovlctl.kernel.openat2 import first_part, open_beneath
+from ovlctl.overlay.tree import Attributes, Child, Kind, Look, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from ovlctl.kernel.handles import FileHandle
 
-# One path of openat2(2), with room to spare below PATH_MAX.
-_PATH_BYTES = 4000
 _GONE = {errno.ENOENT, errno.ENAMETOOLONG}
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -52,29 +50,25 @@ class Descriptors:
         self._limit = limit
         self.trusted = has(Capability.CAP_SYS_ADMIN) and namespaces.in_initial_user_namespace()
         self._open: OrderedDict[tuple[int, str], int] = OrderedDict()
-        # Asked for last: the names of a directory are looked up one after the other.
-        self._last: tuple[int, str, int] | None = None
+        #: How often one was added; as long as it stays, none was closed.
+        self.additions = 0
 
     def get(self, tree: int, path: str) -> int | None:
         """The descriptor kept for *path* of the tree with root descriptor *tree*."""
-        if (last := self._last) is not None and last[1] == path and last[0] == tree:
-            return last[2]
         found = self._open.get((tree, path))
         if found is not None:
             self._open.move_to_end((tree, path))
-            self._last = (tree, path, found)
         return found
 
     def keep(self, tree: int, path: str, descriptor: int) -> None:
         """Own *descriptor* from now on."""
         self._open[tree, path] = descriptor
-        self._last = (tree, path, descriptor)
+        self.additions += 1
         if len(self._open) > self._limit:
             os.close(self._open.popitem(last=False)[1])
 
     def forget(self, tree: int) -> None:
         """Close every directory of *tree*."""
-        self._last = None
         for key in [key for key in self._open if key[0] == tree]:
             os.close(self._open.pop(key))
 
@@ -100,6 +94,8 @@ class RealTree:
         self._guarded = not self.cloned and _has_submounts(self._root)
         # The attributes of the object asked about last; a path that no object has stands for none.
         self._named: tuple[str, tuple[str, ...]] = ("/", ())
+        # The directory asked for last: names are looked up one after the other. Good until a descriptor is closed.
+        self._parent: tuple[str, int, int] = ("/", -1, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +119,7 @@ class RealTree:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         try:
             directory, name = self._split(path)
-            if name == "." or not self._guarded:
+            if not self._guarded or name == ".":
                 return Attributes.of(os.stat(name, dir_fd=directory, follow_symlinks=False))
             with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
                 return Attributes.of(os.fstat(found))
@@ -141,6 +137,47 @@ class RealTree:
             for entry in entries:
                 yield Child(entry.name, _kind(entry))
 
+    @contextmanager
+    def looking(self, directory: str) -> Iterator[Callable[[str], Look | None]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        # A descriptor of its own, which no other look at any tree closes.
+        with _Closing(os.dup(self._directory(directory) if directory else self._root)) as here:
+            place = f"/proc/self/fd/{here}/"
+
+            def look(name: str) -> Look | None:
+                try:
+                    attributes = Attributes.of(os.stat(name, dir_fd=here, follow_symlinks=False))
+                    return Look(attributes, tuple(os.listxattr(place + name, follow_symlinks=False)))
+                except OSError as error:
+                    if error.errno in _GONE:
+                        return None
+                    return self._look(join(directory, name))
+
+            yield look if not self._guarded else lambda name: self._look(join(directory, name))
+
+    def _look(self, path: str) -> Look | None:
+        attributes = self.lstat(path)
+        return None if attributes is None else Look(attributes, self.xattr_names(path))
+
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        readable = _Closing(_quietly(directory, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+        with readable as descriptor, os.scandir(descriptor) as entries:
+            for entry in entries:
+                try:
+                    yield entry.name, self._attributes(descriptor, entry)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    yield entry.name, error
+
+    def _attributes(self, directory: int, entry: os.DirEntry[str]) -> Attributes:
+        if not self._guarded:
+            return Attributes.of(entry.stat(follow_symlinks=False))
+        with _Closing(open_beneath(directory, entry.name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            return Attributes.of(os.fstat(found))
+
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)
@@ -154,15 +191,15 @@ class RealTree:
 
     def _names(self, path: str) -> tuple[str, ...]:
         directory, name = self._split(path)
-        if not self._guarded:
-            return xattr.names(f"/proc/self/fd/{directory}/{name}")
-        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
-            try:
+        try:
+            if not self._guarded:
+                return tuple(sorted(os.listxattr(f"/proc/self/fd/{directory}/{name}", follow_symlinks=False)))
+            with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
                 return tuple(sorted(os.listxattr(f"/proc/self/fd/{found}")))
-            except OSError as error:
-                if error.errno == errno.ENOTSUP:
-                    return ()
-                raise
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                return ()
+            raise
 
     def xattr(self, path: str, name: str) -> bytes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
@@ -200,19 +237,37 @@ class RealTree:
                 return None
             raise
 
+    def by_handle(self, kind: int, handle: bytes) -> Attributes | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        try:
+            with (
+                _Closing(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)) as root,
+                _Closing(handles.open_by_handle_at(root, kind, handle)) as found,
+            ):
+                return Attributes.of(os.fstat(found))
+        except OSError as error:
+            if error.errno in {errno.ESTALE, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT}:
+                return None
+            raise
+
     def _split(self, path: str) -> tuple[int, str]:
         # A descriptor of the directory that holds *path*, and the one name left to look up in it.
-        parent, _, name = path.rpartition("/")
-        return self._directory(parent), name or "."
+        cut = path.rfind("/")
+        if cut < 0:
+            return self._root, path or "."
+        parent, descriptor, additions = self._parent
+        if path[:cut] != parent or additions != self._descriptors.additions:
+            parent = path[:cut]
+            descriptor = self._directory(parent)
+            self._parent = (parent, descriptor, self._descriptors.additions)
+        return descriptor, path[cut + 1 :]
 
     def _directory(self, path: str) -> int:
-        if not path:
-            return self._root
         if (kept := self._descriptors.get(self._root, path)) is not None:
             return kept
         here, owned, rest = self._root, False, path
         while True:
-            chunk, rest = _chunk(rest)
+            chunk, rest = first_part(rest)
             try:
                 below = open_beneath(here, chunk, _DIRECTORY)
             except OSError as error:
@@ -256,15 +311,6 @@ def _open_root(directory: str) -> tuple[int, bool]:
 def _has_submounts(root: int) -> bool:
     prefix = os.readlink(f"/proc/self/fd/{root}").rstrip("/") + "/"
     return any(mount.mount_point.startswith(prefix) for mount in mountinfo.read("self"))
-
-
-def _chunk(path: str) -> tuple[str, str]:
-    # As many components as one call takes, and what is left.
-    if len(os.fsencode(path)) <= _PATH_BYTES:
-        return path, ""
-    # Characters are at most four bytes, so that a quarter of the characters always fits; a name has at most 255 bytes.
-    cut = path.rindex("/", 0, _PATH_BYTES // 4)
-    return path[:cut], path[cut + 1 :]
 
 
 def _quietly(directory: int, name: str, flags: int) -> int:

@@ -52,14 +52,16 @@ def format_size(size: int) -> str:
 
     Law: ``parse_size(format_size(n))`` differs from n by at most half a percent; whole multiples are exact.
     """
-    from fractions import Fraction
-
     sign, size = ("-", -size) if size < 0 else ("", size)
-    for power, unit in reversed(list(enumerate(_UNITS))):
-        # a value that would round up to 1024 belongs to the next unit
-        if power == 0 or size * 2 >= 1024**power * 2 - 1024 ** (power - 1):
-            return f"{sign}{_digits(Fraction(size, 1024**power))} {unit}"
-    raise AssertionError(size)  # pragma: no cover - power 0 takes whatever is left
+    power = max(0, (size.bit_length() - 1) // 10)
+    # A value that would round up to 1024 belongs to the next unit.
+    if size * 2 >= 1024 ** (power + 1) * 2 - 1024**power:
+        power += 1
+    whole, rest = divmod(size, 1024**power)
+    if not rest:
+        return f"{sign}{whole} {_UNITS[power]}"
+    value = size / 1024**power
+    return f"{sign}{value:.{_decimals(value)}f} {_UNITS[power]}"
 
 
 def format_ns(nanoseconds: float) -> str:
@@ -73,11 +75,11 @@ def format_ns(nanoseconds: float) -> str:
 
 
 def _digits(value: Fraction) -> str:
-    from fractions import Fraction
-
     # three significant digits, none after the point when there is nothing to say there
     if value.denominator == 1:
         return str(value.numerator)
-    size = abs(value)
-    decimals = 2 if size < Fraction("9.995") else 1 if size < Fraction("99.95") else 0
-    return f"{float(value):.{decimals}f}"
+    return f"{float(value):.{_decimals(float(abs(value)))}f}"
+
+
+def _decimals(value: float) -> int:
+    return 2 if value < 9.995 else 1 if value < 99.95 else 0  # noqa: PLR2004 -- where rounding adds a digit

@@ -13,7 +13,7 @@ from ovlctl.cli.commands import ROWS, Row
 from ovlctl.cli.lazy import load
 from tests.capabilities import needs_mounting
 
-PLAIN = (("--version",), ("--help",), ("mount", "--help"), ("ls",), ("ls", "--json"))
+PLAIN = (("--version",), ("--help",), ("mount", "--help"), ("explain", "--help"), ("ls",), ("ls", "--json"))
 HEAVY = {"rich", "psutil", "pyroute2", "pydantic", "textual", "asyncio", "http", "numpy"}
 
 

@@ -117,9 +117,12 @@ def subject(state: State, word: str) -> Subject:
     try:
         overlay = discover.find(state, word)
     except errors.StackNotFound:
-        if (declared := discover.in_file(word)) is None:
+        if (declared := discover.in_file(word)) is not None:
+            return _declared(state, *declared)
+        around = _around(state, word)
+        if around is None:
             raise
-        return _declared(state, *declared)
+        overlay = around
     return of_overlay(overlay, inside=_inside(overlay, word))
 
 
@@ -286,6 +289,14 @@ def _inside(overlay: Overlay, word: str) -> str:
     path = os.path.join(os.path.realpath(os.path.dirname(word) or "."), os.path.basename(word.rstrip("/")))
     prefix = target.rstrip("/") + "/"
     return path[len(prefix) :] if path.startswith(prefix) else ""
+
+
+def _around(state: State, word: str) -> Overlay | None:
+    # The overlay in whose merged view *word* would be, if it were there: what is gone can be asked about, too.
+    path = os.path.realpath(word) if "/" in word else "/"
+    while path != "/" and not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return discover.find(state, path) if path != "/" and discover.on_overlay(path) else None
 
 
 def _always_follow() -> bool:

@@ -1,0 +1,87 @@
+"""Changes as ``docker diff`` tells them: added, changed, deleted.
+
+Source: ChangesDirs() and statDifferent() of Moby's pkg/archive. Docker compares two mounted views by type, mode, owner,
+device number, and of all but directories size and modification time; of the extended attributes it knows
+security.capability only. Where one of two times has no fraction, as in a layer that was unpacked from an archive, only
+the seconds count (sameFsTime()). A directory in which something changed counts as changed, the root never. Of a deleted
+directory it tells the directory alone, and nothing of one in whose place a file is.
+
+Law: for the same views the result is the set that ``docker diff`` prints, in the order of paths.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from ovlctl.overlay.change import Change, ChangeKind, Field
+from ovlctl.overlay.tree import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SECOND = 1_000_000_000
+_CAPABILITY = "security.capability"
+_ALWAYS = {Field.KIND, Field.MODE, Field.OWNER, Field.DEVICE, Field.SIZE}
+
+
+class Letter(StrEnum):
+    """What Docker calls a change."""
+
+    ADDED = "A"
+    CHANGED = "C"
+    DELETED = "D"
+
+
+class DockerChange(NamedTuple):
+    """A path from the root, without a leading slash, and what Docker says of it."""
+
+    letter: Letter
+    path: str
+
+
+def docker(changes: Iterable[Change]) -> Iterator[DockerChange]:
+    """*changes*, told without renames, as Docker tells them."""
+    told: list[str] = []
+    gone = ""
+    for change in changes:
+        letter = _letter(change)
+        if change.change is ChangeKind.REPLACED and change.kind is not Kind.DIRECTORY:
+            gone = change.path
+        if letter is None or (gone and change.path.startswith(gone + "/")):
+            continue
+        while told and not change.path.startswith(told[-1] + "/"):
+            told.pop()
+        parts = change.path.split("/")[:-1]
+        for depth in range(len(told[-1].split("/")) if told else 0, len(parts)):
+            told.append("/".join(parts[: depth + 1]))
+            yield DockerChange(Letter.CHANGED, told[-1])
+        if change.kind is Kind.DIRECTORY and letter is not Letter.DELETED and change.path:
+            told.append(change.path)
+        if change.path:
+            yield DockerChange(letter, change.path)
+
+
+def _letter(change: Change) -> Letter | None:
+    if change.change in {ChangeKind.ADDED, ChangeKind.LINKED}:
+        return Letter.ADDED
+    if change.change is ChangeKind.DELETED:
+        return Letter.DELETED
+    differs = not _ALWAYS.isdisjoint(change.fields)
+    return Letter.CHANGED if differs or _other_time(change) or _other_capability(change) else None
+
+
+def _other_time(change: Change) -> bool:
+    if Field.TIMES not in change.fields or change.kind is Kind.DIRECTORY:
+        return False
+    found = [place.layer.tree.lstat(place.path) for place in (change.above, change.below) if place is not None]
+    times = [divmod(attributes.mtime_ns, _SECOND) for attributes in found if attributes is not None]
+    return len({second for second, _ in times}) > 1 or all(fraction for _, fraction in times)
+
+
+def _other_capability(change: Change) -> bool:
+    if Field.XATTRS not in change.fields:
+        return False
+    places = (change.above, change.below)
+    values = [None if place is None else place.layer.tree.xattr(place.path, _CAPABILITY) for place in places]
+    return values[0] != values[1]

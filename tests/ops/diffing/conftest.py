@@ -1,0 +1,5 @@
+"""Where hand-made and kernel-made layers are written here, too."""
+
+from tests.overlay.conftest import room
+
+__all__ = ["room"]

@@ -1,0 +1,43 @@
+"""File systems that live for a module."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ovlctl.kernel.mount import MNT, umount2
+from tests import capabilities, sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _made(kind: str, size: int | None = None) -> Iterator[str]:
+    able = capabilities.file_system(kind) if capabilities.root() else capabilities.root()
+    if not able:
+        pytest.skip(f"needs {kind}: {able.reason}")
+    base = tempfile.mkdtemp(prefix="fs-", dir=capabilities.session().directory)
+    point = capabilities.make_file_system(kind, base, size)
+    yield point
+    umount2(point, MNT.DETACH)
+    sandbox.remove(base)
+
+
+@pytest.fixture(scope="module", params=["ext4", "xfs", "btrfs", "tmpfs"])
+def disk(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A file system of each kind, for all layers."""
+    yield from _made(request.param, 400 << 20)
+
+
+@pytest.fixture(scope="module")
+def ext4() -> Iterator[str]:
+    """An ext4."""
+    yield from _made("ext4", 200 << 20)
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[str]:
+    """A tmpfs, apart from every other file system."""
+    yield from _made("tmpfs", 200 << 20)
