@@ -41,19 +41,22 @@ class Extent:
     flags: FIEMAP_EXTENT
 
 
-def extents(fd: int) -> tuple[Extent, ...] | None:
+def extents(fd: int, *, sync: bool = True) -> tuple[Extent, ...] | None:
     """The extents of an open file in order, or None where its file system cannot tell (tmpfs).
 
-    Dirty data is written first, so that nothing is shown as delayed.
+    Args:
+        fd: The file, open for reading.
+        sync: Write dirty data first, so that nothing is shown as delayed. Without it, data that have no place on the
+            device yet are DELALLOC, at no place that means anything; no other file shares those.
 
     Raises:
         OSError: from the ioctl, but for "not supported".
     """
     found: list[Extent] = []
-    start = 0
+    start, flags = 0, _FIEMAP_FLAG_SYNC if sync else 0
     while True:
         request = bytearray(_HEADER.size + _BATCH * _EXTENT.size)
-        _HEADER.pack_into(request, 0, start, 2**64 - 1 - start, _FIEMAP_FLAG_SYNC, 0, _BATCH, 0)
+        _HEADER.pack_into(request, 0, start, 2**64 - 1 - start, flags, 0, _BATCH, 0)
         try:
             fcntl.ioctl(fd, FS_IOC_FIEMAP, request)
         except OSError as error:
@@ -62,10 +65,10 @@ def extents(fd: int) -> tuple[Extent, ...] | None:
             raise
         mapped = _HEADER.unpack_from(request)[3]
         for index in range(mapped):
-            logical, physical, length, _, _, flags, *_ = _EXTENT.unpack_from(
+            logical, physical, length, _, _, bits, *_ = _EXTENT.unpack_from(
                 request, _HEADER.size + index * _EXTENT.size
             )
-            found.append(Extent(logical=logical, physical=physical, length=length, flags=FIEMAP_EXTENT(flags)))
+            found.append(Extent(logical=logical, physical=physical, length=length, flags=FIEMAP_EXTENT(bits)))
         if not mapped or found[-1].flags & FIEMAP_EXTENT.LAST:
             return tuple(found)
         start = found[-1].logical + found[-1].length

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from ovlctl.overlay.tree import Attributes, Child, Kind
+from ovlctl.overlay.tree import Attributes, Child, Kind, Look, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ovlctl.kernel.handles import FileHandle
 
@@ -72,6 +73,26 @@ class MemoryTree:
         for child in self._children.get(path, ()):
             kind = self._things[child].attributes.kind
             yield Child(child.rpartition("/")[2], None if kind in _NODES else kind)
+
+    @contextmanager
+    def looking(self, directory: str) -> Iterator[Callable[[str], Look | None]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        self._the(directory)
+
+        def look(name: str) -> Look | None:
+            path = join(directory, name)
+            attributes = self.lstat(path)
+            return None if attributes is None else Look(attributes, self.xattr_names(path))
+
+        yield look
+
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        for child in self.scandir(path):
+            try:
+                yield child.name, self._the(join(path, child.name)).attributes
+            except OSError as error:
+                yield child.name, error
 
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

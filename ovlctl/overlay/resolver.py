@@ -44,13 +44,15 @@ class Resolver:
     Args:
         layers: Open for as long as the resolver is used.
         following: The settings of the mount.
+
+    Attributes:
+        counting: The marks on a file that make the layers below count.
     """
 
     def __init__(self, layers: Layers, following: Following) -> None:
         self.layers = layers
         self.following = following
-        # The marks on a file that make the layers below count.
-        self._counting = frozenset(following.prefix + mark for mark in (Mark.METACOPY, Mark.WHITEOUT))
+        self.counting = frozenset(following.prefix + mark for mark in (Mark.METACOPY, Mark.WHITEOUT))
         self._kept: OrderedDict[str, Resolution] = OrderedDict()
         self._roots = tuple(Place(layer, "") for layer in layers.lowers)
         self._root: Resolution | None = None
@@ -95,6 +97,11 @@ class Resolver:
             devices = {found.dev for layer in every if (found := layer.tree.lstat("")) is not None}
             self._one_device = len(devices) == 1
         return self._one_device
+
+    @property
+    def sees_all_marks(self) -> bool:
+        """Whether an object's own marks tell if anything else counts: they can be seen, and there is no index."""
+        return self.certain and not self.following.blind and self._index is None
 
     @property
     def certain(self) -> bool:
@@ -186,8 +193,8 @@ class Resolver:
         attributes: Attributes | None = None
         try:
             for base in directory.stack[start:]:
-                place = Place(base.layer, join(base.path, name))
-                attributes = place.layer.tree.lstat(place.path)
+                place = Place(base.layer, path if base.path == directory.path else join(base.path, name))
+                attributes = base.layer.tree.lstat(place.path)
                 if attributes is not None:
                     break
                 candidates.append(Candidate(place, Verdict.ABSENT))
@@ -199,7 +206,7 @@ class Resolver:
             if kind is Kind.FILE and not self.following.blind:
                 if self.following.prefix is Prefix.TRUSTED and not tree.trusted:
                     certain = False
-                elif (names := tree.xattr_names(place.path)) and not self._counting.isdisjoint(names):
+                elif (names := tree.xattr_names(place.path)) and not self.counting.isdisjoint(names):
                     return None
         except OSError:
             return None
