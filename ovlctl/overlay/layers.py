@@ -80,6 +80,7 @@ class Following:
         verity_required: Whether a metadata-only file must carry a digest for its data to be opened.
         index: Whether the index of an upper counts, and the origin of a metadata-only file must be what is below it.
         verify_lower: Whether a directory of the upper merges with nothing but its origin (nfs_export).
+        privileged: Whether the mounter could read every mark, whoever the file belongs to.
     """
 
     prefix: Prefix = Prefix.TRUSTED
@@ -90,6 +91,7 @@ class Following:
     verity_required: bool = False
     index: bool = False
     verify_lower: bool = False
+    privileged: bool = True
 
     @classmethod
     def of(cls, options: Options, *, always_follow: bool = True, trusted: bool = True) -> Self:
@@ -116,6 +118,7 @@ class Following:
             verity_required=options.verity is Verity.REQUIRE,
             index=options.index is Switch.ON,
             verify_lower=options.index is Switch.ON and options.nfs_export is Switch.ON,
+            privileged=trusted,
         )
 
 

@@ -380,6 +380,8 @@ class Lookup:
         try:
             return tree.xattr(place.path, prefix + mark)
         except OSError as error:
-            if mark is Mark.METACOPY and prefix is Prefix.USER and error.errno == errno.EACCES:
+            hidden = prefix is Prefix.USER and error.errno == errno.EACCES
+            if hidden and mark is Mark.METACOPY and not self.following.privileged:
+                # The mounter may not read it either, and takes it for absent.
                 return None
             raise UnreadableError(place, error.errno or 0) from error

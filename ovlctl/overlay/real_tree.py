@@ -118,10 +118,10 @@ class RealTree:
     def lstat(self, path: str) -> Attributes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         try:
-            directory, name = self._split(path)
-            if not self._guarded or name == ".":
+            if path and not self._guarded:
+                directory, name = self._split(path)
                 return Attributes.of(os.stat(name, dir_fd=directory, follow_symlinks=False))
-            with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            with self._object(path) as found:
                 return Attributes.of(os.fstat(found))
         except OSError as error:
             if error.errno in _GONE:
@@ -190,11 +190,11 @@ class RealTree:
         return self._named[1]
 
     def _names(self, path: str) -> tuple[str, ...]:
-        directory, name = self._split(path)
         try:
-            if not self._guarded:
+            if path and not self._guarded:
+                directory, name = self._split(path)
                 return tuple(sorted(os.listxattr(f"/proc/self/fd/{directory}/{name}", follow_symlinks=False)))
-            with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            with self._object(path) as found:
                 return tuple(sorted(os.listxattr(f"/proc/self/fd/{found}")))
         except OSError as error:
             if error.errno == errno.ENOTSUP:
@@ -207,10 +207,10 @@ class RealTree:
             # Asking for the names costs less than being told for each mark that it is not there.
             if name not in self.xattr_names(path):
                 return None
-        directory, last = self._split(path)
-        if not self._guarded:
+        if path and not self._guarded:
+            directory, last = self._split(path)
             return xattr.get(f"/proc/self/fd/{directory}/{last}", name)
-        with _Closing(open_beneath(directory, last, os.O_PATH | os.O_NOFOLLOW)) as found:
+        with self._object(path) as found:
             try:
                 return os.getxattr(f"/proc/self/fd/{found}", name)
             except OSError as error:
@@ -220,8 +220,7 @@ class RealTree:
 
     def open(self, path: str) -> BinaryIO:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
-        directory, name = self._split(path)
-        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+        with self._object(path) as found:
             if not stat.S_ISREG(os.fstat(found).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)
             # The very object just looked at, through its magic link: nothing can come in between.
@@ -231,7 +230,7 @@ class RealTree:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)
         try:
-            return handles.name_to_handle_at(name, directory, fid=True)
+            return handles.name_to_handle_at(name if path else "", directory, fid=True)
         except OSError as error:
             if error.errno in {errno.EOPNOTSUPP, errno.EOVERFLOW, errno.EINVAL}:
                 return None
@@ -249,6 +248,16 @@ class RealTree:
             if error.errno in {errno.ESTALE, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT}:
                 return None
             raise
+
+    @contextmanager
+    def _object(self, path: str) -> Iterator[int]:
+        # A descriptor of the object itself (O_PATH). The root is at hand, whoever may search it.
+        if not path:
+            yield self._root
+            return
+        directory, name = self._split(path)
+        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            yield found
 
     def _split(self, path: str) -> tuple[int, str]:
         # A descriptor of the directory that holds *path*, and the one name left to look up in it.

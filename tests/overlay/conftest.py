@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ def room() -> Iterator[str]:
     if not capabilities.root():
         pytest.skip(f"trusted attributes: {capabilities.root().reason}")
     with tempfile.TemporaryDirectory(dir=capabilities.session().directory) as base:
+        os.chmod(base, 0o755)  # ordinary users must get through
         point = capabilities.make_file_system("tmpfs", base)
         yield point
         umount2(point, MNT(0))

@@ -158,15 +158,15 @@ class Case:
         )
         return resolver(layers, self.options)
 
-    def write(self, base: str) -> Stack:
-        """Write every layer below *base*."""
-        upper = work = None
+    def write(self, base: str, prefix: Prefix | None = None) -> Stack:
+        """Write every layer below *base*, with marks where the options have them, or where *prefix* says."""
+        prefix, upper, work = prefix or self.prefix, None, None
         if self.upper is not None:
-            upper, work = write_layer(f"{base}/upper", self.upper, self.prefix), f"{base}/work"
+            upper, work = write_layer(f"{base}/upper", self.upper, prefix), f"{base}/work"
             os.mkdir(work)
         return Stack(
-            [write_layer(f"{base}/lower{at}", layer, self.prefix) for at, layer in enumerate(self.lowers)],
-            data_only=[write_layer(f"{base}/data{at}", layer, self.prefix) for at, layer in enumerate(self.data)],
+            [write_layer(f"{base}/lower{at}", layer, prefix) for at, layer in enumerate(self.lowers)],
+            data_only=[write_layer(f"{base}/data{at}", layer, prefix) for at, layer in enumerate(self.data)],
             upper=upper,
             work=work,
             options=self.options,
