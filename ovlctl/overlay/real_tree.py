@@ -198,12 +198,20 @@ class RealTree:
 
     def open(self, path: str) -> BinaryIO:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
+        return open(self.descriptor(path), "rb", buffering=0)
+
+    def descriptor(self, path: str) -> int:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)
-        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+        flags = os.O_PATH | os.O_NOFOLLOW
+        found = open_beneath(directory, name, flags) if self._guarded else os.open(name, flags, dir_fd=directory)
+        try:
             if not stat.S_ISREG(os.fstat(found).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)
             # The very object just looked at, through its magic link: nothing can come in between.
-            return open(_opened(f"/proc/self/fd/{found}"), "rb", buffering=0)
+            return _opened(f"/proc/self/fd/{found}")
+        finally:
+            os.close(found)
 
     def handle(self, path: str) -> FileHandle | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

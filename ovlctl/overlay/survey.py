@@ -74,6 +74,7 @@ class Survey:
         self._register = register
         self._unchanged = unchanged
         self._apart = apart
+        self._prefix = None if resolver.following.blind else resolver.following.prefix
         self._indexed = resolver.layers.index is not None
         self._walked: set[tuple[Place, ...]] = set()
         self._on_the_way: dict[Place, Spot] = {}
@@ -336,9 +337,8 @@ class Survey:
 
     def _marks(self, layer: Layer, path: str) -> Collection[str] | None:
         # The marks that can be seen, without their prefix; None where that cannot be told.
-        following = self._resolver.following
-        prefix = following.prefix
-        if following.blind or (prefix is Prefix.TRUSTED and not layer.tree.trusted):
+        prefix = self._prefix
+        if prefix is None or (prefix is Prefix.TRUSTED and not layer.tree.trusted):
             return ()
         try:
             names = layer.tree.xattr_names(path)
