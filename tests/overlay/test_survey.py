@@ -22,7 +22,7 @@ from ovlctl.overlay.survey import Survey
 from ovlctl.overlay.tree import Kind, join
 from tests import trees
 from tests.overlay import test_kernel_made as kernel
-from tests.overlay.made import Case, Seen, mounted, new_directory, resolving, seen
+from tests.overlay.made import Case, Made, Seen, mounted, new_directory, resolving, seen
 from tests.overlay.test_fuzz import EXAMPLES, NAMES, cases
 
 if TYPE_CHECKING:
@@ -107,6 +107,51 @@ def test_every_object_has_a_fate_and_it_is_the_resolvers(room: str, case: Case) 
         assert notes.troubles == []
         visible = {place for place, fate in notes.fates.items() if fate is Fate.VISIBLE}
         assert visible == _needed(resolver)
+
+
+@settings(max_examples=EXAMPLES // 3, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(case=cases())
+def test_what_a_mount_gives_to_read_is_visible(room: str, case: Case) -> None:
+    """With other content in every file: the content seen through a mount is that of the files that are VISIBLE."""
+    case = replace(
+        case,
+        lowers=tuple(_marked(f"lower{at}", layer) for at, layer in enumerate(case.lowers)),
+        data=tuple(_marked(f"data{at}", layer) for at, layer in enumerate(case.data)),
+        upper=None if case.upper is None else _marked("upper", case.upper),
+    )
+    with new_directory(room) as base:
+        stack = case.write(base)
+        with resolving(stack) as resolver:
+            fates = surveyed(resolver).fates
+        with mounted(stack, f"{base}/merged") as point:
+            view = _view(point)
+        shown = {here.content for here in view.values() if here.content}
+        visible = {content for place, fate in fates.items() if fate is Fate.VISIBLE and (content := _own(place))}
+        assert shown <= visible
+        # Two names of one lower directory cannot both be looked up while the first is remembered.
+        if not {here.errno for here in view.values()} & {errno.ESTALE, errno.ELOOP}:
+            assert shown == visible
+
+
+def _marked(name: str, layer: Mapping[str, Made]) -> dict[str, Made]:
+    return {
+        path: replace(made, content=os.fsencode(f"{name}/{path}")) if _has_data(made) else made
+        for path, made in layer.items()
+    }
+
+
+def _has_data(made: Made) -> bool:
+    return made.kind is Kind.FILE and bool(made.content) and "metacopy" not in made.marks
+
+
+def _own(place: Place) -> bytes:
+    # The content that the test gave to a file; nothing for all else.
+    path = os.path.join(place.layer.directory, place.path)
+    if not os.path.isfile(path) or os.path.islink(path):
+        return b""
+    with open(path, "rb") as file:
+        content = file.read()
+    return content if os.fsencode(os.path.basename(place.layer.directory)) == content.partition(b"/")[0] else b""
 
 
 _DISPENSABLE = {Fate.SHADOWED, *(fate for fate in Fate if fate.hidden and fate is not Fate.REFUSED)}
