@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_json, say, warn
-from ovlctl.cli.overlay_options import IndexOption, MetacopyOption, RedirectDirOption, flag
 from ovlctl.cli.parameters import Json, StateDir, size
-from ovlctl.cli.reading import DataOnly, Given, Lower, Upper, UserXattr, Work, subject_of
+from ovlctl.cli.reading import Given, subject_of
 from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError
 from ovlctl.ops.du import du as measure
 from ovlctl.ops.du import gates
@@ -28,20 +28,14 @@ if TYPE_CHECKING:
     from ovlctl.ops.state import State
 
 
+@takes_directories
 def du(
     *,
     stacks: Annotated[
         list[str] | None,
         typer.Argument(metavar="[STACK]...", help="Stacks by name or path; layers that several have count once."),
     ] = None,
-    lower: Lower = None,
-    data_only: DataOnly = None,
-    upper: Upper = None,
-    work: Work = None,
-    userxattr: UserXattr = None,
-    metacopy: MetacopyOption = None,
-    redirect_dir: RedirectDirOption = None,
-    index: IndexOption = None,
+    given: Given,
     top: Annotated[int, typer.Option(metavar="N", min=0, help="Name the N largest objects.")] = 10,
     by: Annotated[By, typer.Option(help="What each row of the table stands for.")] = By.LAYER,
     depth: Annotated[
@@ -83,16 +77,6 @@ def du(
 
     Exits with 1 when a rule fails, else with 6 when something could not be read.
     """
-    given = Given(
-        lower=lower,
-        data_only=data_only,
-        upper=upper,
-        work=work,
-        userxattr=flag(userxattr),
-        metacopy=metacopy,
-        redirect_dir=redirect_dir,
-        index=index,
-    )
     if depth is not None and by is not By.PATH:
         raise BadUsage("--depth belongs to --by path", hint="add `--by path`, or leave `--depth` out")
     limits = _rules(fail_over, rules)

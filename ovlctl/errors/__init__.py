@@ -88,6 +88,8 @@ from ovlctl.errors.options import (
 )
 from ovlctl.errors.reading import (
     ContentUnreadable,
+    DestinationInLayer,
+    DestinationTaken,
     LayerElsewhere,
     LayerMissing,
     NotAFile,
@@ -165,6 +167,8 @@ __all__ = [
     "CommandMissing",
     "CommandNotRunnable",
     "ContentUnreadable",
+    "DestinationInLayer",
+    "DestinationTaken",
     "DetachNeedsReadOnly",
     "DiscardRefused",
     "ExitStatus",

@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ovlctl.errors import KernelLacks
@@ -24,10 +24,10 @@ from ovlctl.kernel.capabilities import Capability, has
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.openat2 import first_part, open_beneath
-from ovlctl.overlay.tree import Attributes, Child, Kind
+from ovlctl.overlay.tree import Attributes, Child, Kind, Look, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from ovlctl.kernel.handles import FileHandle
@@ -137,6 +137,28 @@ class RealTree:
             for entry in entries:
                 yield Child(entry.name, _kind(entry))
 
+    @contextmanager
+    def looking(self, directory: str) -> Iterator[Callable[[str], Look | None]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        # A descriptor of its own, which no other look at any tree closes.
+        with _Closing(os.dup(self._directory(directory) if directory else self._root)) as here:
+            place = f"/proc/self/fd/{here}/"
+
+            def look(name: str) -> Look | None:
+                try:
+                    attributes = Attributes.of(os.stat(name, dir_fd=here, follow_symlinks=False))
+                    return Look(attributes, tuple(os.listxattr(place + name, follow_symlinks=False)))
+                except OSError as error:
+                    if error.errno in _GONE:
+                        return None
+                    return self._look(join(directory, name))
+
+            yield look if not self._guarded else lambda name: self._look(join(directory, name))
+
+    def _look(self, path: str) -> Look | None:
+        attributes = self.lstat(path)
+        return None if attributes is None else Look(attributes, self.xattr_names(path))
+
     def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)
@@ -169,15 +191,15 @@ class RealTree:
 
     def _names(self, path: str) -> tuple[str, ...]:
         directory, name = self._split(path)
-        if not self._guarded:
-            return xattr.names(f"/proc/self/fd/{directory}/{name}")
-        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
-            try:
+        try:
+            if not self._guarded:
+                return tuple(sorted(os.listxattr(f"/proc/self/fd/{directory}/{name}", follow_symlinks=False)))
+            with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
                 return tuple(sorted(os.listxattr(f"/proc/self/fd/{found}")))
-            except OSError as error:
-                if error.errno == errno.ENOTSUP:
-                    return ()
-                raise
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                return ()
+            raise
 
     def xattr(self, path: str, name: str) -> bytes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
@@ -220,6 +242,19 @@ class RealTree:
             return handles.name_to_handle_at(name, directory, fid=True)
         except OSError as error:
             if error.errno in {errno.EOPNOTSUPP, errno.EOVERFLOW, errno.EINVAL}:
+                return None
+            raise
+
+    def by_handle(self, kind: int, handle: bytes) -> Attributes | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        try:
+            with (
+                _Closing(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)) as root,
+                _Closing(handles.open_by_handle_at(root, kind, handle)) as found,
+            ):
+                return Attributes.of(os.fstat(found))
+        except OSError as error:
+            if error.errno in {errno.ESTALE, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT}:
                 return None
             raise
 

@@ -21,7 +21,7 @@ from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.survey import Survey
 from ovlctl.overlay.tree import Kind, join
 from tests import trees
-from tests.overlay import test_kernel_made as kernel
+from tests.overlay import actions
 from tests.overlay.made import Case, Made, Seen, mounted, new_directory, resolving, seen
 from tests.overlay.test_fuzz import EXAMPLES, NAMES, cases
 
@@ -187,20 +187,18 @@ def _upwards(path: str) -> set[str]:
 
 
 @settings(max_examples=EXAMPLES // 6, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=kernel.steps, options=kernel.options)
+@given(steps=actions.steps, options=actions.options)
 def test_without_what_is_unchanged_the_same_is_seen(
     room: str, steps: list[tuple[Callable[[str, str], None], str, str]], options: Options
 ) -> None:
     """The same of uppers that the kernel wrote, without what was copied up and equals what it hides, too."""
     with new_directory(room) as base:
-        lowers = [trees.make(f"{base}/lower{at}", layer) for at, layer in enumerate(kernel.LOWERS)]
+        lowers = [trees.make(f"{base}/lower{at}", layer) for at, layer in enumerate(actions.LOWERS)]
         os.link(f"{lowers[0]}/b", f"{lowers[0]}/a/hard")
         trees.make(base, {"upper/": None, "work/": None})
         stack = Stack(lowers, upper=f"{base}/upper", work=f"{base}/work", options=options)
         with mounted(stack, f"{base}/merged") as point:
-            for action, path, other in steps:
-                with suppress(OSError):
-                    action(os.path.join(point, path), os.path.join(point, other))
+            actions.do(point, steps)
             for path in ("a/a", "a/b/c"):
                 # Opened to be written, and not written.
                 with suppress(OSError):
