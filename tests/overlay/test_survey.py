@@ -15,13 +15,14 @@ from ovlctl.overlay.changes import changes
 from ovlctl.overlay.fates import Fate, Spot
 from ovlctl.overlay.layers import Layers
 from ovlctl.overlay.merged import Entry, walk
+from ovlctl.overlay.options import Options, RedirectDir
 from ovlctl.overlay.resolution import Place, Verdict
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.survey import Survey
 from ovlctl.overlay.tree import Kind, join
 from tests import trees
-from tests.overlay import actions
+from tests.overlay import actions, made
 from tests.overlay.made import Case, Made, Seen, mounted, new_directory, resolving, seen
 from tests.overlay.test_fuzz import EXAMPLES, NAMES, cases
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.marks import Mark
-    from ovlctl.overlay.options import Options
     from ovlctl.overlay.tree import Attributes
 
 
@@ -133,15 +133,26 @@ def test_what_a_mount_gives_to_read_is_visible(room: str, case: Case) -> None:
             assert shown == visible
 
 
+def test_a_view_of_endless_paths_is_walked_in_the_steps_of_its_layers(room: str) -> None:
+    """Two redirects in each of 60 layers make 2**60 paths, to what there is once."""
+    layer = {f"d/{name}": made.directory(redirect=b"/d") for name in "ab"}
+    case = Case(lowers=(*[layer] * 60, {"d/file": made.file(b"x")}), options=Options(redirect_dir=RedirectDir.FOLLOW))
+    with new_directory(room) as base, resolving(case.write(base)) as resolver:
+        assert resolver.resolve("d/" + "a/b/" * 30 + "file").exists
+        fates = surveyed(resolver).fates
+    assert set(fates.values()) == {Fate.VISIBLE}
+    assert len(fates) == 60 * 4 + 3
+
+
 def _marked(name: str, layer: Mapping[str, Made]) -> dict[str, Made]:
     return {
-        path: replace(made, content=os.fsencode(f"{name}/{path}")) if _has_data(made) else made
-        for path, made in layer.items()
+        path: replace(each, content=os.fsencode(f"{name}/{path}")) if _has_data(each) else each
+        for path, each in layer.items()
     }
 
 
-def _has_data(made: Made) -> bool:
-    return made.kind is Kind.FILE and bool(made.content) and "metacopy" not in made.marks
+def _has_data(thing: Made) -> bool:
+    return thing.kind is Kind.FILE and bool(thing.content) and "metacopy" not in thing.marks
 
 
 def _own(place: Place) -> bytes:
