@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +11,12 @@ from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StateDir, size
 from ovlctl.cli.reading import Given, subject_of
-from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError, strerror
+from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError
 from ovlctl.ops.du import du as measure
 from ovlctl.ops.du import gates
 from ovlctl.ops.du.gates import Outcome
 from ovlctl.ops.state import locate
-from ovlctl.show.du import By, usage_text
+from ovlctl.show.du import By, usage_text, usage_warnings
 from ovlctl.show.du_json import usage_json
 from ovlctl.show.sizes import parse_size
 
@@ -25,12 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ovlctl.ops.du.gates import Rule
-    from ovlctl.ops.du.values import Usage
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.state import State
-
-#: How much of what could not be read is named; the rest is counted.
-_NAMED = 20
 
 
 @takes_directories
@@ -99,7 +94,7 @@ def du(
         state=_state(state_dir),
         remember=remember,
     )
-    warnings = _warnings(usage)
+    warnings = usage_warnings(usage)
     if json:
         emit_json("du", usage_json(usage), warnings)
     else:
@@ -136,17 +131,3 @@ def _state(state_dir: str | None) -> State | None:
     with suppress(OvlError):
         return locate(state_dir)
     return None
-
-
-def _warnings(usage: Usage) -> list[Note]:
-    notes = [
-        Note(f"{{}} could not be read: {strerror(OSError(each.errno, ''))}", (os.path.join(each.directory, each.path),))
-        for each in usage.troubles[:_NAMED]
-    ]
-    if usage.unread > len(notes):
-        notes.append(Note(f"{usage.unread - len(notes)} more could not be read"))
-    if not usage.certain:
-        notes.append(
-            Note("marks in trusted.overlay.* cannot be seen without root: what they hide, rename or merge is not known")
-        )
-    return notes

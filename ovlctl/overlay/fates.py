@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from ovlctl.overlay.candidates import why_lost
+from ovlctl.overlay.resolution import Outcome, Rule, Verdict
+
 if TYPE_CHECKING:
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.marks import Mark
-    from ovlctl.overlay.resolution import Place
+    from ovlctl.overlay.resolution import Place, Resolution
     from ovlctl.overlay.tree import Attributes
 
 
@@ -45,6 +48,15 @@ class Fate(IntEnum):
     def hidden(self) -> bool:
         """Whether it is one of the ways to be hidden."""
         return Fate.WHITED_OUT <= self <= Fate.UNUSED
+
+
+_OF_VERDICT = {
+    Verdict.WHITEOUT: Fate.WHITEOUT,
+    Verdict.UNREADABLE: Fate.UNKNOWN,
+    Verdict.WHITED_OUT: Fate.WHITED_OUT,
+    Verdict.BEHIND_OPAQUE: Fate.BEHIND_OPAQUE,
+    Verdict.BEHIND_NOT_DIRECTORY: Fate.BEHIND_OTHER,
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -83,3 +95,30 @@ class Register(Protocol):
 
     def trouble(self, place: Place, number: int) -> None:
         """What is at *place* could not be looked at or listed: the errno."""
+
+
+def needed_by(found: Resolution) -> set[Place]:
+    """What has to be there for *found* to be so; nothing when it does not exist."""
+    if not found.exists:
+        return set()
+    needed = set(found.stack)
+    if found.data is not None:
+        needed.add(found.data)
+    # A metadata-only file in between may have the redirect that leads to the data; and an index gives a file to a name
+    # that the lower has.
+    kept = {Verdict.METADATA_ONLY, Verdict.PROVIDES} if found.rule is Rule.INDEXED else {Verdict.METADATA_ONLY}
+    needed.update(candidate.place for candidate in found.candidates if candidate.verdict in kept)
+    return needed
+
+
+def fate_beside(found: Resolution, place: Place) -> Fate:
+    """The fate of an object at *place*, under the name of *found*, that is not :func:`needed_by` it."""
+    if found.outcome is Outcome.UNKNOWN:
+        return Fate.UNKNOWN
+    if found.outcome is Outcome.REFUSED:
+        return Fate.REFUSED
+    same_layer = [candidate for candidate in found.candidates if candidate.place.layer is place.layer]
+    here = next((candidate for candidate in same_layer if candidate.place == place), None)
+    if here is None and same_layer:
+        return Fate.REDIRECTED
+    return _OF_VERDICT.get(why_lost(found) if here is None else here.verdict, Fate.SHADOWED)

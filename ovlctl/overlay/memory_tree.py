@@ -116,6 +116,11 @@ class MemoryTree:
             raise _error(errno.EINVAL, path)
         return io.BytesIO(found.content.ljust(found.attributes.size, b"\0"))
 
+    def descriptor(self, path: str) -> int | None:
+        """None: nothing in memory has one."""
+        self._the(path)
+        return None
+
     def handle(self, path: str) -> FileHandle | None:
         """None: nothing in memory has a file handle."""
         self._the(path)

@@ -220,11 +220,15 @@ class RealTree:
 
     def open(self, path: str) -> BinaryIO:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
+        return open(self.descriptor(path), "rb", buffering=0)
+
+    def descriptor(self, path: str) -> int:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
         with self._object(path) as found:
             if not stat.S_ISREG(os.fstat(found).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)
             # The very object just looked at, through its magic link: nothing can come in between.
-            return open(_opened(f"/proc/self/fd/{found}"), "rb", buffering=0)
+            return _opened(f"/proc/self/fd/{found}")
 
     def handle(self, path: str) -> FileHandle | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

@@ -19,11 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ovlctl.overlay.candidates import why_lost
-from ovlctl.overlay.fates import Fate, Spot
+from ovlctl.overlay.fates import Fate, Spot, fate_beside, needed_by
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark, Opaque, Prefix, decode_opaque
-from ovlctl.overlay.resolution import Outcome, Place, Rule, Verdict
+from ovlctl.overlay.resolution import Place
 from ovlctl.overlay.tree import Attributes, Kind, join
 
 if TYPE_CHECKING:
@@ -33,14 +32,6 @@ if TYPE_CHECKING:
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.resolution import Resolution
     from ovlctl.overlay.resolver import Resolver
-
-_OF_VERDICT = {
-    Verdict.WHITEOUT: Fate.WHITEOUT,
-    Verdict.UNREADABLE: Fate.UNKNOWN,
-    Verdict.WHITED_OUT: Fate.WHITED_OUT,
-    Verdict.BEHIND_OPAQUE: Fate.BEHIND_OPAQUE,
-    Verdict.BEHIND_NOT_DIRECTORY: Fate.BEHIND_OTHER,
-}
 
 
 @dataclass(slots=True)
@@ -74,6 +65,7 @@ class Survey:
         self._register = register
         self._unchanged = unchanged
         self._apart = apart
+        self._prefix = None if resolver.following.blind else resolver.following.prefix
         self._indexed = resolver.layers.index is not None
         self._walked: set[tuple[Place, ...]] = set()
         self._on_the_way: dict[Place, Spot] = {}
@@ -230,12 +222,12 @@ class Survey:
 
     def _answered(self, found: Resolution, question: _Question) -> dict[Place, Spot]:
         # Enters what was met of a name that the resolver was asked about, and gives what lists each part of it.
-        needed = _needed(found)
+        needed = needed_by(found)
         parts: dict[Place, Spot] = {}
         for spot, attributes in question.met:
             place = Place(spot.layer, join(spot.path, found.name))
             if place not in needed:
-                self._lost(spot, found.name, attributes, _fate(found, place))
+                self._lost(spot, found.name, attributes, fate_beside(found, place))
                 continue
             needed.remove(place)
             if not self._is_apart(attributes):
@@ -336,39 +328,11 @@ class Survey:
 
     def _marks(self, layer: Layer, path: str) -> Collection[str] | None:
         # The marks that can be seen, without their prefix; None where that cannot be told.
-        following = self._resolver.following
-        prefix = following.prefix
-        if following.blind or (prefix is Prefix.TRUSTED and not layer.tree.trusted):
+        prefix = self._prefix
+        if prefix is None or (prefix is Prefix.TRUSTED and not layer.tree.trusted):
             return ()
         try:
             names = layer.tree.xattr_names(path)
         except OSError:
             return None
         return [name.removeprefix(prefix) for name in names if name.startswith(prefix)] if names else ()
-
-
-def _needed(found: Resolution) -> set[Place]:
-    # What has to be there for *found* to be so.
-    if not found.exists:
-        return set()
-    needed = set(found.stack)
-    if found.data is not None:
-        needed.add(found.data)
-    # A metadata-only file in between may have the redirect that leads to the data; and an index gives a file to a name
-    # that the lower has.
-    kept = {Verdict.METADATA_ONLY, Verdict.PROVIDES} if found.rule is Rule.INDEXED else {Verdict.METADATA_ONLY}
-    needed.update(candidate.place for candidate in found.candidates if candidate.verdict in kept)
-    return needed
-
-
-def _fate(found: Resolution, place: Place) -> Fate:
-    # Of an object at *place* that the resolver did not find to be a part of what is seen.
-    if found.outcome is Outcome.UNKNOWN:
-        return Fate.UNKNOWN
-    if found.outcome is Outcome.REFUSED:
-        return Fate.REFUSED
-    same_layer = [candidate for candidate in found.candidates if candidate.place.layer is place.layer]
-    here = next((candidate for candidate in same_layer if candidate.place == place), None)
-    if here is None and same_layer:
-        return Fate.REDIRECTED
-    return _OF_VERDICT.get(why_lost(found) if here is None else here.verdict, Fate.SHADOWED)

@@ -184,6 +184,13 @@ class Tree(Protocol):
             OSError: EINVAL, it is not a regular file (which is not opened, not even for a moment).
         """
 
+    def descriptor(self, path: str) -> int | None:
+        """A descriptor of the regular file *path*, open for reading; None where there are none. Close it.
+
+        Raises:
+            OSError: As :meth:`open`.
+        """
+
     def handle(self, path: str) -> FileHandle | None:
         """What its file system calls *path*; None where there are no file handles. Raises OSError."""
 

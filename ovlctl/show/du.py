@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ovlctl.errors import Note, strerror
 from ovlctl.ops.du.gates import Limit, Outcome, Unit
 from ovlctl.ops.du.values import Part, Split
 from ovlctl.overlay.fates import Fate
@@ -39,6 +41,8 @@ class Class(StrEnum):
     UNKNOWN = "unknown"
 
 
+# How much of what could not be read is named; the rest is counted.
+_NAMED = 20
 _NUMBERED = {Part.LOWER, Part.DATA}
 _WAYS = {
     Fate.WHITED_OUT: "by whiteouts",
@@ -79,6 +83,21 @@ def usage_text(usage: Usage, *, by: By = By.LAYER, apparent: bool = False, growt
         growth: Name uppers, too, that were looked at for the first time.
     """
     return "\n".join(_lines(usage, by, growth=growth, apparent=apparent))
+
+
+def usage_warnings(usage: Usage) -> list[Note]:
+    """What could not be read, one by one and then by number, and which marks could not be seen."""
+    notes = [
+        Note(f"{{}} could not be read: {strerror(OSError(each.errno, ''))}", (os.path.join(each.directory, each.path),))
+        for each in usage.troubles[:_NAMED]
+    ]
+    if usage.unread > len(notes):
+        notes.append(Note(f"{usage.unread - len(notes)} more could not be read"))
+    if not usage.certain:
+        notes.append(
+            Note("marks in trusted.overlay.* cannot be seen without root: what they hide, rename or merge is not known")
+        )
+    return notes
 
 
 def _lines(usage: Usage, by: By, *, growth: bool, apparent: bool) -> Iterator[str]:

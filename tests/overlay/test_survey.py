@@ -15,14 +15,15 @@ from ovlctl.overlay.changes import changes
 from ovlctl.overlay.fates import Fate, Spot
 from ovlctl.overlay.layers import Layers
 from ovlctl.overlay.merged import Entry, walk
+from ovlctl.overlay.options import Options, RedirectDir
 from ovlctl.overlay.resolution import Place, Verdict
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.survey import Survey
 from ovlctl.overlay.tree import Kind, join
 from tests import trees
-from tests.overlay import actions
-from tests.overlay.made import Case, Seen, mounted, new_directory, resolving, seen
+from tests.overlay import actions, made
+from tests.overlay.made import Case, Made, Seen, mounted, new_directory, resolving, seen
 from tests.overlay.test_fuzz import EXAMPLES, NAMES, cases
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.marks import Mark
-    from ovlctl.overlay.options import Options
     from ovlctl.overlay.tree import Attributes
 
 
@@ -107,6 +107,62 @@ def test_every_object_has_a_fate_and_it_is_the_resolvers(room: str, case: Case) 
         assert notes.troubles == []
         visible = {place for place, fate in notes.fates.items() if fate is Fate.VISIBLE}
         assert visible == _needed(resolver)
+
+
+@settings(max_examples=EXAMPLES // 3, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(case=cases())
+def test_what_a_mount_gives_to_read_is_visible(room: str, case: Case) -> None:
+    """With other content in every file: the content seen through a mount is that of the files that are VISIBLE."""
+    case = replace(
+        case,
+        lowers=tuple(_marked(f"lower{at}", layer) for at, layer in enumerate(case.lowers)),
+        data=tuple(_marked(f"data{at}", layer) for at, layer in enumerate(case.data)),
+        upper=None if case.upper is None else _marked("upper", case.upper),
+    )
+    with new_directory(room) as base:
+        stack = case.write(base)
+        with resolving(stack) as resolver:
+            fates = surveyed(resolver).fates
+        with mounted(stack, f"{base}/merged") as point:
+            view = _view(point)
+        shown = {here.content for here in view.values() if here.content}
+        visible = {content for place, fate in fates.items() if fate is Fate.VISIBLE and (content := _own(place))}
+        assert shown <= visible
+        # Two names of one lower directory cannot both be looked up while the first is remembered.
+        if not {here.errno for here in view.values()} & {errno.ESTALE, errno.ELOOP}:
+            assert shown == visible
+
+
+def test_a_view_of_endless_paths_is_walked_in_the_steps_of_its_layers(room: str) -> None:
+    """Two redirects in each of 60 layers make 2**60 paths, to what there is once."""
+    layer = {f"d/{name}": made.directory(redirect=b"/d") for name in "ab"}
+    case = Case(lowers=(*[layer] * 60, {"d/file": made.file(b"x")}), options=Options(redirect_dir=RedirectDir.FOLLOW))
+    with new_directory(room) as base, resolving(case.write(base)) as resolver:
+        assert resolver.resolve("d/" + "a/b/" * 30 + "file").exists
+        fates = surveyed(resolver).fates
+    assert set(fates.values()) == {Fate.VISIBLE}
+    assert len(fates) == 60 * 4 + 3
+
+
+def _marked(name: str, layer: Mapping[str, Made]) -> dict[str, Made]:
+    return {
+        path: replace(each, content=os.fsencode(f"{name}/{path}")) if _has_data(each) else each
+        for path, each in layer.items()
+    }
+
+
+def _has_data(thing: Made) -> bool:
+    return thing.kind is Kind.FILE and bool(thing.content) and "metacopy" not in thing.marks
+
+
+def _own(place: Place) -> bytes:
+    # The content that the test gave to a file; nothing for all else.
+    path = os.path.join(place.layer.directory, place.path)
+    if not os.path.isfile(path) or os.path.islink(path):
+        return b""
+    with open(path, "rb") as file:
+        content = file.read()
+    return content if os.fsencode(os.path.basename(place.layer.directory)) == content.partition(b"/")[0] else b""
 
 
 _DISPENSABLE = {Fate.SHADOWED, *(fate for fate in Fate if fate.hidden and fate is not Fate.REFUSED)}
@@ -201,8 +257,8 @@ def _view(point: str) -> dict[str, Seen]:
         path = pending.pop()
         here = seen(os.path.join(point, path))
         if here.errno not in {errno.ENOENT, errno.ENOTDIR}:
-            # With a name that is hidden, a link goes.
-            found[path] = replace(here, nlink=0)
+            # With a name that is hidden a link goes, and its directory was changed.
+            found[path] = replace(here, nlink=0, mtime_ns=0 if here.kind is Kind.DIRECTORY else here.mtime_ns)
         if here.kind is Kind.DIRECTORY:
             pending += [join(path, name) for name in NAMES]
     return found

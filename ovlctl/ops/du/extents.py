@@ -17,23 +17,24 @@ disk), the file is marked unmeasured.
 from __future__ import annotations
 
 import heapq
+import os
 from array import array
 from dataclasses import dataclass
-from io import UnsupportedOperation
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel import fiemap
 from ovlctl.kernel.fiemap import FIEMAP_EXTENT
-from ovlctl.kernel.sharing import Sharing, Telling, sharing
+from ovlctl.kernel.sharing import Telling, sharing
 from ovlctl.overlay.tree import Attributes, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ovlctl.kernel.sharing import Sharing
     from ovlctl.overlay.fates import Spot
 
-_UNKNOWN = Sharing(Telling.UNKNOWN, b"")
+_SHARED, _ENCODED = int(FIEMAP_EXTENT.SHARED), int(FIEMAP_EXTENT.ENCODED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +78,31 @@ class Extents:
         known = self._devices.get(attributes.dev)
         if known is not None and known.telling is not Telling.EXTENTS:
             return known.telling is Telling.NOBODY
-        with spot.layer.tree.open(join(spot.path, name)) as opened:
-            try:
-                fd = opened.fileno()
-            except UnsupportedOperation:
-                known = self._devices[attributes.dev] = _UNKNOWN
-                return False
+        fd = spot.layer.tree.descriptor(join(spot.path, name))
+        if fd is None:
+            return False
+        try:
             if known is None:
                 known = self._devices[attributes.dev] = sharing(fd)
             if known.telling is not Telling.EXTENTS:
                 return known.telling is Telling.NOBODY
-            return self._collect(fiemap.extents(fd, sync=False) or (), known.space, slot)
+            return self._collect(fd, known.space, slot)
+        finally:
+            os.close(fd)
 
-    def _collect(self, extents: tuple[fiemap.Extent, ...], space: bytes, slot: int) -> bool:
+    def _collect(self, fd: int, space: bytes, slot: int) -> bool:
         measured = True
-        for extent in extents:
-            encoded = bool(extent.flags & FIEMAP_EXTENT.ENCODED)
-            measured = measured and not encoded
-            if not extent.flags & FIEMAP_EXTENT.SHARED:
+        for _, physical, length, flags in fiemap.mapped(fd, sync=False):
+            encoded = flags & _ENCODED
+            if encoded:
+                measured = False
+            if not flags & _SHARED:
                 continue
             if encoded:
                 # Its length says nothing of where the next one may begin: it is in a space of its own.
-                self.take(slot, 0, extent.length, (space, extent.physical))
+                self.take(slot, 0, length, (space, physical))
             else:
-                self.take(slot, extent.physical, extent.length, (space, None))
+                self.take(slot, physical, length, (space, None))
         return measured
 
     def take(self, slot: int, start: int, length: int, space: tuple[bytes, int | None] = (b"", None)) -> None:

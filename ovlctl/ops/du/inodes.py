@@ -27,6 +27,10 @@ LISTED = 2
 UNMEASURED = 4
 
 
+# A global is found sooner than a member of an enumeration.
+_DIRECTORY, _FILE, _SYMLINK = Kind.DIRECTORY, Kind.FILE, Kind.SYMLINK
+
+
 class Inodes:
     """Inodes by number, in the order they were met.
 
@@ -60,25 +64,26 @@ class Inodes:
     def add(self, attributes: Attributes, fate: Fate, home: int) -> int:
         """Enter an inode that was not met before, and give its number."""
         kind = attributes.kind
+        number = len(self.fates)
         inodes = self._numbers.get(attributes.dev)
         if inodes is None:
             inodes = self._numbers[attributes.dev] = {}
-        number = inodes[attributes.ino] = len(self.fates)
+        inodes[attributes.ino] = number
         self.fates.append(fate)
-        self.flags.append(DIRECTORY if kind is Kind.DIRECTORY else 0)
+        self.flags.append(DIRECTORY if kind is _DIRECTORY else 0)
         self.blocks.append(attributes.blocks)
-        self.sizes.append(attributes.size if kind is Kind.FILE or kind is Kind.SYMLINK else 0)
+        self.sizes.append(attributes.size if kind is _FILE or kind is _SYMLINK else 0)
         self.homes.append(home)
         return number
 
     def home(self, spot: Spot, source: int, name: str, attributes: Attributes) -> int:
         """The number in :attr:`paths` for an object called *name* in *spot*; one is made where there is none."""
-        if attributes.kind is not Kind.DIRECTORY:
-            if spot.number < 0:
-                known = self.number(spot.attributes)
-                spot.number = self._path(spot.path, source) if known is None else self.homes[known]
-            return spot.number
-        return self._path(join(spot.path, name) if name else spot.path, source)
+        if attributes.kind is _DIRECTORY:
+            return self._path(join(spot.path, name) if name else spot.path, source)
+        if spot.number < 0:
+            known = self.number(spot.attributes)
+            spot.number = self._path(spot.path, source) if known is None else self.homes[known]
+        return spot.number
 
     def source(self, number: int) -> int:
         """The number of the source that an inode counts for."""

@@ -117,10 +117,11 @@ class Sums:
         return [-number for _, number in heapq.nlargest(count, candidates())]
 
     def _add(self, cells: _Cells, number: int) -> None:
-        at = self._inodes.fates[number] * _WIDTH
+        inodes = self._inodes
+        at = inodes.fates[number] * _WIDTH
         cells[at] += 1
-        cells[at + 1] += self.bytes(number)
-        cells[at + 2] += self._inodes.sizes[number]
+        cells[at + 1] += inodes.blocks[number] * _BLOCK if number not in self._shared else self.bytes(number)
+        cells[at + 2] += inodes.sizes[number]
         if number in self._settled:
             cells[at + 3] += self._settled[number].elsewhere
 
