@@ -32,6 +32,7 @@ class Links:
         self._above = above
         self._below = below
         self._groups: dict[_Inode, list[str]] | None = None
+        self._firsts: dict[_Inode, str | None] = {}
         self._elsewhere: dict[str, set[str]] | None = None
 
     def first(self, found: Resolution) -> str | None:
@@ -49,11 +50,14 @@ class Links:
             return None
         if self._groups is None:
             self._groups = _groups(upper)
-        group = self._groups.get((attributes.dev, attributes.ino), [])
-        if len(group) < 2:  # noqa: PLR2004 -- alone, but for a name in the index
-            return None
-        older = next((path for path in group if self._is_older(path)), min(group, key=_components))
-        return None if older == found.path else older
+        inode = (attributes.dev, attributes.ino)
+        if inode not in self._firsts:
+            group = self._groups.get(inode, [])
+            older = next((path for path in group if self._is_older(path)), None)
+            # Alone, but for a name in the index, it is no link at all.
+            self._firsts[inode] = found.path if len(group) == 1 else older or min(group, default=None, key=_components)
+        first = self._firsts[inode]
+        return None if first == found.path else first
 
     def elsewhere(self, directory: str) -> AbstractSet[str]:
         """Names in *directory* that are, or lead to, files of the index without being in the upper."""
