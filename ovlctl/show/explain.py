@@ -134,7 +134,8 @@ def _why_not_reached(found: Resolution, way: Resolution) -> str:
 def _detail(found: Resolution) -> str:
     if found.rule is Rule.UNREADABLE and found.unreadable:
         lost = found.unreadable[0]
-        return f": {label(lost.place.layer)}, {whole(lost.place.path)} gives {named(lost.errno)}"
+        where = whole(lost.place.path or lost.place.layer.directory)
+        return f": {label(lost.place.layer)}, {where} gives {named(lost.errno)}"
     if found.rule is not Rule.WHITEOUT:
         return ""
     marked = (seen for seen in found.candidates if seen.verdict is Fate.WHITEOUT)

@@ -38,6 +38,7 @@ class Thing(NamedTuple):
         data: Where the content of a regular file is; None for other kinds, and for a file without.
         why_no_data: For a file without: the words for people.
         data_errno: For a file without: what open(2) gives.
+        certain: Whether every mark on it that counts can be seen.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Thing(NamedTuple):
     data: Place | None = None
     why_no_data: str = ""
     data_errno: int = 0
+    certain: bool = True
 
     @property
     def is_directory(self) -> bool:
@@ -130,6 +132,7 @@ def _of_merge(found: Resolution) -> Thing:
         found.data,
         "it has metadata only, and its data cannot be had" if without else "",
         found.data_errno,
+        found.certain,
     )
 
 
@@ -144,7 +147,8 @@ def _of_layer(found: Held, troubles: Troubles) -> Thing | None:
     only_metadata = marks is not None and marks.metacopy is not None and attributes.kind is Kind.FILE
     data = place if attributes.kind is Kind.FILE and not only_metadata else None
     why = "this layer has its metadata only; the data are in a layer below" if only_metadata else ""
-    return Thing(place.path, place, attributes, attributes.nlink, data, why)
+    certain = marks is None or marks.readable
+    return Thing(place.path, place, attributes, attributes.nlink, data, why, certain=certain)
 
 
 def _left_out(found: Resolution, troubles: Troubles) -> None:
