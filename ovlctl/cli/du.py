@@ -140,7 +140,10 @@ def _state(state_dir: str | None) -> State | None:
 
 def _warnings(usage: Usage) -> list[Note]:
     notes = [
-        Note(f"{{}} could not be read: {strerror(OSError(each.errno, ''))}", (os.path.join(each.directory, each.path),))
+        Note(
+            f"{{}} could not be read: {strerror(OSError(each.errno, ''))}",
+            (os.path.join(each.directory, each.path).rstrip("/"),),
+        )
         for each in usage.troubles[:_NAMED]
     ]
     if usage.unread > len(notes):

@@ -117,9 +117,12 @@ class RealTree:
 
     def lstat(self, path: str) -> Attributes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
+        if not path:
+            # Where it may not be searched, even "." in it cannot be looked up.
+            return Attributes.of(os.fstat(self._root))
         try:
             directory, name = self._split(path)
-            if not self._guarded or name == ".":
+            if not self._guarded:
                 return Attributes.of(os.stat(name, dir_fd=directory, follow_symlinks=False))
             with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
                 return Attributes.of(os.fstat(found))

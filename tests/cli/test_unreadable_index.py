@@ -39,12 +39,13 @@ def words(scratch: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("verb", ["diff", "du"])
 def test_what_needs_the_whole_index(words: tuple[str, ...], ordinary_user: OrdinaryUser, verb: str) -> None:
-    """What can be read is told, the index is named as what could not, and the exit status is 6."""
+    """What can be read is told, the index is named once as what could not, and the exit status is 6."""
     done = ordinary_user.ovlctl(verb, *words)
     assert done.status == ExitStatus.PARTIAL, done.stderr
     assert "new" in done.stdout
-    assert "work/index" in done.stderr
-    assert "could not be read: Permission denied (EACCES)" in done.stderr
+    lost = [line for line in done.stderr.splitlines() if "could not be read: Permission denied (EACCES)" in line]
+    assert sum("work/index" in line for line in lost) == 1
+    assert verb == "diff" or done.stdout.count("work/index") == 1
 
 
 def test_a_name_that_may_be_another_file_s(words: tuple[str, ...], ordinary_user: OrdinaryUser) -> None:
