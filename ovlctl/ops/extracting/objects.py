@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ovlctl import errors
-from ovlctl.errors import Note, literal
+from ovlctl.errors import Note
 from ovlctl.ops.reading.layer_names import name_of
 from ovlctl.ops.reading.paths import not_in_layer, not_seen, plain
+from ovlctl.ops.reading.rules import RULES
 from ovlctl.overlay.merged import walk
 from ovlctl.overlay.one_layer import Held, held, walk_layer
 from ovlctl.overlay.resolution import Outcome, Place, Unreadable
@@ -155,5 +156,5 @@ def _left_out(found: Resolution, troubles: Troubles) -> None:
     for lost in found.unreadable:
         troubles.add(lost)
     if found.outcome is Outcome.REFUSED:
-        why = literal(f"{found.rule}")
+        why = RULES[found.rule]
         troubles.tell(Note(f"{{}} is left out: the kernel refuses to look it up ({why})", (found.path,)))
