@@ -201,8 +201,8 @@ def _view(point: str) -> dict[str, Seen]:
         path = pending.pop()
         here = seen(os.path.join(point, path))
         if here.errno not in {errno.ENOENT, errno.ENOTDIR}:
-            # With a name that is hidden, a link goes.
-            found[path] = replace(here, nlink=0)
+            # With a name that is hidden, a link goes, and the time of its directory.
+            found[path] = replace(here, nlink=0, mtime_ns=0 if here.kind is Kind.DIRECTORY else here.mtime_ns)
         if here.kind is Kind.DIRECTORY:
             pending += [join(path, name) for name in NAMES]
     return found
