@@ -47,12 +47,18 @@ _KINDS = {
 }
 
 
+#: The device of objects that are on none, such as those of an archive: their inode numbers tell one from another, and
+#: are not those of a file system.
+ARCHIVE = -1
+
+
 class Attributes(NamedTuple):
     """What lstat(2) says of an object; a named tuple, because a walk makes one of each object.
 
     Attributes:
         kind: Its type.
         mode: The permission bits, with set-user-ID, set-group-ID and sticky.
+        dev: The device that *ino* counts for; ``ARCHIVE`` for none.
         rdev: Device number of a character or block device, else 0.
         blocks: Units of 512 bytes.
     """

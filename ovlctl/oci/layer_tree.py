@@ -1,0 +1,96 @@
+"""A layer of an image as a tree, for the resolver and all above it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from ovlctl.oci.content import File
+from ovlctl.overlay.tree import Child, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ovlctl.kernel.handles import FileHandle
+    from ovlctl.oci.content import Content
+    from ovlctl.oci.nodes import Node
+    from ovlctl.overlay.tree import Attributes
+
+_NODES = {Kind.CHARACTER, Kind.BLOCK, Kind.FIFO, Kind.SOCKET}
+
+
+class LayerTree:
+    """See :class:`~ovlctl.overlay.tree.Tree`.
+
+    Every mark can be seen, whoever asks: they are no attributes of a file system.
+
+    Args:
+        root: Of what was unpacked.
+        content: Of the archive.
+        hides_below: Whether nothing below this layer counts.
+    """
+
+    trusted = True
+
+    def __init__(self, root: Node, content: Content, *, hides_below: bool = False) -> None:
+        self._root = root
+        self._content = content
+        self.hides_below = hides_below
+
+    def lstat(self, path: str) -> Attributes | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        found = self._root.find(path)
+        return None if found is None else found.attributes
+
+    def scandir(self, path: str) -> Iterator[Child]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        names = self._the(path).names
+        if names is None:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        for name, node in names.items():
+            kind = node.attributes.kind
+            yield Child(name, None if kind in _NODES or node.trouble else kind)
+
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
+        """Every name in the directory *path* with what :meth:`lstat` says of it."""
+        names = self._the(path).names
+        if names is None:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        for name, node in names.items():
+            yield name, OSError(node.trouble, os.strerror(node.trouble), name) if node.trouble else node.attributes
+
+    def readlink(self, path: str) -> str:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        found = self._the(path)
+        if found.attributes.kind is not Kind.SYMLINK:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        return found.target
+
+    def xattr_names(self, path: str) -> tuple[str, ...]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        found = self._the(path).xattrs
+        return tuple(sorted(found)) if found else ()
+
+    def xattr(self, path: str, name: str) -> bytes | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        found = self._the(path).xattrs
+        return found.get(name) if found else None
+
+    def open(self, path: str) -> BinaryIO:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        found = self._the(path)
+        if found.attributes.kind is not Kind.FILE:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        return cast("BinaryIO", File(self._content, found.pieces, found.attributes.size))
+
+    def handle(self, path: str) -> FileHandle | None:
+        """None: nothing in an archive has a file handle."""
+        self._the(path)
+        return None
+
+    def _the(self, path: str) -> Node:
+        found = self._root.find(path)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return found
