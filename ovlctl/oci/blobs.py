@@ -109,7 +109,9 @@ class Directory:
             found = open_beneath(self._fd, name, os.O_PATH | os.O_NOFOLLOW, cross_mounts=True)
             try:
                 if not stat.S_ISREG(os.fstat(found).st_mode):
-                    raise errors.ImageDamaged("{} of the image is not a regular file", self.where(name))
+                    raise errors.ImageDamaged(
+                        "{} of the image is not a regular file; symbolic links are not followed", self.where(name)
+                    )
                 return Blob(os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC))
             finally:
                 os.close(found)

@@ -35,12 +35,14 @@ class LayerTree:
 
     def __init__(self, root: Node, content: Content, *, hides_below: bool = False) -> None:
         self._root = root
+        # The directory asked for last: names are looked up one after the other.
+        self._parent: tuple[str, Node] = ("", root)
         self._content = content
         self.hides_below = hides_below
 
     def lstat(self, path: str) -> Attributes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
-        found = self._root.find(path)
+        found = self._find(path)
         return None if found is None else found.attributes
 
     def scandir(self, path: str) -> Iterator[Child]:
@@ -89,8 +91,18 @@ class LayerTree:
         self._the(path)
         return None
 
+    def _find(self, path: str) -> Node | None:
+        cut = path.rfind("/")
+        parent = path[:cut] if cut > 0 else ""
+        if parent != self._parent[0]:
+            directory = self._root.find(parent)
+            if directory is None:
+                return None
+            self._parent = (parent, directory)
+        return self._parent[1].find(path[cut + 1 :])
+
     def _the(self, path: str) -> Node:
-        found = self._root.find(path)
+        found = self._find(path)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return found

@@ -26,10 +26,10 @@ _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12s")
 _ZEROS = bytes(BLOCK)
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
-_OCTAL = re.compile(rb"[0-7]*")
 _DECIMAL = re.compile(rb"-?[0-9]{1,19}")
 _TIME = re.compile(rb"(-?)([0-9]{1,12})(?:\.([0-9]*))?")
 _MOST_ID = 0xFFFFFFFF
+_MOST_SIZE = (1 << 63) - 1
 _SECOND = 10**9
 _FILES = {b"\0", b"0"}
 _KINDS = {
@@ -112,7 +112,7 @@ def entries(stream: Stream) -> Iterator[Entry]:
     Raises:
         DamagedError: On the way.
     """
-    special = _Special()
+    special = nothing = _Special()
     while (block := stream.read(BLOCK)) and not _is_end(block, stream):
         if len(block) < BLOCK:
             raise DamagedError("it ends within a header")
@@ -123,12 +123,13 @@ def entries(stream: Stream) -> Iterator[Entry]:
         if size < 0:
             raise DamagedError("a size is negative")
         if flag in b"xgLK":
+            special = _Special() if special is nothing else special
             special.take(flag, _whole(stream, size))
             continue
-        entry, rest = _entry(stream, block, fields, special)
+        entry, rest = _entry(stream, block, fields, special, size)
         yield entry
         stream.skip(rest)
-        special = _Special()
+        special = nothing
     if special.any:
         raise DamagedError("it ends after an extended header")
 
@@ -172,41 +173,53 @@ def _sums_up(block: bytes, field: bytes) -> bool:
     return said == unsigned - 256 * sum(byte > 127 for byte in block[:148] + block[156:])  # noqa: PLR2004 -- the sign
 
 
-def _entry(stream: Stream, block: bytes, fields: tuple[bytes, ...], special: _Special) -> tuple[Entry, int]:
+def _entry(stream: Stream, block: bytes, fields: tuple[bytes, ...], special: _Special, size: int) -> tuple[Entry, int]:
     """The entry of a header, and how many bytes are left of it in the stream."""
-    records = special.records
-    flag, size = fields[7], _number(fields[4])
-    name, target = special.name or records.get(b"path") or _name(fields), special.target or records.get(b"linkpath")
-    sparse_name = records.get(_SPARSE + b"name")
-    if sparse_name and special.name is None:
-        name = sparse_name
+    records, flag = special.records, fields[7]
+    name = special.name or records.get(_SPARSE + b"name") or records.get(b"path") or _name(fields)
     kind = _KINDS.get(flag)
     if kind is None and flag != _HARD_LINK:
         raise DamagedError(f"an entry has the type {flag!r}")
     if flag == b"\0" and name.endswith(b"/"):
         kind = Kind.DIRECTORY
-    if b"size" in records:
-        size = _decimal(records[b"size"])
-    entry = Entry(
-        name=name,
-        kind=kind,
-        mode=_number(fields[1]) & 0o7777,
-        uid=_id(records.get(b"uid"), fields[2]),
-        gid=_id(records.get(b"gid"), fields[3]),
-        mtime_ns=_time(records[b"mtime"]) if records.get(b"mtime") else _number(fields[5]) * _SECOND,
-        target=target or _text(fields[8]),
-        rdev=(_number(fields[13]), _number(fields[14])) if kind in {Kind.CHARACTER, Kind.BLOCK} else (0, 0),
-        xattrs={key[len(_XATTR) :]: value for key, value in records.items() if key.startswith(_XATTR)} or None,
+    whole, left = 0, 0
+    pieces: tuple[Piece, ...] = ()
+    if kind is Kind.FILE:
+        whole, pieces, left = _content(stream, block, _decimal(records.get(b"size")) or size, special)
+    xattrs = (
+        {key[len(_XATTR) :]: value for key, value in records.items() if key.startswith(_XATTR)} if records else None
     )
-    if kind is not Kind.FILE:
-        return entry, 0
+    seconds = records.get(b"mtime")
+    entry = Entry(
+        name,
+        kind,
+        _number(fields[1]) & 0o7777,
+        _id(records.get(b"uid"), fields[2]),
+        _id(records.get(b"gid"), fields[3]),
+        _time(seconds) if seconds else _number(fields[5]) * _SECOND,
+        whole,
+        special.target or records.get(b"linkpath") or _text(fields[8]),
+        (_number(fields[13]), _number(fields[14])) if kind is Kind.CHARACTER or kind is Kind.BLOCK else (0, 0),
+        xattrs or None,
+        pieces,
+    )
+    return entry, left
+
+
+def _content(stream: Stream, block: bytes, size: int, special: _Special) -> tuple[int, tuple[Piece, ...], int]:
+    # The size of a file, where its content is, and how many bytes are left of it in the stream.
     if size < 0:
         raise DamagedError("a size is negative")
+    sparse = block[156:157] == b"S"
     padded = size + -size % BLOCK
+    if not sparse and not special.records:
+        return size, (Piece(0, size, stream.position),) if size else (), padded
     began = stream.position
-    whole, pieces = _pieces(stream, block, size, special, sparse=flag == b"S")
-    left = padded if flag == b"S" else padded - (stream.position - began)
-    return entry._replace(size=whole, pieces=pieces), left
+    whole, pieces = _pieces(stream, block, size, special, sparse=sparse)
+    if whole > _MOST_SIZE:
+        raise DamagedError("a file is longer than any can be")
+    # The old map is not counted by the size.
+    return whole, pieces, padded if sparse else padded - (stream.position - began)
 
 
 def _pieces(
@@ -329,12 +342,17 @@ def _number(field: bytes) -> int:
         value = int.from_bytes(field, "big")
         return value - (1 << 8 * len(field)) if field[0] & 0x40 else value & ~(0x80 << 8 * (len(field) - 1))
     digits = field.strip(b" \0").partition(b"\0")[0]
-    if not _OCTAL.fullmatch(digits):
+    if not digits:
+        return 0
+    # int() would take signs, prefixes and underscores.
+    if not digits.isdigit() or b"8" in digits or b"9" in digits:
         raise DamagedError("a header holds no number where one has to be")
-    return int(digits, 8) if digits else 0
+    return int(digits, 8)
 
 
-def _decimal(text: bytes) -> int:
+def _decimal(text: bytes | None) -> int:
+    if not text:
+        return 0
     if not _DECIMAL.fullmatch(text):
         raise DamagedError("an extended header holds no number where one has to be")
     return int(text)

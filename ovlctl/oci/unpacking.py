@@ -97,10 +97,10 @@ def unpack(entries: Iterable[Entry], below: Below, number: int) -> Unpacked:
         DamagedError: No runtime would unpack it.
         TooLargeError: It is too large to be read.
     """
-    work = _Unpacking(below)
+    work = _Unpacking(below, number)
     for entry in entries:
         work.take(entry)
-    return work.finished(number)
+    return work.finished()
 
 
 class _Whiteout(NamedTuple):
@@ -110,9 +110,11 @@ class _Whiteout(NamedTuple):
 
 
 class _Unpacking:
-    def __init__(self, below: Below) -> None:
+    def __init__(self, below: Below, number: int) -> None:
         self._below = below
+        self._number = number
         self._room = _ROOM
+        self._has_links = False
         self._root = self._implied("")
         self._whiteouts: list[_Whiteout] = []
         self._opaque: list[Node] = []
@@ -125,7 +127,7 @@ class _Unpacking:
         if not names:
             if entry.kind is not Kind.DIRECTORY:
                 raise DamagedError("its root is no directory")
-            self._replace(self._root, _node(entry))
+            self._replace(self._root, self._node(entry))
             return
         name = names.pop()
         if any(each.startswith(_AUFS) for each in names) or (name.startswith(_AUFS) and name != _OPAQUE):
@@ -140,23 +142,23 @@ class _Unpacking:
         else:
             self._put(directory, name, entry)
 
-    def finished(self, number: int) -> Unpacked:
+    def finished(self) -> Unpacked:
         for directory in self._opaque:
             _cut_off(directory)
         for whiteout in self._whiteouts:
             self._hide(whiteout)
-        links = Counter(map(id, self._root.walk()))
-        numbers: dict[int, int] = {}
+        links = Counter(map(id, self._root.walk())) if self._has_links else {}
         for node in self._root.walk():
-            if id(node) in numbers:
-                continue
-            numbers[id(node)] = len(numbers) + 1
-            nlink = links[id(node)]
             if node.names is not None:
                 inner = sum(child.names is not None for child in node.names.values())
-                nlink = _DIRECTORY_LINKS + inner
-            node.attributes = node.attributes._replace(nlink=nlink, ino=number | numbers[id(node)], dev=ARCHIVE)
+                node.attributes = node.attributes._replace(nlink=_DIRECTORY_LINKS + inner)
+            elif self._has_links and links[id(node)] != node.attributes.nlink:
+                node.attributes = node.attributes._replace(nlink=links[id(node)])
         return Unpacked(self._root, self._root in self._opaque)
+
+    def _ino(self) -> int:
+        self._number += 1
+        return self._number
 
     def _pay(self, entry: Entry) -> None:
         extra = sum(map(len, entry.xattrs.values())) if entry.xattrs else 0
@@ -166,7 +168,7 @@ class _Unpacking:
 
     def _put(self, directory: Node, name: str, entry: Entry) -> None:
         assert directory.names is not None, "it is one"  # noqa: S101 -- for the type checker
-        new = self._linked(entry) if entry.kind is None else _node(entry)
+        new = self._linked(entry) if entry.kind is None else self._node(entry)
         old = directory.names.get(name)
         if old is not None or new.attributes.kind is not Kind.FILE:
             # The place that was remembered may be gone, or elsewhere.
@@ -183,7 +185,15 @@ class _Unpacking:
     def _whiteout(self, directory: Node, name: str, entry: Entry) -> None:
         if name in _NO_NAMES:
             raise DamagedError(f"the whiteout {_PREFIX + name!r} hides no name")
-        attributes = Attributes(kind=Kind.CHARACTER, mode=0, uid=entry.uid, gid=entry.gid, mtime_ns=entry.mtime_ns)
+        attributes = Attributes(
+            kind=Kind.CHARACTER,
+            mode=0,
+            uid=entry.uid,
+            gid=entry.gid,
+            ino=self._ino(),
+            dev=ARCHIVE,
+            mtime_ns=entry.mtime_ns,
+        )
         self._whiteouts.append(_Whiteout(directory, name, attributes))
 
     @staticmethod
@@ -195,11 +205,38 @@ class _Unpacking:
             directory.names[name] = Node(attributes)
         elif here.names is not None:
             if here.implied:
-                here.attributes, here.xattrs = MADE_UP, None
+                _make_up(here)
             _cut_off(here)
+
+    def _node(self, entry: Entry) -> Node:
+        kind, rdev = entry.kind, 0
+        assert kind is not None, "it is no hard link"  # noqa: S101 -- for the type checker
+        if kind is Kind.CHARACTER or kind is Kind.BLOCK:
+            major, minor = entry.rdev
+            if not (0 <= major < _MOST_MAJOR and 0 <= minor < _MOST_MINOR):
+                raise DamagedError("there is no device of that number")
+            rdev = os.makedev(major, minor)
+        link = kind is Kind.SYMLINK
+        attributes = Attributes(
+            kind,
+            0o777 if link else entry.mode,
+            entry.uid,
+            entry.gid,
+            len(entry.target) if link else entry.size,
+            1,
+            self._ino(),
+            ARCHIVE,
+            rdev,
+            sum(-(-piece.length // _BLOCK) for piece in entry.pieces),
+            0,
+            entry.mtime_ns,
+        )
+        xattrs = _escaped({os.fsdecode(name): value for name, value in (entry.xattrs or {}).items()})
+        return Node(attributes, xattrs=xattrs, target=os.fsdecode(entry.target) if link else "", pieces=entry.pieces)
 
     def _linked(self, entry: Entry) -> Node:
         # A missing object stands for a link whose target is not in this layer.
+        self._has_links = True
         target = self._existing(_names(entry.target))
         if target is None:
             return Node(Attributes(kind=Kind.FILE, mode=0), trouble=errno.ENOLINK)
@@ -224,7 +261,7 @@ class _Unpacking:
                 del trail[-1:]
                 continue
             here = trail[-1][1] if trail else self._root
-            child, target = self._step(here, [*(each for each, _ in trail), name], make=make)
+            child, target = self._step(here, trail, name, make=make)
             if child is not None:
                 trail.append((name, child))
                 continue
@@ -236,14 +273,14 @@ class _Unpacking:
             pending.extendleft(reversed(target.split("/")))
         return trail[-1][1] if trail else self._root
 
-    def _step(self, here: Node, path: list[str], *, make: bool) -> tuple[Node | None, str]:
-        # The directory at a name, or where the symbolic link there leads.
+    def _step(self, here: Node, trail: list[tuple[str, Node]], name: str, *, make: bool) -> tuple[Node | None, str]:
+        # The directory at a name in the last of *trail*, or where the symbolic link there leads.
         assert here.names is not None, "it is a directory"  # noqa: S101 -- for the type checker
-        child = here.names.get(path[-1])
+        child = here.names.get(name)
         if child is None:
-            child = self._implied("/".join(path))
+            child = self._implied("/".join([*(each for each, _ in trail), name]))
             if child.names is not None and make:
-                here.names[path[-1]] = child
+                here.names[name] = child
         if child.names is not None:
             return child, ""
         if child.attributes.kind is Kind.SYMLINK:
@@ -256,45 +293,32 @@ class _Unpacking:
         if self._room < 0:
             raise TooLargeError
         beneath = self._below(path)
+        attributes = MADE_UP if beneath is None else beneath.attributes
+        attributes = attributes._replace(ino=self._ino(), dev=ARCHIVE)
         if beneath is None:
-            return Node(MADE_UP, implied=True)
-        return Node(beneath.attributes, xattrs=_escaped(beneath.xattrs), target=beneath.target, implied=True)
-
-
-def _node(entry: Entry) -> Node:
-    kind = entry.kind
-    assert kind is not None, "it is no hard link"  # noqa: S101 -- for the type checker
-    size = len(entry.target) if kind is Kind.SYMLINK else entry.size
-    major, minor = entry.rdev
-    if not (0 <= major < _MOST_MAJOR and 0 <= minor < _MOST_MINOR):
-        raise DamagedError("there is no device of that number")
-    attributes = Attributes(
-        kind=kind,
-        mode=0o777 if kind is Kind.SYMLINK else entry.mode,
-        uid=entry.uid,
-        gid=entry.gid,
-        size=size,
-        rdev=os.makedev(major, minor) if major or minor else 0,
-        blocks=sum(-(-piece.length // _BLOCK) for piece in entry.pieces),
-        mtime_ns=entry.mtime_ns,
-    )
-    xattrs = {os.fsdecode(name): value for name, value in entry.xattrs.items()} if entry.xattrs else None
-    return Node(attributes, xattrs=_escaped(xattrs or {}), target=os.fsdecode(entry.target), pieces=entry.pieces)
+            return Node(attributes, implied=True)
+        return Node(attributes, xattrs=_escaped(beneath.xattrs), target=beneath.target, implied=True)
 
 
 def _escaped(xattrs: Mapping[str, bytes]) -> dict[str, bytes] | None:
+    if not xattrs:
+        return None
     prefix = Prefix.TRUSTED
     return {
         prefix + ESCAPE + name.removeprefix(prefix) if name.startswith(prefix) else name: value
         for name, value in xattrs.items()
-    } or None
+    }
+
+
+def _make_up(directory: Node) -> None:
+    directory.attributes, directory.xattrs = MADE_UP._replace(ino=directory.attributes.ino, dev=ARCHIVE), None
 
 
 def _cut_off(directory: Node) -> None:
     # Nothing in it goes on what is below.
     for node in directory.walk():
         if node.implied and node is not directory:
-            node.attributes, node.xattrs = MADE_UP, None
+            _make_up(node)
     directory.xattrs = {**(directory.xattrs or {}), Prefix.TRUSTED + Mark.OPAQUE: b"y"}
 
 
