@@ -1,11 +1,12 @@
 # Every target sets up what it needs by itself; see scripts/bootstrap. One way to run make on somebody else's checkout
 # is OVLCTL_VENV=DIR make test, but it also works without.
 
-.PHONY: help demo test boot-test lint bench docs clean
+.PHONY: help demo test long-test boot-test lint bench docs clean
 
 help:
 	@echo 'make demo   mount a stack, show who supplies what, measure a copy-up; as root or not'
 	@echo 'make test   say what this machine can do and run every test that can run here; ARGS="-k mount" chooses'
+	@echo 'make long-test  drive real mounts at random for half an hour and compare; as root. EXAMPLES=9000 for longer'
 	@echo 'make boot-test  boot a virtual machine that mounts stacks from units and fstab; as root, downloads it once'
 	@echo 'make lint   ruff, mypy, import-linter'
 	@echo 'make bench  measure ovlctl itself'
@@ -31,6 +32,14 @@ lint:
 	step 'mypy' "$$bin/mypy" --cache-dir "$$cache/mypy"; \
 	step 'import-linter' "$$bin/lint-imports" --cache-dir "$$cache/imports"; \
 	exit $$status
+
+# As many examples as take about half an hour.
+EXAMPLES = 3000
+
+long-test:
+	@$(DEV) export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" && \
+	export OVLCTL_MACHINE_EXAMPLES=$(EXAMPLES) OVLCTL_RESOLVER_EXAMPLES=$(EXAMPLES) && \
+	exec "$$venv/bin/python" -m pytest -o cache_dir="$$venv/cache/pytest" tests/overlay $(ARGS)
 
 boot-test:
 	@$(DEV) exec "$$venv/bin/python" scripts/boot_test.py $(ARGS)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ovlctl.ops.api import Api
     from ovlctl.ops.discover import Overlay, Standing, overlays
     from ovlctl.ops.doctor import diagnose
+    from ovlctl.ops.explain import Explanation, explain
     from ovlctl.ops.keeping import KeptUpper, TmpfsUpper
+    from ovlctl.ops.library import diff, du, read, tree
     from ovlctl.ops.mounting import Mounted, mount
     from ovlctl.ops.remounting import refresh, remount
     from ovlctl.ops.remounting.values import Changes as RemountChanges
@@ -33,12 +35,17 @@ if TYPE_CHECKING:
     from ovlctl.ops.unmounting import umount
     from ovlctl.ops.who import who
     from ovlctl.ops.why import explain_command, explain_text
+    from ovlctl.overlay.change import Change, ChangeKind
     from ovlctl.overlay.options import Flag, Fsync, Options, RedirectDir, Switch, Uuid, Verity, Xino
+    from ovlctl.overlay.resolution import Unreadable
     from ovlctl.overlay.stack import Stack
 
 __all__ = [
     "Api",
+    "Change",
+    "ChangeKind",
     "ExitStatus",
+    "Explanation",
     "Flag",
     "Fsync",
     "KeptUpper",
@@ -54,19 +61,25 @@ __all__ = [
     "Standing",
     "Switch",
     "TmpfsUpper",
+    "Unreadable",
     "Uuid",
     "Verity",
     "Xino",
     "__version__",
     "diagnose",
+    "diff",
     "down",
+    "du",
+    "explain",
     "explain_command",
     "explain_text",
     "load_stacks",
     "mount",
     "overlays",
+    "read",
     "refresh",
     "remount",
+    "tree",
     "umount",
     "up",
     "who",
@@ -76,7 +89,10 @@ __all__ = [
 # the imports above.
 _HOMES = {
     "Api": "ovlctl.ops.api",
+    "Change": "ovlctl.overlay.change",
+    "ChangeKind": "ovlctl.overlay.change",
     "ExitStatus": "ovlctl.errors",
+    "Explanation": "ovlctl.ops.explain",
     "Flag": "ovlctl.overlay.options",
     "Fsync": "ovlctl.overlay.options",
     "KeptUpper": "ovlctl.ops.keeping",
@@ -92,18 +108,24 @@ _HOMES = {
     "Standing": "ovlctl.ops.discover",
     "Switch": "ovlctl.overlay.options",
     "TmpfsUpper": "ovlctl.ops.keeping",
+    "Unreadable": "ovlctl.overlay.resolution",
     "Uuid": "ovlctl.overlay.options",
     "Verity": "ovlctl.overlay.options",
     "Xino": "ovlctl.overlay.options",
     "diagnose": "ovlctl.ops.doctor",
+    "diff": "ovlctl.ops.library",
     "down": "ovlctl.ops.sets.down",
+    "du": "ovlctl.ops.library",
+    "explain": "ovlctl.ops.explain",
     "explain_command": "ovlctl.ops.why",
     "explain_text": "ovlctl.ops.why",
     "load_stacks": "ovlctl.ops.sets:load",
     "mount": "ovlctl.ops.mounting",
     "overlays": "ovlctl.ops.discover",
+    "read": "ovlctl.ops.library",
     "refresh": "ovlctl.ops.remounting",
     "remount": "ovlctl.ops.remounting",
+    "tree": "ovlctl.ops.library",
     "umount": "ovlctl.ops.unmounting",
     "up": "ovlctl.ops.sets.up",
     "who": "ovlctl.ops.who",

@@ -66,7 +66,12 @@ ROWS = (
         help="Tell which layer a path comes from, why, and what a change to it would cost",
     ),
     Row(name="tree", panel=_LAYERS, help="List the merged view with the layer that supplies each entry"),
+    Row(name="cat", panel=_LAYERS, help="Print a file of a stack, mounted or not, or what one layer has of it"),
+    Row(
+        name="cp", panel=_LAYERS, help="Copy a file or a directory out of a stack, mounted or not, or out of one layer"
+    ),
     Row(name="diff", panel=_LAYERS, help="Tell what an upper changes of its lowers, or how two stacks differ"),
+    Row(name="du", panel=_LAYERS, help="Tell what stacks take on disk: by layer, by path, and what of it is not seen"),
     Row(name="up", panel=_SETS, help="Mount the stacks of a file, all or nothing"),
     Row(name="down", panel=_SETS, help="End the stacks of a file, in reverse order"),
     Row(name="plan", panel=_SETS, help="Show what up would do: make, change, keep or end each stack"),

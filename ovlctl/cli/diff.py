@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_bytes, emit_json, emit_json_items, emit_lines, warn
-from ovlctl.cli.overlay_options import IndexOption, MetacopyOption, RedirectDirOption, flag
 from ovlctl.cli.parameters import Json, StateDir
-from ovlctl.cli.reading import DataOnly, Given, LayerOption, Lower, Upper, UserXattr, Work, two_subjects
+from ovlctl.cli.reading import Given, LayerOption, two_subjects
 from ovlctl.errors import BadUsage, ExitStatus, Note
 from ovlctl.overlay.change import ChangeKind
 
@@ -36,6 +36,7 @@ class Format(StrEnum):
     RSYNC_FILTER = "rsync-filter"
 
 
+@takes_directories
 def diff(
     *,
     words: Annotated[
@@ -45,14 +46,7 @@ def diff(
             help="A stack; or two stacks or layers, of which B is told against A.",
         ),
     ] = None,
-    lower: Lower = None,
-    data_only: DataOnly = None,
-    upper: Upper = None,
-    work: Work = None,
-    userxattr: UserXattr = None,
-    metacopy: MetacopyOption = None,
-    redirect_dir: RedirectDirOption = None,
-    index: IndexOption = None,
+    given: Given,
     layer: LayerOption = None,
     path: Annotated[
         list[str] | None, typer.Option("--path", "-p", metavar="PATH", help="Only what is at or below; repeat.")
@@ -84,16 +78,6 @@ def diff(
     Formats: docker as `docker diff`; patch for `git apply`; rsync-filter for `rsync -aHAX -I --delete --filter='merge
     FILE' MERGED/ COPY/`; jsonl an object a line. Exits with 6 when something could not be read.
     """
-    given = Given(
-        lower=lower,
-        data_only=data_only,
-        upper=upper,
-        work=work,
-        userxattr=flag(userxattr),
-        metacopy=metacopy,
-        redirect_dir=redirect_dir,
-        index=index,
-    )
     format = Format.JSON if json else format  # noqa: A001 -- as above
     if stat and format not in {Format.TEXT, Format.JSON}:
         raise BadUsage(f"--stat counts changes and has no `{format}`", hint="leave one of them out")

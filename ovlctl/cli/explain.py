@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_json, say, tell_later, warn
-from ovlctl.cli.overlay_options import IndexOption, MetacopyOption, RedirectDirOption, flag
 from ovlctl.cli.parameters import Json, StateDir
-from ovlctl.cli.reading import DataOnly, Given, Lower, Upper, UserXattr, Work, not_readable, path_in, subject_of
+from ovlctl.cli.reading import Given, not_readable, path_in, subject_of
 from ovlctl.errors import BadUsage, ExitStatus, Note, OvlError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.reading import Subject, View
 
 
+@takes_directories
 def explain(
     *,
     words: Annotated[
@@ -31,14 +32,7 @@ def explain(
             help="A stack's name or a path in it, then paths from the root of its merged view.",
         ),
     ] = None,
-    lower: Lower = None,
-    data_only: DataOnly = None,
-    upper: Upper = None,
-    work: Work = None,
-    userxattr: UserXattr = None,
-    metacopy: MetacopyOption = None,
-    redirect_dir: RedirectDirOption = None,
-    index: IndexOption = None,
+    given: Given,
     bench: Annotated[
         str | None,
         typer.Option("--bench", metavar="FILE", help="Predict times from this result of bench-copyup --json."),
@@ -58,16 +52,6 @@ def explain(
     Exits with 1 when the kernel disagrees, 3 when no layer has anything at a path, 6 when something that matters could
     not be read.
     """
-    given = Given(
-        lower=lower,
-        data_only=data_only,
-        upper=upper,
-        work=work,
-        userxattr=flag(userxattr),
-        metacopy=metacopy,
-        redirect_dir=redirect_dir,
-        index=index,
-    )
     subject, rest = subject_of(words or (), given, state_dir)
     paths = path_in(subject, rest)
     _check(paths)

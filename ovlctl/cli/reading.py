@@ -22,19 +22,6 @@ if TYPE_CHECKING:
     from ovlctl.ops.state import State
     from ovlctl.overlay.options import RedirectDir, Switch
 
-Lower = Annotated[
-    list[str] | None,
-    typer.Option("--lower", "-l", metavar="DIR", help="Read this layer instead of a STACK; repeat, topmost first."),
-]
-DataOnly = Annotated[list[str] | None, typer.Option(metavar="DIR", help="With --lower: a data-only lower; repeat.")]
-Upper = Annotated[str | None, typer.Option(metavar="DIR", help="With --lower: the upper.")]
-Work = Annotated[str | None, typer.Option(metavar="DIR", help="With --lower and --index on: the work directory.")]
-UserXattr = Annotated[
-    bool | None,
-    typer.Option(
-        "--userxattr/--no-userxattr", help="With --lower: where marks are kept; as you would mount it by default."
-    ),
-]
 LayerOption = Annotated[
     str | None,
     typer.Option(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit_json_items, emit_lines, warn
-from ovlctl.cli.overlay_options import IndexOption, MetacopyOption, RedirectDirOption, flag
 from ovlctl.cli.parameters import Json, StateDir
-from ovlctl.cli.reading import DataOnly, Given, LayerOption, Lower, Upper, UserXattr, Work, path_in, subject_of
+from ovlctl.cli.reading import Given, LayerOption, path_in, subject_of
 from ovlctl.errors import BadUsage, ExitStatus
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.listing import Row
 
 
+@takes_directories
 def tree(
     *,
     words: Annotated[
@@ -27,14 +28,7 @@ def tree(
             help="A stack's name or a path in it, then a path from the root of its merged view.",
         ),
     ] = None,
-    lower: Lower = None,
-    data_only: DataOnly = None,
-    upper: Upper = None,
-    work: Work = None,
-    userxattr: UserXattr = None,
-    metacopy: MetacopyOption = None,
-    redirect_dir: RedirectDirOption = None,
-    index: IndexOption = None,
+    given: Given,
     layer: LayerOption = None,
     depth: Annotated[int | None, typer.Option("--depth", metavar="N", min=1, help="List N levels only.")] = None,
     hidden: Annotated[
@@ -57,16 +51,6 @@ def tree(
 
     Exits with 3 when nothing is at PATH, 6 when something could not be read.
     """
-    given = Given(
-        lower=lower,
-        data_only=data_only,
-        upper=upper,
-        work=work,
-        userxattr=flag(userxattr),
-        metacopy=metacopy,
-        redirect_dir=redirect_dir,
-        index=index,
-    )
     subject, paths = subject_of(words or (), given, state_dir)
     if len(paths) > 1:
         raise BadUsage("one PATH can be listed at a time", hint="`ovlctl tree --help` shows how it is used")
@@ -75,7 +59,7 @@ def tree(
     from ovlctl.ops import listing, reading
     from ovlctl.ops.reading import layer_names
     from ovlctl.ops.reading.troubles import Troubles
-    from ovlctl.show.tree import RowsJson, row_text
+    from ovlctl.show.tree import RowsJson, RowsText
 
     wanted = None if layer is None else layer_names.parse(layer)
     (path,) = path_in(subject, paths)
@@ -90,7 +74,7 @@ def tree(
         if json:
             emit_json_items("tree", map(RowsJson(hidden=hidden, marks=wanted is not None), rows), troubles.notes)
         else:
-            emit_lines(map(row_text, rows))
+            emit_lines(map(RowsText(), rows))
             warn(troubles.notes())
     return ExitStatus.PARTIAL if troubles.any else ExitStatus.FINE
 

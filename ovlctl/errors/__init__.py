@@ -89,6 +89,8 @@ from ovlctl.errors.options import (
 )
 from ovlctl.errors.reading import (
     ContentUnreadable,
+    DestinationInLayer,
+    DestinationTaken,
     LayerElsewhere,
     LayerMissing,
     NotAFile,
@@ -166,6 +168,8 @@ __all__ = [
     "CommandMissing",
     "CommandNotRunnable",
     "ContentUnreadable",
+    "DestinationInLayer",
+    "DestinationTaken",
     "DetachNeedsReadOnly",
     "DiscardRefused",
     "ExitStatus",

@@ -50,10 +50,11 @@ class KernelLacks(UnsupportedError):
 
 
 class OutputFailed(UnsupportedError):
-    """The result could not be written to standard output, a full disk for one.
+    """The result could not be written, to standard output or where `cp` was to put it; a full disk for one.
 
     The work itself was done; what could not be written is what was to be said about it. The disk may be full, or the
-    other end of a pipe in trouble. A reader that stops early, such as `head`, is no error.
+    other end of a pipe in trouble. A reader that stops early, such as `head`, is no error. Of a copy that could not be
+    written, nothing is left.
 
         df -h .
         ovlctl ls                             # what is mounted now

@@ -81,3 +81,29 @@ class ContentUnreadable(UnsupportedError):
     """
 
     code = "OVL-E155"
+
+
+class DestinationTaken(UsageError):
+    """Something is at the destination of a copy already, and `cp` overwrites nothing unasked.
+
+    A file, link or device is replaced with `--force`, in one step, so that whoever reads it has the old one or the new
+    one. A directory is never replaced, and nothing is merged into one: a copy of a directory is a new directory.
+
+        ovlctl cp STACK PATH DEST --force
+        ovlctl cp -r STACK PATH DIRECTORY     # makes DIRECTORY/NAME, which must not exist
+    """
+
+    code = "OVL-E157"
+
+
+class DestinationInLayer(UsageError):
+    """The destination of a copy lies in what is being copied from.
+
+    What changes in a layer below a mounted overlay, behind its back, is undefined: names appear that cannot be opened,
+    old content stays, and the kernel promises nothing. And a directory that is copied into itself has no end.
+
+        ovlctl cp STACK PATH /merged/DEST     # through the merged view, where the kernel knows of it
+        ovlctl umount STACK                   # then the layers may be changed
+    """
+
+    code = "OVL-E158"

@@ -8,15 +8,13 @@ table any more.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 import struct
 from dataclasses import dataclass
 
-from ovlctl.kernel.handles import name_to_handle_at
-from ovlctl.kernel.libc import check, function
+from ovlctl.kernel.handles import name_to_handle_at, open_by_handle_at
 
 _OVL_FILEID_V1 = 0xF8
 # Three bytes that align the handle, then version, magic, length of the record, flags, type of the handle, uuid.
@@ -27,8 +25,6 @@ _FLAG_UPPER = 4
 _FS_IOC_GETFSUUID = 0x80111500
 _UUID_SIZE = 16
 _NO_UUID = bytes(_UUID_SIZE)
-
-_open_by_handle_at = function("open_by_handle_at", ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +106,8 @@ def _found(real: RealObject, directory: str) -> int | None:
 
 
 def _opened(mount_fd: int, real: RealObject) -> int | None:
-    # struct file_handle: handle_bytes, handle_type, f_handle.
-    handle = struct.pack("=Ii", len(real.handle), real.type) + real.handle
     try:
-        return check(_open_by_handle_at(mount_fd, handle, os.O_PATH | os.O_CLOEXEC))
+        return open_by_handle_at(mount_fd, real.type, real.handle)
     except OSError as error:
         if error.errno != errno.ESTALE:
             raise

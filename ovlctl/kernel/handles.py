@@ -1,9 +1,10 @@
-"""File handles: name_to_handle_at(2)."""
+"""File handles: name_to_handle_at(2), open_by_handle_at(2)."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import os
 from dataclasses import dataclass
 
 from ovlctl.kernel import libc
@@ -77,6 +78,34 @@ def name_to_handle_at(
     check(_name_to_handle_at(where, raw, ctypes.byref(record), ctypes.byref(mount_id), flags), path)
     handle = bytes(record.f_handle[: record.handle_bytes])
     return FileHandle(type=record.handle_type, handle=handle, mount_id=mount_id.value)
+
+
+_open_by_handle_at = function(
+    "open_by_handle_at", ctypes.c_int, ctypes.c_int, ctypes.POINTER(_FileHandle), ctypes.c_int
+)
+
+
+def open_by_handle_at(mount_fd: int, kind: int, handle: bytes, flags: int = os.O_PATH) -> int:
+    """A descriptor of the object that a file system calls *handle*, wherever on it that is.
+
+    open_by_handle_at(2), since 2.6.39; needs CAP_DAC_READ_SEARCH.
+
+    Args:
+        mount_fd: Any object on the file system, not opened with O_PATH.
+        kind: The handle's type, as :func:`name_to_handle_at` gave it.
+        handle: Its bytes; longer ones than a handle can have name nothing.
+        flags: As for open(2).
+
+    Raises:
+        OSError: ESTALE, no such object (any more); EOPNOTSUPP, the file system has no handles that can be opened;
+            EINVAL, no handle; EPERM, no right to.
+    """
+    if len(handle) > _MAX_HANDLE_SZ:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    record = _FileHandle(
+        len(handle), kind, (ctypes.c_ubyte * _MAX_HANDLE_SZ).from_buffer_copy(handle.ljust(_MAX_HANDLE_SZ, b"\0"))
+    )
+    return check(_open_by_handle_at(mount_fd, ctypes.byref(record), flags | os.O_CLOEXEC))
 
 
 # What a file system without handles answers: EOPNOTSUPP when it gives none that can be opened (proc, an overlay without

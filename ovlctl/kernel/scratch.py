@@ -7,11 +7,11 @@ made it, and what may lie in it is a closed set of names.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from contextlib import contextmanager, suppress
-from itertools import count
 from typing import TYPE_CHECKING
+
+from ovlctl.kernel.temporary_names import left_behind, temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 CONTENT = frozenset({"old", "new", "types", "source", "clone"})
 """The names that may be used inside."""
 
-_OURS = re.compile(r"\.ovlctl-probe-(?P<pid>[0-9]+)-(?P<start>[0-9]+)-(?P<namespace>[0-9]+)-[0-9]+", re.ASCII)
-_numbers = count()
+_PURPOSE = "probe"
 
 
 @contextmanager
@@ -52,20 +51,16 @@ def sweep(directory: StrPath) -> None:
     and is gone, and everything in it is a file with one of our names that belongs to this user. What cannot be
     looked at or removed stays.
     """
-    namespace = _pid_namespace()
     with suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            match = _OURS.fullmatch(entry.name)
-            if match is None or int(match["namespace"]) != namespace or _lives(int(match["pid"]), match["start"]):
-                continue
-            with suppress(OSError):
-                _remove(entry.path, only_if_ours=True)
+            if left_behind(entry.name, _PURPOSE):
+                with suppress(OSError):
+                    _remove(entry.path, only_if_ours=True)
 
 
 def _make(parent: str) -> str:
-    pid = os.getpid()
     while True:
-        path = os.path.join(parent, f".ovlctl-probe-{pid}-{_start_time(pid)}-{_pid_namespace()}-{next(_numbers)}")
+        path = os.path.join(parent, temporary_name(_PURPOSE))
         with suppress(FileExistsError):
             os.mkdir(path, 0o700)
             return path
@@ -97,23 +92,3 @@ def _is_ours(fd: int) -> bool:
 
 def _is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-def _lives(pid: int, start: str) -> bool:
-    try:
-        os.kill(pid, 0)  # /proc may be mounted with hidepid=, which kill(2) does not know
-        return _start_time(pid) == start
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True  # somebody else's, or hidden: not known to be dead
-
-
-def _start_time(pid: int) -> str:
-    # In clock ticks since the machine booted: field 22, proc_pid_stat(5). The name in field 2 may hold anything.
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[19].decode("ascii")
-
-
-def _pid_namespace() -> int:
-    return os.stat("/proc/self/ns/pid").st_ino

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ovlctl.ops.reading.paths import not_in_layer, not_seen, plain
+from ovlctl.ops.reading.paths import missing, not_in_layer, not_seen, plain
 from ovlctl.overlay import one_layer
-from ovlctl.overlay.merged import Entry, walk
+from ovlctl.overlay.candidates import also
+from ovlctl.overlay.merged import Entry, below
 from ovlctl.overlay.one_layer import Held, walk_layer
 from ovlctl.overlay.resolution import Outcome, Place, Unreadable, Verdict
 from ovlctl.overlay.tree import Kind
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ovlctl.overlay.object_marks import Marks
     from ovlctl.overlay.resolution import Rule
     from ovlctl.overlay.tree import Attributes
+
+
+_IN_USE = {Verdict.PROVIDES, Verdict.MERGED, Verdict.DATA, Verdict.METADATA_ONLY}
 
 
 class Row(NamedTuple):
@@ -76,6 +80,9 @@ def merged(
         PathNotInStack: Nothing is there; with *hidden*, in no layer either.
     """
     found = view.resolver.resolve(plain(path), complete=hidden)
+    if hidden:
+        # Also where no directory of the view leads.
+        found = also(found, [(Place(layer, found.path), True) for layer in view.layers.merged])
     if not found.is_directory:
         own = tuple(_rows(Entry(found, listed=found.exists), troubles, hidden=hidden))
         if not own:
@@ -83,11 +90,13 @@ def merged(
         # The directory that it is in was not listed.
         yield from (row._replace(listed=True if found.exists else None) for row in own)
     if found.is_directory or hidden:
-        for entry in walk(view.resolver, found.path, hidden=hidden, depth=depth):
+        for entry in below(view.resolver, found, hidden=hidden, depth=depth):
             if isinstance(entry, Unreadable):
                 troubles.add(entry)
-            else:
-                yield from _rows(entry, troubles, hidden=hidden)
+            elif hidden:
+                yield from _rows(entry, troubles, hidden=True)
+            elif (row := _seen(entry, troubles)) is not None:
+                yield row
 
 
 def of_layer(view: View, layer: Layer, path: str, troubles: Troubles, *, depth: int | None = None) -> Iterator[Row]:
@@ -107,46 +116,59 @@ def of_layer(view: View, layer: Layer, path: str, troubles: Troubles, *, depth: 
             continue
         if found.marks is not None and not found.marks.readable:
             troubles.certain = False
-        target = _target(found.place, found.attributes, troubles)
+        target = _target(found.place, troubles) if found.attributes.kind is Kind.SYMLINK else None
         yield Row(found.place.path, found.place, found.attributes, target=target, marks=found.marks)
 
 
 def _rows(entry: Entry, troubles: Troubles, *, hidden: bool) -> Iterator[Row]:
+    if (row := _seen(entry, troubles)) is not None:
+        yield row
+    if hidden:
+        yield from _hidden(entry, troubles)
+
+
+def _seen(entry: Entry, troubles: Troubles) -> Row | None:
+    """What the merged view has; None for a name that is not even listed."""
     found, listed = entry
     for lost in found.unreadable:
         troubles.add(lost)
-    provider = found.stack[0] if found.stack else None
-    if provider is not None and found.attributes is not None:
-        yield Row(
-            found.path,
-            provider,
-            found.attributes,
-            Verdict.PROVIDES,
-            listed,
-            rule=found.rule,
-            target=_target(provider, found.attributes, troubles),
-            data=found.data if found.data != provider else None,
-            data_errno=found.data_errno,
-        )
-    elif listed or found.outcome is not Outcome.ABSENT:
-        yield Row(found.path, None, None, None, listed, found.outcome, found.errno, found.rule)
-    if hidden:
-        yield from _hidden(entry, troubles)
+    attributes = found.attributes
+    if attributes is None:
+        if not listed and missing(found):
+            return None
+        return Row(found.path, None, None, None, listed, found.outcome, found.errno, found.rule)
+    provider = found.stack[0]
+    return Row(
+        found.path,
+        provider,
+        attributes,
+        Verdict.PROVIDES,
+        listed,
+        Outcome.PRESENT,
+        0,
+        found.rule,
+        _target(provider, troubles) if attributes.kind is Kind.SYMLINK else None,
+        None if found.data is provider or found.data == provider else found.data,
+        found.data_errno,
+    )
 
 
 def _hidden(entry: Entry, troubles: Troubles) -> Iterator[Row]:
     found, listed = entry
     known = {lost.place for lost in found.unreadable}
+    # What a lookup had found before it failed.
+    vain = {Outcome.REFUSED: Verdict.REFUSED, Outcome.UNKNOWN: Verdict.UNREADABLE}.get(found.outcome)
     for candidate in found.candidates:
         place, attributes = candidate.place, candidate.attributes
         # What a redirect leads to has its row where it lies.
         if attributes is not None and place.path == found.path and place not in found.stack[:1]:
-            target = _target(place, attributes, troubles)
+            target = _target(place, troubles) if attributes.kind is Kind.SYMLINK else None
+            verdict = vain if vain is not None and candidate.verdict in _IN_USE else candidate.verdict
             yield Row(
                 found.path,
                 place,
                 attributes,
-                candidate.verdict,
+                verdict,
                 listed,
                 found.outcome,
                 found.errno,
@@ -157,9 +179,7 @@ def _hidden(entry: Entry, troubles: Troubles) -> Iterator[Row]:
             troubles.add(Unreadable(place=place, errno=0))
 
 
-def _target(place: Place, attributes: Attributes, troubles: Troubles) -> str | None:
-    if attributes.kind is not Kind.SYMLINK:
-        return None
+def _target(place: Place, troubles: Troubles) -> str | None:
     try:
         return place.layer.tree.readlink(place.path)
     except OSError as error:

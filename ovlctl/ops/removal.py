@@ -67,6 +67,15 @@ def remove_tree(path: str) -> None:
         os.close(parent)
 
 
+def remove_at(parent: int, name: str) -> None:
+    """Remove the directory *name* in the directory *parent*, a descriptor, with everything in it.
+
+    Raises:
+        OSError: EXDEV, something is mounted in it; or anything else. The rest of it is still there then.
+    """
+    _remove(parent, name, mounts.mount_id_of(parent))
+
+
 def _remove(parent: int, name: str, mount_id: int) -> None:
     """Remove the directory *name* in *parent*, however deep it is."""
     trail: list[tuple[int, str]] = [(parent, name)]
@@ -120,4 +129,7 @@ def _enter(parent: int, name: str, mount_id: int) -> int:
     if mounts.mount_id_of(directory) != mount_id:
         os.close(directory)
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+    if not os.access(f"/proc/self/fd/{directory}", os.W_OK | os.X_OK, effective_ids=True):
+        # Readable, and its owner could not remove what is in it.
+        os.fchmod(directory, 0o700)
     return directory

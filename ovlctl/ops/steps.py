@@ -50,7 +50,7 @@ def run(steps: Sequence[Step], watch: Callable[[Step], None] | None = None) -> N
     done: list[Step] = []
     try:
         for step in steps:
-            with _undisturbed():
+            with undisturbed():
                 if isinstance(step, PointOfNoReturn):
                     done.clear()
                 step.apply()
@@ -58,7 +58,7 @@ def run(steps: Sequence[Step], watch: Callable[[Step], None] | None = None) -> N
             if watch is not None:
                 watch(step)
     except BaseException as error:
-        with _undisturbed():
+        with undisturbed():
             _undo(done, error)
         raise
 
@@ -73,8 +73,8 @@ def _undo(done: list[Step], error: BaseException) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Keep signals that end the program waiting.
+def undisturbed() -> Iterator[None]:
+    """Keep signals that end the program waiting while inside.
 
     Blocking them keeps them from this thread, and system calls from being cut short; where there are other threads
     they take them, and Python would still raise here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ovlctl.overlay.layers import Role
 from ovlctl.overlay.resolution import Candidate, Place, Resolution, Verdict
 from ovlctl.overlay.tree import join
 
@@ -26,7 +27,7 @@ def others(found: Resolution, directory: Resolution, layers: Layers) -> Resoluti
     for candidate in found.candidates:
         seen.setdefault(id(candidate.place.layer), []).append(candidate)
     parents = {id(place.layer): place for place in directory.stack} if directory.is_directory else {}
-    verdict, every = _why_lost(found), seen.pop(id(layers.index), [])
+    verdict, every = why_lost(found), seen.pop(id(layers.index), [])
     for layer in layers.merged:
         parent = parents.get(id(layer))
         if id(layer) in seen:
@@ -40,11 +41,28 @@ def others(found: Resolution, directory: Resolution, layers: Layers) -> Resoluti
     return found._replace(candidates=tuple(every))
 
 
-def with_hidden(found: Resolution, place: Place) -> Resolution:
-    """*found* with a candidate for an object that its parent directory leaves out."""
-    if any(candidate.place == place for candidate in found.candidates):
+def also(found: Resolution, places: list[tuple[Place, bool]]) -> Resolution:
+    """*found* with a candidate for each of *places* that the lookup did not come to, topmost first.
+
+    Args:
+        found: From a lookup.
+        places: Objects of its name; whether the parent directory leaves them out.
+    """
+    known = {candidate.place for candidate in found.candidates}
+    if all(place in known for place, _ in places):
         return found
-    return found._replace(candidates=(*found.candidates, look(place, Verdict.PARENT_HIDDEN)))
+    layers = {id(place.layer) for place in known}
+    verdict, more = why_lost(found), list[Candidate]()
+    for place, left_out in places:
+        if place not in known:
+            redirected = Verdict.REDIRECTED_AWAY if id(place.layer) in layers else verdict
+            more.append(look(place, Verdict.PARENT_HIDDEN if left_out else redirected))
+    return found._replace(candidates=tuple(sorted((*found.candidates, *more), key=_depth)))
+
+
+def _depth(candidate: Candidate) -> int:
+    layer = candidate.place.layer
+    return -1 if layer.role is Role.UPPER else layer.index
 
 
 def _redirected_away(every: list[Candidate], place: Place) -> list[Candidate]:
@@ -65,13 +83,15 @@ def look(place: Place, verdict: Verdict) -> Candidate:
     return Candidate(place=place, verdict=Verdict.ABSENT if attributes is None else verdict, attributes=attributes)
 
 
-def _why_lost(found: Resolution) -> Verdict:
+def why_lost(found: Resolution) -> Verdict:
     """Why layers below the ones looked at do not count."""
     for candidate in reversed(found.candidates):
         if candidate.verdict is Verdict.WHITEOUT:
             return Verdict.WHITED_OUT
         if candidate.verdict is Verdict.NOT_DIRECTORY:
             return Verdict.BEHIND_NOT_DIRECTORY
+        if candidate.verdict is Verdict.NOT_ORIGIN:
+            return Verdict.NOT_ORIGIN
     if found.is_directory and found.opaque:
         return Verdict.BEHIND_OPAQUE
     return Verdict.SHADOWED

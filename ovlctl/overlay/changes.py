@@ -18,23 +18,24 @@ Order: by path, component by component, names by code points; a directory before
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from ovlctl.overlay.change import Change, ChangeKind, Field
-from ovlctl.overlay.comparison import compare
+from ovlctl.overlay.comparison import Object, compare
 from ovlctl.overlay.links import Links
 from ovlctl.overlay.marks import RedirectForm
+from ovlctl.overlay.plain_files import CONTENT, comparing
 from ovlctl.overlay.resolution import Outcome, Place, Resolution, Unreadable
 from ovlctl.overlay.shared import Shared
 from ovlctl.overlay.tree import Kind, join
 from ovlctl.overlay.within import Within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ovlctl.overlay.resolver import Resolver
 
-_CONTENT = {Field.CONTENT, Field.TARGET, Field.DEVICE}
 _STRUCTURAL = {ChangeKind.ADDED, ChangeKind.REPLACED, ChangeKind.RENAMED}
 
 
@@ -153,7 +154,11 @@ class _Comparing:
         covered = () if directory.there is None or directory.there is directory.below else directory.there.stack
         names, troubles = _names((*above, *below, *covered))
         wanted = self.within.of(path, names | self.links.elsewhere(path))
-        entries = [self._name(directory, name) for name in sorted(wanted)]
+        with self._files(directory) as file:
+            entries = [
+                self._name(directory, name) if (change := file(name)) is None else _Seen((change,))
+                for name in sorted(wanted)
+            ]
         own = directory.change
         if directory.times and not any(entry.explains for entry in entries):
             own = _with_times(directory)
@@ -164,6 +169,16 @@ class _Comparing:
             yield from entry.found
             if entry.directory is not None:
                 yield entry.directory
+
+    @contextmanager
+    def _files(self, directory: _Directory) -> Iterator[Callable[[str], Change | None]]:
+        above, below = directory.above, directory.below
+        plain = self.shared.over and self.within.everything and below is not None and below is directory.there
+        if not plain or below is None or above.stack[1:] != below.stack:
+            yield lambda _name: None
+            return
+        with comparing(self.above, above, below, read=self.content) as change:
+            yield change
 
     def _name(self, directory: _Directory, name: str) -> _Seen:
         above = self.above.child(directory.above, name)
@@ -177,9 +192,6 @@ class _Comparing:
 
     def _entry(self, spot: _Spot) -> _Seen:
         above, below = spot.above, spot.below
-        if below is not None and below is spot.there and _over(above, below):
-            # Most names are that, and all that follows comes to the same.
-            return self._both(spot, below, ())
         troubles = _troubles(above) + (_troubles(below) if below is not None else ())
         if above.outcome in {Outcome.UNKNOWN, Outcome.REFUSED}:
             return _Seen(troubles)
@@ -227,7 +239,7 @@ class _Comparing:
     def _compared(self, spot: _Spot, below: Resolution, troubles: tuple[Unreadable, ...]) -> _Seen:
         above = spot.above
         try:
-            found = compare(above, below, self.followings, read=self.content)
+            found = compare(Object.of(above), Object.of(below), self.followings, read=self.content)
         except OSError as error:
             lost = (*troubles, Unreadable(place=above.stack[0], errno=error.errno or 0))
             further = _Directory(above, below, _directory(spot.there), None) if above.is_directory else None
@@ -248,7 +260,7 @@ class _Comparing:
         if not fields:
             copied_up = not above.is_directory and self.shared.over
             return ChangeKind.UNCHANGED if copied_up else None
-        return ChangeKind.METADATA if _CONTENT.isdisjoint(fields) else ChangeKind.MODIFIED
+        return ChangeKind.METADATA if CONTENT.isdisjoint(fields) else ChangeKind.MODIFIED
 
     def _renamed(self, spot: _Spot) -> Resolution | None:
         """What the object was in the lower view, when a redirect of its topmost layer says that it was elsewhere."""
@@ -269,13 +281,6 @@ class _Comparing:
         if above.is_directory:
             return old if self.shared.uncovers(above, old) else None
         return old if old.data is not None and old.data == above.data else None
-
-
-def _over(above: Resolution, below: Resolution) -> bool:
-    # Whether both are files with content of their own, in different layers.
-    one, other = above.stack, below.stack
-    files = above.kind is Kind.FILE and below.kind is Kind.FILE
-    return files and len(one) == len(other) == 1 and one[0].layer is not other[0].layer and not above.unreadable
 
 
 def _with_times(directory: _Directory) -> Change:

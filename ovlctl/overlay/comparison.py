@@ -6,7 +6,7 @@ and modification time and said to be so. A different size proves different conte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from ovlctl.overlay.change import Field
 from ovlctl.overlay.marks import ESCAPE
@@ -36,8 +36,31 @@ class Difference(NamedTuple):
     proved: bool | None
 
 
-def compare(above: Resolution, below: Resolution, followings: tuple[Following, Following], *, read: bool) -> Difference:
-    """Compare two objects that exist and are of one kind.
+class Object(NamedTuple):
+    """One object of a merged view, as far as it is compared.
+
+    Attributes:
+        place: The object that gives type, mode, owner, times and extended attributes.
+        nlink: st_nlink through the merge.
+        data: Where its content is; None when it has none.
+        xattr_names: Those of *place*, when they are known.
+    """
+
+    place: Place
+    attributes: Attributes
+    nlink: int
+    data: Place | None
+    xattr_names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, found: Resolution) -> Self:
+        """Of something that exists."""
+        assert found.attributes is not None, "it exists"  # noqa: S101 -- for the type checker
+        return cls(found.stack[0], found.attributes, found.nlink, found.data)
+
+
+def compare(above: Object, below: Object, followings: tuple[Following, Following], *, read: bool) -> Difference:
+    """Compare two objects of one kind.
 
     Args:
         above: The one that is asked about.
@@ -49,44 +72,46 @@ def compare(above: Resolution, below: Resolution, followings: tuple[Following, F
         OSError: A link, an attribute or the content cannot be read.
     """
     one, other = above.attributes, below.attributes
-    assert one is not None and other is not None, "both exist"  # noqa: S101, PT018 -- for the type checker
-    fields, proved = _content(above, below, one, other, read=read)
+    fields, proved = _content(above, below, read=read)
     times = one.mtime_ns != other.mtime_ns
     if one.mode != other.mode:
         fields.append(Field.MODE)
-    if (one.uid, one.gid) != (other.uid, other.gid):
+    if one.uid != other.uid or one.gid != other.gid:
         fields.append(Field.OWNER)
     if times and one.kind is not Kind.DIRECTORY:
         fields.append(Field.TIMES)
-    fields += _attributes(above.stack[0], below.stack[0], followings)
-    if one.kind is not Kind.DIRECTORY and above.nlink != below.nlink:
+    fields += _attributes(above, below, followings)
+    if above.nlink != below.nlink and one.kind is not Kind.DIRECTORY:
         fields.append(Field.LINKS)
     return Difference(tuple(fields), times, proved)
 
 
-def _content(
-    above: Resolution, below: Resolution, one: Attributes, other: Attributes, *, read: bool
-) -> tuple[list[Field], bool | None]:
+def _content(above: Object, below: Object, *, read: bool) -> tuple[list[Field], bool | None]:
+    one, other = above.attributes, below.attributes
     if one.kind is Kind.FILE:
         equal, proved = _same_content(above, below, read=read)
         size = [] if one.size == other.size else [Field.SIZE]
-        return ([*size] if equal else [Field.CONTENT, *size]), proved
-    if one.kind is Kind.SYMLINK and _target(above.stack[0]) != _target(below.stack[0]):
+        return (size if equal else [Field.CONTENT, *size]), proved
+    if one.kind is Kind.SYMLINK and _target(above.place) != _target(below.place):
         return [Field.TARGET], None
     if one.kind in _DEVICES and one.rdev != other.rdev:
         return [Field.DEVICE], None
     return [], None
 
 
-def visible_attributes(place: Place, following: Following) -> dict[str, bytes]:
+def visible_attributes(place: Place, following: Following, names: tuple[str, ...] | None = None) -> dict[str, bytes]:
     """The extended attributes that the merged view shows of an object: without marks, escaped ones unescaped.
+
+    Args:
+        place: The object.
+        following: The settings of the mount.
+        names: Of its attributes, when they are known.
 
     Raises:
         OSError: They cannot be read.
     """
-    names = place.layer.tree.xattr_names(place.path)
     shown: dict[str, bytes] = {}
-    for name in names:
+    for name in place.layer.tree.xattr_names(place.path) if names is None else names:
         value = None
         if not name.startswith(following.prefix) or name.startswith(following.prefix + ESCAPE):
             value = place.layer.tree.xattr(place.path, name)
@@ -95,8 +120,9 @@ def visible_attributes(place: Place, following: Following) -> dict[str, bytes]:
     return shown
 
 
-def _attributes(above: Place, below: Place, followings: tuple[Following, Following]) -> list[Field]:
-    one, other = visible_attributes(above, followings[0]), visible_attributes(below, followings[1])
+def _attributes(above: Object, below: Object, followings: tuple[Following, Following]) -> list[Field]:
+    one = visible_attributes(above.place, followings[0], above.xattr_names)
+    other = visible_attributes(below.place, followings[1], below.xattr_names)
     if one == other:
         return []
     differing = {name for name in (*one, *other) if one.get(name) != other.get(name)}
@@ -104,29 +130,29 @@ def _attributes(above: Place, below: Place, followings: tuple[Following, Followi
     return [*([Field.XATTRS] if differing - acl else []), *([Field.ACL] if acl else [])]
 
 
-def _same_content(above: Resolution, below: Resolution, *, read: bool) -> tuple[bool, bool]:
+def _same_content(above: Object, below: Object, *, read: bool) -> tuple[bool, bool]:
     # Of two files: whether their content is taken for equal, and whether that was proved.
     one, other = _data(above), _data(below)
-    if one is not None and other is not None:
-        if one.size != other.size:
-            return False, True
-        if one.size == 0 or _one_object(above.data, below.data, one, other):
-            return True, True
-        if read and above.data is not None and below.data is not None:
-            return _read_alike(above.data, below.data), True
-    times = [found.attributes.mtime_ns for found in (above, below) if found.attributes is not None]
-    return one is not None and other is not None and times[0] == times[1], False
+    if one is None or other is None or above.data is None or below.data is None:
+        return False, False
+    if one.size != other.size:
+        return False, True
+    if one.size == 0 or _one_object(above.data, below.data, one, other):
+        return True, True
+    if read:
+        return _read_alike(above.data, below.data), True
+    return above.attributes.mtime_ns == below.attributes.mtime_ns, False
 
 
-def _data(found: Resolution) -> Attributes | None:
+def _data(found: Object) -> Attributes | None:
     """Of the object that has the content: what a metadata-only file itself says of it may be wrong."""
     data = found.data
-    if data is None or data is found.stack[0]:
+    if data is None or data is found.place:
         return found.attributes if data is not None else None
     return data.layer.tree.lstat(data.path)
 
 
-def _one_object(here: Place | None, there: Place | None, one: Attributes, other: Attributes) -> bool:
+def _one_object(here: Place, there: Place, one: Attributes, other: Attributes) -> bool:
     # Objects in memory have no number.
     return here == there or (one.ino != 0 and (one.dev, one.ino) == (other.dev, other.ino))
 

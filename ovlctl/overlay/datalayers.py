@@ -7,6 +7,7 @@ count, ``.`` and ``..`` mean what they always do, and nothing leads out of the l
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 from ovlctl.overlay.resolution import Place
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.tree import Attributes
 
+_PATH_MAX = 4096
+_NAME_MAX = 255
+
 
 def find_data(layers: tuple[Layer, ...], redirect: str) -> tuple[Place | None, int]:
     """The first layer's regular file at *redirect*, and 0; else None and the errno that open(2) gives.
@@ -23,6 +27,8 @@ def find_data(layers: tuple[Layer, ...], redirect: str) -> tuple[Place | None, i
     Raises:
         OSError: A layer cannot be read.
     """
+    if len(os.fsencode(redirect)) >= _PATH_MAX:
+        return None, errno.ENAMETOOLONG
     number = errno.ENOENT
     for layer in layers:
         found = _walk(layer, redirect)
@@ -43,6 +49,8 @@ def _walk(layer: Layer, redirect: str) -> Place | int:
         if attributes.kind is not Kind.DIRECTORY:
             # A symbolic link at the very end is found, and is no file.
             return errno.ELOOP if attributes.kind is Kind.SYMLINK else errno.ENOTDIR
+        if len(os.fsencode(name)) > _NAME_MAX:
+            return errno.ENAMETOOLONG
         if name != "..":
             here.append(name)
         elif here:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -52,13 +52,16 @@ class Layers:
 
     Attributes:
         index: The directory WORK/index, seen as a part of the upper: copied-up hard links by the handle of their lower.
-            None when the mount does not use one.
+            None when the mount does not use one, or is yet to make it.
+        traps: The device and inode number of the upper and of what overlayfs works in: a lower that holds them gives
+            ELOOP there.
     """
 
     upper: Layer | None = None
     lowers: tuple[Layer, ...]
     data: tuple[Layer, ...] = ()
     index: Layer | None = None
+    traps: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def merged(self) -> tuple[Layer, ...]:
@@ -78,6 +81,9 @@ class Following:
         metacopy: Whether metadata-only files are followed; if not, they are EPERM.
         xino: Whether inode numbers of several file systems are made unique: readdir(3) then looks every name up.
         verity_required: Whether a metadata-only file must carry a digest for its data to be opened.
+        index: Whether the index of an upper counts, and the origin of a metadata-only file must be what is below it.
+        verify_lower: Whether a directory of the upper merges with nothing but its origin (nfs_export).
+        privileged: Whether the mounter could read every mark, whoever the file belongs to.
     """
 
     prefix: Prefix = Prefix.TRUSTED
@@ -86,6 +92,9 @@ class Following:
     metacopy: bool = False
     xino: bool = False
     verity_required: bool = False
+    index: bool = False
+    verify_lower: bool = False
+    privileged: bool = True
 
     @classmethod
     def of(cls, options: Options, *, always_follow: bool = True, trusted: bool = True) -> Self:
@@ -110,6 +119,9 @@ class Following:
             metacopy=not user and trusted and metacopy,
             xino=options.xino in {Xino.ON, Xino.AUTO},
             verity_required=options.verity is Verity.REQUIRE,
+            index=options.index is Switch.ON,
+            verify_lower=options.index is Switch.ON and options.nfs_export is Switch.ON,
+            privileged=trusted,
         )
 
 
@@ -134,9 +146,19 @@ def open_layers(stack: Stack, *, index: bool = False) -> Iterator[Layers]:
             return Layer(role=role, index=index, directory=directory, tree=tree)
 
         indexes = f"{stack.work}/index" if index and stack.upper is not None and stack.work is not None else ""
+        within = [stack.work, f"{stack.work}/work", f"{stack.work}/index"] if stack.work is not None else []
         yield Layers(
             index=layer(Role.UPPER, 0, indexes) if indexes and os.path.isdir(indexes) else None,
             upper=None if stack.upper is None else layer(Role.UPPER, 0, stack.upper),
             lowers=tuple(layer(Role.LOWER, index, path) for index, path in enumerate(stack.lowers)),
             data=tuple(layer(Role.DATA, index, path) for index, path in enumerate(stack.data_only)),
+            traps=frozenset(_identities([stack.upper, *within] if stack.upper is not None else [])),
         )
+
+
+def _identities(directories: list[str]) -> Iterator[tuple[int, int]]:
+    for directory in directories:
+        # What does not exist yet, or cannot be reached, is in nobody's way.
+        with suppress(OSError):
+            status = os.stat(directory)
+            yield status.st_dev, status.st_ino

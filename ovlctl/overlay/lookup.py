@@ -30,12 +30,15 @@ from ovlctl.overlay.marks import (
     decode_metacopy,
     decode_opaque,
     decode_redirect,
+    known_record,
 )
 from ovlctl.overlay.object_marks import whiteout
 from ovlctl.overlay.resolution import Candidate, Place, Rule, Verdict
 from ovlctl.overlay.tree import Kind, join
 
 if TYPE_CHECKING:
+    from ovlctl.kernel.handles import FileHandle
+    from ovlctl.overlay.index import Index
     from ovlctl.overlay.layers import Following, Layer
     from ovlctl.overlay.marks import Redirect
     from ovlctl.overlay.tree import Attributes
@@ -77,6 +80,9 @@ class Lookup:
         roots: What the overlay's root is made of, lowers only.
         name: What is looked for in the next layer: one name, or a path from the root.
         data_layers: Whether the stack has data-only layers.
+        index: That of the upper; None when the mount uses none.
+        traps: Directories that no lookup may come to, by device and inode number.
+        verified: The upper's object is known to be a copy of the topmost lower one.
         stop: No layer further down counts.
         last: There is no layer further down.
         metacopy: The file seen last has no data of its own.
@@ -93,6 +99,9 @@ class Lookup:
     following: Following
     name: str
     data_layers: bool
+    index: Index | None = None
+    traps: frozenset[tuple[int, int]] = frozenset()
+    verified: bool = False
     is_directory: bool = False
     opaque: bool = False
     whiteout_layers: list[Layer] = field(default_factory=list)
@@ -180,6 +189,11 @@ class Lookup:
                 self.last = lower.layer is self.roots[-1].layer
             found = self._layer(lower)
             if found is not None:
+                if self.index is not None and self.upper is not None and not self.found:
+                    self.verified = self._verify(self.index, self.upper, found)
+                    if self.is_directory and self.index.everything and not self.verified:
+                        self._note(found, Verdict.NOT_ORIGIN)
+                        return
                 self._take(found)
                 if self.redirect is not None and self.redirect.startswith("/") and lowers is not self.roots:
                     index = next(at for at, root in enumerate(self.roots) if root.layer is lower.layer)
@@ -199,6 +213,22 @@ class Lookup:
             verdict = Verdict.METADATA_ONLY if self.metacopy else Verdict.DATA
         self._note(found, verdict)
         self.found.append(found)
+
+    def _verify(self, index: Index, upper: Found, lower: Found) -> bool:
+        # As ovl_verify_origin() does, where it is called.
+        if self.is_directory and not index.everything:
+            return False
+        value = self.mark(upper.place, Mark.ORIGIN)
+        if value is None:
+            # A directory gets its missing origin now.
+            return self.is_directory
+        record = known_record(value)
+        if record is not None and record.stands_for(self.handle(lower.place)):
+            return True
+        if not self.is_directory and index.origin(self, upper) is not None:
+            self._note(lower, Verdict.NOT_ORIGIN)
+            raise RefusedError(errno.ESTALE, Rule.ORIGIN_DIFFERS)
+        return False
 
     def _check_following(self) -> None:
         # As ovl_check_follow_redirect does.
@@ -261,6 +291,9 @@ class Lookup:
         return self.metacopy and not self.last
 
     def _directory(self, found: Found, *, end: bool) -> bool:
+        if (found.attributes.dev, found.attributes.ino) in self.traps:
+            self._note(found, Verdict.REFUSED)
+            raise RefusedError(errno.ELOOP, Rule.OVERLAPPING)
         self.is_directory = self.is_directory or end
         if self.last:
             return False
@@ -329,6 +362,13 @@ class Lookup:
         except OSError as error:
             raise UnreadableError(place, error.errno or 0) from error
 
+    def handle(self, place: Place) -> FileHandle | None:
+        """What the file system calls an object; None where there are no handles. Raises UnreadableError."""
+        try:
+            return place.layer.tree.handle(place.path)
+        except OSError as error:
+            raise UnreadableError(place, error.errno or 0) from error
+
     def mark(self, place: Place, mark: Mark) -> bytes | None:
         """The value of a mark; None when it is not there, or cannot be seen. Raises UnreadableError."""
         tree, prefix = place.layer.tree, self.following.prefix
@@ -340,6 +380,8 @@ class Lookup:
         try:
             return tree.xattr(place.path, prefix + mark)
         except OSError as error:
-            if mark is Mark.METACOPY and prefix is Prefix.USER and error.errno == errno.EACCES:
+            hidden = prefix is Prefix.USER and error.errno == errno.EACCES
+            if hidden and mark is Mark.METACOPY and not self.following.privileged:
+                # The mounter may not read it either, and takes it for absent.
                 return None
             raise UnreadableError(place, error.errno or 0) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ovlctl.kernel.handles import FileHandle
+
 _VERSION = 0
 _MAGIC = 0xFB
+_FLAGS_END = 8
 _HEADER = struct.Struct("=BBBBB16s")
 _METACOPY_HEADER = struct.Struct("=BBBB")
 
@@ -89,6 +93,15 @@ class HandleRecord:
     uuid: bytes
     handle: bytes
 
+    def stands_for(self, handle: FileHandle | None) -> bool:
+        """Whether it is that of the object with *handle*; the file system's UUID is not compared."""
+        return handle is not None and (self.type, self.handle) == (handle.type, handle.handle)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a kernel of this byte order, which knows no other flags, takes it for more than unknown."""
+        return self.flags < _FLAGS_END and bool(self.flags & 2 or bool(self.flags & 1) is (sys.byteorder == "big"))
+
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
@@ -119,13 +132,22 @@ class Metacopy:
 
 
 def decode_handle(value: bytes) -> HandleRecord | None:
-    """Read a handle record; None for the empty value (the lower had no handles) and for anything malformed."""
+    """Read a handle record; None for the empty value (the lower had no handles) and for anything malformed.
+
+    What stands behind the length that a record gives itself does not count: ovl_check_fb_len().
+    """
     if len(value) < _HEADER.size:
         return None
     version, magic, length, flags, kind, uuid = _HEADER.unpack_from(value)
-    if (version, magic, length) != (_VERSION, _MAGIC, len(value)):
+    if (version, magic) != (_VERSION, _MAGIC) or not _HEADER.size <= length <= len(value):
         return None
-    return HandleRecord(flags, kind, uuid, value[_HEADER.size :])
+    return HandleRecord(flags, kind, uuid, value[_HEADER.size : length])
+
+
+def known_record(value: bytes | None) -> HandleRecord | None:
+    """The record in the *value* of a mark, where the kernel takes it for more than unknown; else None."""
+    record = None if value is None else decode_handle(value)
+    return record if record is not None and record.usable else None
 
 
 def decode_index_name(name: str) -> HandleRecord | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from ovlctl.overlay.tree import Attributes, Child, Kind
+from ovlctl.overlay.tree import Attributes, Child, Kind, Look, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ovlctl.kernel.handles import FileHandle
 
@@ -73,6 +74,26 @@ class MemoryTree:
             kind = self._things[child].attributes.kind
             yield Child(child.rpartition("/")[2], None if kind in _NODES else kind)
 
+    @contextmanager
+    def looking(self, directory: str) -> Iterator[Callable[[str], Look | None]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        self._the(directory)
+
+        def look(name: str) -> Look | None:
+            path = join(directory, name)
+            attributes = self.lstat(path)
+            return None if attributes is None else Look(attributes, self.xattr_names(path))
+
+        yield look
+
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        for child in self.scandir(path):
+            try:
+                yield child.name, self._the(join(path, child.name)).attributes
+            except OSError as error:
+                yield child.name, error
+
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         found = self._the(path)
@@ -95,9 +116,18 @@ class MemoryTree:
             raise _error(errno.EINVAL, path)
         return io.BytesIO(found.content.ljust(found.attributes.size, b"\0"))
 
+    def descriptor(self, path: str) -> int | None:
+        """None: nothing in memory has one."""
+        self._the(path)
+        return None
+
     def handle(self, path: str) -> FileHandle | None:
         """None: nothing in memory has a file handle."""
         self._the(path)
+        return None
+
+    def by_handle(self, kind: int, handle: bytes) -> Attributes | None:  # noqa: ARG002 -- as the port has it
+        """None: nothing in memory has a file handle."""
         return None
 
     def _visible(self, name: str) -> bool:

@@ -26,7 +26,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from ovlctl.overlay.candidates import look, others, with_hidden
+from ovlctl.overlay.candidates import also, look, others
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.resolution import Outcome, Place, Resolution, Rule, Unreadable, Verdict
@@ -67,7 +67,7 @@ def listing(resolver: Resolver, directory: Resolution, *, hidden: bool = False) 
         resolver: The stack's.
         directory: From *resolver*.
         hidden: Also give the names that are whited out, or are in layers that the directory is not made of (behind an
-            opaque directory, a file, or a redirect); every entry then has a candidate for each layer.
+            opaque directory, a file, or a redirect); every entry then has a candidate for each layer that has one.
 
     Yields:
         What could not be read first (names of that layer may be missing then), and then entries.
@@ -80,16 +80,31 @@ def listing(resolver: Resolver, directory: Resolution, *, hidden: bool = False) 
     parts = [_Part.read(resolver, directory, place) for place in directory.stack]
     every = [*parts, *_behind(resolver, directory)] if hidden else parts
     yield from (part.trouble for part in every if part.trouble is not None)
+    # A layer that cannot be listed may have any name.
+    unread = next((at for at, part in enumerate(parts) if part.trouble is not None), len(parts))
     for name, sort, having in _merge(every):
         start = having[0]
-        seen = start < len(parts)
-        found = resolver.child(directory, name, start=start if seen else 0, complete=hidden)
+        listed = start < len(parts)
+        if listed or unread < len(parts):
+            found = resolver.child(directory, name, start=min(start, unread))
+            listed = listed and (not merges or parts[start].lists(found, sort))
+        else:
+            found = _nowhere(directory, name)
         if hidden:
-            for part in (every[at] for at in having if at >= len(parts)):
-                found = with_hidden(found, part.place_of(name))
-        listed = seen and (not merges or parts[start].lists(found, sort))
-        if listed or hidden or found.outcome is not Outcome.ABSENT:
+            yield Entry(also(found, [(every[at].place_of(name), at >= len(parts)) for at in having]), listed)
+        elif listed or found.outcome is not Outcome.ABSENT:
             yield Entry(found, listed)
+
+
+def _nowhere(directory: Resolution, name: str) -> Resolution:
+    # No layer that the directory is made of has the name.
+    return Resolution(
+        path=join(directory.path, name),
+        outcome=Outcome.ABSENT,
+        rule=Rule.NOWHERE,
+        errno=errno.ENOENT,
+        certain=directory.certain,
+    )
 
 
 def walk(
@@ -103,19 +118,30 @@ def walk(
         hidden: As for :func:`listing`; what is below hidden directories is given too.
         depth: How many levels; None for all.
     """
-    pending = [_below(resolver, resolver.resolve(path, complete=hidden), hidden=hidden)]
+    return below(resolver, resolver.resolve(path, complete=hidden), hidden=hidden, depth=depth)
+
+
+def below(
+    resolver: Resolver, found: Resolution, *, hidden: bool = False, depth: int | None = None
+) -> Iterator[Entry | Unreadable]:
+    """:func:`walk` for a path that was resolved before; with *hidden* its candidates say where to look, too."""
+    pending = [_in(resolver, found, hidden=hidden)]
     while pending:
         for entry in pending[-1]:
             yield entry
             deeper = depth is None or len(pending) < depth
-            if deeper and isinstance(entry, Entry) and (hidden or entry.resolution.is_directory):
-                pending.append(_below(resolver, entry.resolution, hidden=hidden))
+            if deeper and isinstance(entry, Entry) and _leads_on(entry.resolution, hidden=hidden):
+                pending.append(_in(resolver, entry.resolution, hidden=hidden))
                 break
         else:
             pending.pop()
 
 
-def _below(resolver: Resolver, found: Resolution, *, hidden: bool) -> Iterator[Entry | Unreadable]:
+def _leads_on(found: Resolution, *, hidden: bool) -> bool:
+    return found.is_directory or (hidden and any(map(_is_directory, found.candidates)))
+
+
+def _in(resolver: Resolver, found: Resolution, *, hidden: bool) -> Iterator[Entry | Unreadable]:
     if hidden and not found.is_directory:
         return _below_hidden(found)
     return listing(resolver, found, hidden=hidden)

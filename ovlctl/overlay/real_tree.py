@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ovlctl.errors import KernelLacks
@@ -24,10 +24,10 @@ from ovlctl.kernel.capabilities import Capability, has
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.openat2 import first_part, open_beneath
-from ovlctl.overlay.tree import Attributes, Child, Kind
+from ovlctl.overlay.tree import Attributes, Child, Kind, Look, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from ovlctl.kernel.handles import FileHandle
@@ -118,10 +118,10 @@ class RealTree:
     def lstat(self, path: str) -> Attributes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         try:
-            directory, name = self._split(path)
-            if not self._guarded or name == ".":
+            if path and not self._guarded:
+                directory, name = self._split(path)
                 return Attributes.of(os.stat(name, dir_fd=directory, follow_symlinks=False))
-            with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            with self._object(path) as found:
                 return Attributes.of(os.fstat(found))
         except OSError as error:
             if error.errno in _GONE:
@@ -137,6 +137,47 @@ class RealTree:
             for entry in entries:
                 yield Child(entry.name, _kind(entry))
 
+    @contextmanager
+    def looking(self, directory: str) -> Iterator[Callable[[str], Look | None]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        # A descriptor of its own, which no other look at any tree closes.
+        with _Closing(os.dup(self._directory(directory) if directory else self._root)) as here:
+            place = f"/proc/self/fd/{here}/"
+
+            def look(name: str) -> Look | None:
+                try:
+                    attributes = Attributes.of(os.stat(name, dir_fd=here, follow_symlinks=False))
+                    return Look(attributes, tuple(os.listxattr(place + name, follow_symlinks=False)))
+                except OSError as error:
+                    if error.errno in _GONE:
+                        return None
+                    return self._look(join(directory, name))
+
+            yield look if not self._guarded else lambda name: self._look(join(directory, name))
+
+    def _look(self, path: str) -> Look | None:
+        attributes = self.lstat(path)
+        return None if attributes is None else Look(attributes, self.xattr_names(path))
+
+    def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        readable = _Closing(_quietly(directory, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+        with readable as descriptor, os.scandir(descriptor) as entries:
+            for entry in entries:
+                try:
+                    yield entry.name, self._attributes(descriptor, entry)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    yield entry.name, error
+
+    def _attributes(self, directory: int, entry: os.DirEntry[str]) -> Attributes:
+        if not self._guarded:
+            return Attributes.of(entry.stat(follow_symlinks=False))
+        with _Closing(open_beneath(directory, entry.name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            return Attributes.of(os.fstat(found))
+
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)
@@ -149,16 +190,16 @@ class RealTree:
         return self._named[1]
 
     def _names(self, path: str) -> tuple[str, ...]:
-        directory, name = self._split(path)
-        if not self._guarded:
-            return xattr.names(f"/proc/self/fd/{directory}/{name}")
-        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
-            try:
+        try:
+            if path and not self._guarded:
+                directory, name = self._split(path)
+                return tuple(sorted(os.listxattr(f"/proc/self/fd/{directory}/{name}", follow_symlinks=False)))
+            with self._object(path) as found:
                 return tuple(sorted(os.listxattr(f"/proc/self/fd/{found}")))
-            except OSError as error:
-                if error.errno == errno.ENOTSUP:
-                    return ()
-                raise
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                return ()
+            raise
 
     def xattr(self, path: str, name: str) -> bytes | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
@@ -166,10 +207,10 @@ class RealTree:
             # Asking for the names costs less than being told for each mark that it is not there.
             if name not in self.xattr_names(path):
                 return None
-        directory, last = self._split(path)
-        if not self._guarded:
+        if path and not self._guarded:
+            directory, last = self._split(path)
             return xattr.get(f"/proc/self/fd/{directory}/{last}", name)
-        with _Closing(open_beneath(directory, last, os.O_PATH | os.O_NOFOLLOW)) as found:
+        with self._object(path) as found:
             try:
                 return os.getxattr(f"/proc/self/fd/{found}", name)
             except OSError as error:
@@ -179,22 +220,48 @@ class RealTree:
 
     def open(self, path: str) -> BinaryIO:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
-        directory, name = self._split(path)
-        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+        return open(self.descriptor(path), "rb", buffering=0)
+
+    def descriptor(self, path: str) -> int:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        with self._object(path) as found:
             if not stat.S_ISREG(os.fstat(found).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)
             # The very object just looked at, through its magic link: nothing can come in between.
-            return open(_opened(f"/proc/self/fd/{found}"), "rb", buffering=0)
+            return _opened(f"/proc/self/fd/{found}")
 
     def handle(self, path: str) -> FileHandle | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)
         try:
-            return handles.name_to_handle_at(name, directory, fid=True)
+            return handles.name_to_handle_at(name if path else "", directory, fid=True)
         except OSError as error:
             if error.errno in {errno.EOPNOTSUPP, errno.EOVERFLOW, errno.EINVAL}:
                 return None
             raise
+
+    def by_handle(self, kind: int, handle: bytes) -> Attributes | None:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        try:
+            with (
+                _Closing(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)) as root,
+                _Closing(handles.open_by_handle_at(root, kind, handle)) as found,
+            ):
+                return Attributes.of(os.fstat(found))
+        except OSError as error:
+            if error.errno in {errno.ESTALE, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT}:
+                return None
+            raise
+
+    @contextmanager
+    def _object(self, path: str) -> Iterator[int]:
+        # A descriptor of the object itself (O_PATH). The root is at hand, whoever may search it.
+        if not path:
+            yield self._root
+            return
+        directory, name = self._split(path)
+        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+            yield found
 
     def _split(self, path: str) -> tuple[int, str]:
         # A descriptor of the directory that holds *path*, and the one name left to look up in it.

@@ -53,6 +53,8 @@ class Rule(StrEnum):
     METACOPY_INVALID = "metacopy-invalid"
     INDEXED = "indexed"
     INDEX_WRONG = "index-wrong"
+    ORIGIN_DIFFERS = "origin-differs"
+    OVERLAPPING = "overlapping"
     UNREADABLE = "unreadable"
 
 
@@ -73,6 +75,7 @@ class Verdict(StrEnum):
     BEHIND_NOT_DIRECTORY = "behind-not-directory"
     PARENT_HIDDEN = "parent-hidden"
     REDIRECTED_AWAY = "redirected-away"
+    NOT_ORIGIN = "not-origin"
     REFUSED = "refused"
     UNREADABLE = "unreadable"
 
@@ -154,6 +157,7 @@ class Resolution(NamedTuple):
         unreadable: What could not be read; the outcome is UNKNOWN then.
         certain: False when a mark that could matter is in trusted.* and cannot be seen: the answer is that of a stack
             without such marks.
+        indexed: Whether the upper's index has an entry for it, which is then followed.
     """
 
     path: str
@@ -172,6 +176,7 @@ class Resolution(NamedTuple):
     lineage: tuple[Identity, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     certain: bool = True
+    indexed: bool = False
 
     @property
     def exists(self) -> bool:

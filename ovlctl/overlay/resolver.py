@@ -9,8 +9,9 @@ process cannot see is not ``certain``; nothing is guessed.
 What the law leaves out, because the kernel's own answer depends on what it looked up before: two names that lead to one
 lower object (a redirect whose old place is still visible, two redirects to one place, copied ``origin`` marks) share an
 inode while one of them is in the cache, and the later one gets the merge of the earlier, ELOOP or ESTALE.
-With index=on the origin of a metadata-only file in the upper is not compared with what is found below (ESTALE when they
-differ), and nfs_export=on, which compares directories too, is not modelled.
+With index=on and userxattr, special files and symbolic links have no place for the marks that the index rests on: what
+their link count is only the mount knows that copied them up, and there is no other, since the next one is refused
+(ENODATA). Such an answer is not ``certain``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ovlctl.overlay.resolution import Candidate, Identity, Outcome, Place, Resol
 from ovlctl.overlay.tree import Kind, join
 
 if TYPE_CHECKING:
+    from ovlctl.overlay.index import Indexed
     from ovlctl.overlay.layers import Following, Layers
     from ovlctl.overlay.tree import Attributes
 
@@ -42,18 +44,22 @@ class Resolver:
     Args:
         layers: Open for as long as the resolver is used.
         following: The settings of the mount.
+
+    Attributes:
+        counting: The marks on a file that make the layers below count.
     """
 
     def __init__(self, layers: Layers, following: Following) -> None:
         self.layers = layers
         self.following = following
-        # The marks on a file that make the layers below count.
-        self._counting = frozenset(following.prefix + mark for mark in (Mark.METACOPY, Mark.WHITEOUT))
+        self.counting = frozenset(following.prefix + mark for mark in (Mark.METACOPY, Mark.WHITEOUT))
         self._kept: OrderedDict[str, Resolution] = OrderedDict()
         self._roots = tuple(Place(layer, "") for layer in layers.lowers)
         self._root: Resolution | None = None
         self._one_device: bool | None = None
-        self._index = None if layers.index is None else Index(layers.index)
+        self._index = None
+        if following.index and layers.upper is not None:
+            self._index = Index(layers.index, layers.lowers, everything=following.verify_lower)
 
     def root(self) -> Resolution:
         """The root directory: every layer's root, whatever marks they have.
@@ -91,6 +97,11 @@ class Resolver:
             devices = {found.dev for layer in every if (found := layer.tree.lstat("")) is not None}
             self._one_device = len(devices) == 1
         return self._one_device
+
+    @property
+    def sees_all_marks(self) -> bool:
+        """Whether an object's own marks tell if anything else counts: they can be seen, and there is no index."""
+        return self.certain and not self.following.blind and self._index is None
 
     @property
     def certain(self) -> bool:
@@ -142,6 +153,8 @@ class Resolver:
             following=self.following,
             name=name,
             data_layers=bool(self.layers.data),
+            index=self._index,
+            traps=self.layers.traps,
         )
         try:
             lookup.run(start)
@@ -180,8 +193,8 @@ class Resolver:
         attributes: Attributes | None = None
         try:
             for base in directory.stack[start:]:
-                place = Place(base.layer, join(base.path, name))
-                attributes = place.layer.tree.lstat(place.path)
+                place = Place(base.layer, path if base.path == directory.path else join(base.path, name))
+                attributes = base.layer.tree.lstat(place.path)
                 if attributes is not None:
                     break
                 candidates.append(Candidate(place, Verdict.ABSENT))
@@ -193,7 +206,7 @@ class Resolver:
             if kind is Kind.FILE and not self.following.blind:
                 if self.following.prefix is Prefix.TRUSTED and not tree.trusted:
                     certain = False
-                elif (names := tree.xattr_names(place.path)) and not self._counting.isdisjoint(names):
+                elif (names := tree.xattr_names(place.path)) and not self.counting.isdisjoint(names):
                     return None
         except OSError:
             return None
@@ -227,7 +240,11 @@ class Resolver:
         return found
 
     def _finished(self, path: str, lookup: Lookup, directory: Resolution) -> Resolution:
-        indexed = self._look_into_index(lookup)
+        indexed = None if self._index is None else self._index.consult(lookup)
+        of_index = indexed is not None and lookup.upper is None
+        if indexed is not None and of_index:
+            # A lower file that has another name which was copied up is that file.
+            lookup.indexed_upper(indexed.entry)
         objects = [lookup.upper, *lookup.found] if lookup.upper is not None else list(lookup.found)
         certain = directory.certain and lookup.certain
         candidates = tuple(lookup.candidates)
@@ -242,7 +259,9 @@ class Resolver:
                 opaque=gone,
                 certain=certain,
             )
-        lineage = _lineage(lookup, directory) if lookup.is_directory else ()
+        # With nfs_export a directory of the upper is what its lower is only when the index says so.
+        by_upper = self.following.verify_lower and indexed is None
+        lineage = _lineage(lookup, directory, by_upper=by_upper) if lookup.is_directory else ()
         data, data_errno, unreadable = self._data(lookup, objects)
         top = objects[0]
         places = tuple(found.place for found in objects)
@@ -252,10 +271,10 @@ class Resolver:
         return Resolution(
             path=path,
             outcome=Outcome.PRESENT,
-            rule=Rule.INDEXED if indexed else _rule(lookup, len(objects)),
+            rule=Rule.INDEXED if of_index else _rule(lookup, len(objects)),
             stack=places,
             attributes=top.attributes,
-            nlink=self._nlink(lookup, objects),
+            nlink=_nlink(lookup, objects, indexed),
             candidates=candidates,
             data=data,
             data_errno=data_errno,
@@ -264,27 +283,19 @@ class Resolver:
             whiteout_layers=directory.whiteout_layers.union(lookup.whiteout_layers),
             lineage=lineage,
             unreadable=unreadable,
-            certain=certain and not unreadable,
+            certain=certain and not unreadable and not self._unmarkable(lookup),
+            indexed=indexed is not None,
         )
 
-    def _look_into_index(self, lookup: Lookup) -> bool:
-        # A lower file that has another name which was copied up is that file.
-        if self._index is None or lookup.is_directory or not lookup.found or lookup.upper is not None:
-            return False
-        entry = self._index.entry(lookup.found[0])
-        if entry is None:
-            return False
-        lookup.indexed_upper(entry)
-        return True
-
-    def _nlink(self, lookup: Lookup, objects: list[Found]) -> int:
-        top = objects[0]
-        if lookup.is_directory:
-            return 1 if len(objects) > 1 else top.attributes.nlink
-        if self._index is None or lookup.upper is None:
-            return top.attributes.nlink
-        lower = lookup.found[0].attributes.nlink if lookup.found else None
-        return merged_nlink(lookup.mark(top.place, Mark.NLINK), top.attributes.nlink, lower)
+    def _unmarkable(self, lookup: Lookup) -> bool:
+        # Whether the index holds a file that can have none of its marks.
+        return (
+            self._index is not None
+            and self.following.prefix is Prefix.USER
+            and lookup.upper is not None
+            and lookup.upper.attributes.kind not in {Kind.FILE, Kind.DIRECTORY}
+            and (lookup.upper.attributes.nlink > 1 or lookup.upper.place.layer is self.layers.index)
+        )
 
     def _data(self, lookup: Lookup, objects: list[Found]) -> tuple[Place | None, int, tuple[Unreadable, ...]]:
         if objects[0].attributes.kind is not Kind.FILE:
@@ -337,10 +348,19 @@ class Resolver:
         return value is not None and decode_opaque(value) is Opaque.WHITEOUTS
 
 
-def _lineage(lookup: Lookup, directory: Resolution) -> tuple[Identity, ...]:
-    lower = lookup.found[0] if lookup.found else lookup.upper
-    assert lower is not None, "a directory was found"  # noqa: S101 -- for the type checker
-    own = Identity(lower.place, lookup.upper is not None)
+def _nlink(lookup: Lookup, objects: list[Found], indexed: Indexed | None) -> int:
+    top = objects[0]
+    if lookup.is_directory:
+        return 1 if len(objects) > 1 else top.attributes.nlink
+    if indexed is None:
+        return top.attributes.nlink
+    return merged_nlink(lookup.mark(top.place, Mark.NLINK), top.attributes.nlink, indexed.lower_nlink)
+
+
+def _lineage(lookup: Lookup, directory: Resolution, *, by_upper: bool) -> tuple[Identity, ...]:
+    key = lookup.found[0] if lookup.found and (lookup.upper is None or not by_upper) else lookup.upper
+    assert key is not None, "a directory was found"  # noqa: S101 -- for the type checker
+    own = Identity(key.place, lookup.upper is not None)
     for above in directory.lineage:
         if above.place == own.place:
             # One inode for a directory and one above it: ovl_verify_inode() compares the upper parts, and without any

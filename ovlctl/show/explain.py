@@ -18,7 +18,7 @@ from ovlctl.show.explain_costs import cost_lines, user_lines
 from ovlctl.show.explain_inode import inode_lines
 from ovlctl.show.explain_lines import named, view_path, whole, wrapped
 from ovlctl.show.explain_marks import mark_lines
-from ovlctl.show.explain_words import GROUNDS, KINDS, RULES, VERDICTS
+from ovlctl.show.explain_words import GROUNDS, HIDERS, KINDS, RULES, VERDICTS
 from ovlctl.show.names import show_name
 from ovlctl.show.sizes import format_size
 
@@ -215,9 +215,16 @@ def _layer(look: LayerLook, first: str, explanation: Explanation) -> Iterator[st
         yield margin + attributes_text(seen) + target
     for line in mark_lines(look):
         yield wrapped(line, margin, margin + "  ")
-    refused = look.candidate.verdict is Fate.PROVIDES and not explanation.resolution.exists
-    verdict = "would provide it" if refused else VERDICTS[look.candidate.verdict]
-    yield margin + verdict + (f": {named(look.errno)}" if look.errno else "")
+    yield wrapped(_verdict(look, explanation), margin, margin + "  ")
+
+
+def _verdict(look: LayerLook, explanation: Explanation) -> str:
+    verdict, hider = look.candidate.verdict, look.hider
+    if hider is not None and hider.verdict in HIDERS:
+        by = f"{HIDERS[hider.verdict]} in {label(hider.by.layer)}"
+        return f"hidden: the directory {whole('/' + hider.path)} of this layer is, by {by}"
+    refused = verdict is Fate.PROVIDES and not explanation.resolution.exists
+    return ("would provide it" if refused else VERDICTS[verdict]) + (f": {named(look.errno)}" if look.errno else "")
 
 
 def attributes_text(seen: Attributes) -> str:

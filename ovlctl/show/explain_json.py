@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ovlctl.bench.prediction import Prediction
-    from ovlctl.ops.explain.values import Cost, Explanation, InodeStory, KernelWord, LayerLook, Obstacle, Users
+    from ovlctl.ops.explain.values import Cost, Explanation, Hider, InodeStory, KernelWord, LayerLook, Obstacle, Users
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.marks import HandleRecord
     from ovlctl.overlay.object_marks import Marks
@@ -79,8 +79,13 @@ def _look_json(look: LayerLook) -> dict[str, Any]:
         "dev": None if seen is None or seen.dev == ARCHIVE else _device(seen.dev),
         "marks": None if look.marks is None else _marks_json(look.marks, look.origin),
         **json_path("target", look.target),
+        "hidden_by": None if look.hider is None else _hider_json(look.hider),
         "errno": _errno(look.errno),
     }
+
+
+def _hider_json(hider: Hider) -> dict[str, Any]:
+    return {**json_path("directory", hider.path), "verdict": hider.verdict, **_place_json(hider.by)}
 
 
 def principal_mark(marks: Marks, kind: Kind) -> str | None:

@@ -38,6 +38,8 @@ RULES = {
     Rule.METACOPY_INVALID: "its mark metacopy is damaged",
     Rule.INDEXED: "another name of the same lower file was copied up, and the index leads from this one to it",
     Rule.INDEX_WRONG: "the index has something else for this file than a copy of it",
+    Rule.ORIGIN_DIFFERS: "it has metadata only, and what is below is not what it was copied up from (index=on)",
+    Rule.OVERLAPPING: "the upper or its work directory lies in this lower, and the kernel refuses to look into it",
     Rule.UNREADABLE: "what decides could not be read",
 }
 
@@ -56,8 +58,22 @@ VERDICTS = {
     Verdict.BEHIND_NOT_DIRECTORY: "hidden: a layer above has something that is no directory",
     Verdict.PARENT_HIDDEN: "hidden: the directory it lies in is no part of the view",
     Verdict.REDIRECTED_AWAY: "left out: a redirect above leads elsewhere",
+    Verdict.NOT_ORIGIN: "left out: not what the upper's was copied up from",
     Verdict.REFUSED: "refused by the kernel",
     Verdict.UNREADABLE: "could not be read",
+}
+
+#: What hides a directory on the way.
+HIDERS = {
+    Verdict.SHADOWED: "what is in its place",
+    Verdict.WHITED_OUT: "the whiteout",
+    Verdict.WHITEOUT: "the whiteout",
+    Verdict.BEHIND_OPAQUE: "the opaque directory",
+    Verdict.BEHIND_NOT_DIRECTORY: "what is no directory",
+    Verdict.NOT_DIRECTORY: "the directory",
+    Verdict.PARENT_HIDDEN: "what is above it",
+    Verdict.REDIRECTED_AWAY: "the redirect",
+    Verdict.NOT_ORIGIN: "the mark origin of the directory above",
 }
 
 BECAUSE = {

@@ -31,6 +31,7 @@ _SIGNS = {
     Verdict.METADATA_ONLY: PART,
     Verdict.WHITEOUT: WHITEOUT,
     Verdict.REFUSED: TROUBLE,
+    Verdict.UNREADABLE: TROUBLE,
 }
 _FORMATS = {
     Kind.FILE: stat.S_IFREG,
@@ -44,22 +45,36 @@ _FORMATS = {
 _DEVICES = {Kind.CHARACTER, Kind.BLOCK}
 
 
-def row_text(row: Row) -> str:
-    """One line: a sign, mode, owner, size, layer, path, and in brackets what else there is to say."""
-    seen = row.attributes
-    if seen is None or row.place is None:
-        mode, owner, size, layer = "?---------", "-", "-", "-"
-    else:
-        mode, owner = stat.filemode(_FORMATS[seen.kind] | seen.mode), f"{seen.uid}:{seen.gid}"
-        size, layer = _size(seen), str(name_of(row.place.layer))
-    line = f"{_sign(row)} {mode} {owner:>7} {size:>10} {layer:<8} {show_name(row.path)}"
-    if row.target is not None:
-        line += f" -> {show_name(row.target)}"
-    remarks = "; ".join(_remarks(row))
-    return f"{line}  ({remarks})" if remarks else line
+class RowsText:
+    """Makes lines of rows, one after the other."""
+
+    def __init__(self) -> None:
+        # There are few layers and many rows.
+        self._layers: dict[int, str] = {}
+
+    def __call__(self, row: Row) -> str:
+        """One line: a sign, mode, owner, size, layer, path, and in brackets what else there is to say."""
+        seen, place = row.attributes, row.place
+        if seen is None or place is None:
+            mode, owner, size, layer = "?---------", "-", "-", "-"
+        else:
+            mode, owner = stat.filemode(_FORMATS[seen.kind] | seen.mode), f"{seen.uid}:{seen.gid}"
+            size, layer = _size(seen), self._layer(place.layer)
+        line = f"{_sign(row)} {mode} {owner:>7} {size:>10} {layer:<8} {show_name(row.path)}"
+        if row.target is not None:
+            line += f" -> {show_name(row.target)}"
+        remarks = "; ".join(_remarks(row))
+        return f"{line}  ({remarks})" if remarks else line
+
+    def _layer(self, layer: Layer) -> str:
+        if (name := self._layers.get(id(layer))) is None:
+            name = self._layers[id(layer)] = str(name_of(layer))
+        return name
 
 
 def _size(seen: Attributes) -> str:
+    if seen.kind is Kind.FILE:
+        return str(seen.size)
     if seen.kind in _DEVICES:
         return f"{os.major(seen.rdev)},{os.minor(seen.rdev)}"
     # A directory's own is an affair of its file system.
@@ -79,7 +94,7 @@ def _remarks(row: Row) -> Iterator[str]:
         yield _why_nothing(row)
     elif row.place.path != row.path:
         yield f"from {show_name(row.place.path)}"
-    if row.verdict not in {None, Verdict.PROVIDES}:
+    if row.verdict is not None and row.verdict is not Verdict.PROVIDES:
         yield _words(row.verdict)
     if row.data is not None:
         yield f"data in {name_of(row.data.layer)}"

@@ -14,6 +14,7 @@ from ovlctl.kernel import probes
 from ovlctl.kernel import scratch as kernel_scratch
 from ovlctl.kernel.mount import MS, mount
 from ovlctl.kernel.probes import Answer
+from ovlctl.kernel.temporary_names import start_time
 from tests.capabilities import needs_mounting, needs_root, root
 from tests.kernel.children import child
 
@@ -76,7 +77,7 @@ def test_what_differs_stays(scratch: str) -> None:
         f".ovlctl-probe-{pid}-{start}-{int(namespace) + 1}-{number}",
         f"x.ovlctl-probe-{pid}-{start}-{namespace}-{number}",
         ".ovlctl-probe-abcdefgh",
-        f".ovlctl-probe-{os.getpid()}-{kernel_scratch._start_time(os.getpid())}-{namespace}-{number}",  # noqa: SLF001
+        f".ovlctl-probe-{os.getpid()}-{start_time(os.getpid())}-{namespace}-{number}",
     ]
     for each in kept:
         os.mkdir(os.path.join(scratch, each))

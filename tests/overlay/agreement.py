@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ovlctl.ops.reading import witness
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import ESCAPE, Mark, Prefix, decode_handle
-from ovlctl.overlay.merged import Entry, listing
+from ovlctl.overlay.merged import Entry, listing, walk
 from ovlctl.overlay.resolution import Outcome, Place, Resolution, Verdict
 from ovlctl.overlay.tree import Kind, xattrs
-from tests.overlay.made import Seen, handle_of, mounted, seen
+from tests.overlay.made import Seen, mounted, seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ovlctl.overlay.resolution import Candidate
     from ovlctl.overlay.resolver import Resolver
     from ovlctl.overlay.stack import Stack
+
+# OVL_FH_FLAG_PATH_UPPER.
+_UPPER = 4
 
 
 def foretold(found: Resolution, prefix: Prefix) -> Seen:
@@ -32,15 +38,14 @@ def foretold(found: Resolution, prefix: Prefix) -> Seen:
         with found.data.layer.tree.open(found.data.path) as opened:
             # All of it, whatever the size that a metadata-only file itself has.
             content = opened.read()
-    plain = attributes.kind is not Kind.DIRECTORY
     return Seen(
         kind=attributes.kind,
         mode=attributes.mode,
         owner=(attributes.uid, attributes.gid),
-        size=attributes.size if plain else 0,
+        size=attributes.size if attributes.kind is not Kind.DIRECTORY else 0,
         nlink=found.nlink,
         rdev=attributes.rdev,
-        mtime_ns=attributes.mtime_ns if plain else 0,
+        mtime_ns=attributes.mtime_ns,
         content=content,
         read_errno=found.data_errno,
         target=place.layer.tree.readlink(place.path) if attributes.kind is Kind.SYMLINK else "",
@@ -81,13 +86,13 @@ def disagreements(resolver: Resolver, point: str, names: Iterable[str], stack: S
             yield f"{directory.path!r}: {wrong}"
         for name in sorted({*names, *(entry.name for entry in entries)}):
             found = resolver.child(directory, name)
-            difference = _difference(resolver, found, point)
-            if difference and stack is not None:
+            wrong = difference(resolver, found, point)
+            if wrong and stack is not None:
                 # Does it share an inode with a name seen before?
                 with mounted(stack, point + "-again") as again:
-                    difference = _difference(resolver, found, again)
-            if difference:
-                yield f"{found.path!r}: {difference}; {found}"
+                    wrong = difference(resolver, found, again)
+            if wrong:
+                yield f"{found.path!r}: {wrong}; {found}"
             elif found.is_directory:
                 pending.append(found)
 
@@ -116,27 +121,74 @@ def _listing_difference(directory: Resolution, entries: list[Entry], point: str)
     return f"listed by kernel {sorted(shown)}, by us {sorted(listed)}"
 
 
-def _difference(resolver: Resolver, found: Resolution, point: str) -> str:
+def difference(resolver: Resolver, found: Resolution, point: str, *, live: bool = False) -> str:
+    """What the mount at *point* says otherwise of *found*; empty for nothing.
+
+    Args:
+        resolver: The stack's.
+        found: From *resolver*.
+        point: Where the stack is mounted.
+        live: The mount has changed the upper. It remembers the origin of what it copied up, also where it wrote none:
+            of a hard link without an index, of a symbolic link with userxattr.
+    """
     path = os.path.join(point, found.path)
     kernel, ours = seen(path), foretold(found, resolver.following.prefix)
+    if found.exists and (not found.certain or (live and _counts_the_index(resolver, found, kernel))):
+        ours = replace(ours, nlink=kernel.nlink)
     if kernel != ours:
         return f"kernel {kernel}, ours {ours}"
-    if found.exists and (handle := handle_of(path)) is not None:
-        # The kernel's own stack keeps metadata-only objects that a resolution has no use for.
-        kept = [seen.place for seen in found.candidates if seen.verdict is Verdict.METADATA_ONLY]
-        places = (*found.stack, *kept)
-        handles = [known.handle for place in places if (known := place.layer.tree.handle(place.path)) is not None]
-        if resolver.layers.upper is None:
-            handles = handles[:1]
-        elif (origin := _origin(resolver, found.stack[0])) is not None:
-            # What was copied up goes by the handle of what it was copied from.
-            handles.append(origin)
-        if handle not in handles:
-            return f"provided by {found.stack[0]}, says the resolver; the kernel names another object"
-    return ""
+    # With nfs_export the kernel copies directories up before it answers.
+    asks = found.exists and not (resolver.following.verify_lower and found.is_directory)
+    record = witness.record_of(path) if asks else None
+    if record is None:
+        return ""
+    expected, upper = _named(resolver, found)
+    if (record.handle, bool(record.flags & _UPPER)) == (expected, upper) or (live and upper and not found.is_directory):
+        return ""
+    top = found.stack[0]
+    return f"provided by {top.layer.directory}: {top.path!r}; the kernel names {record}, not {expected!r}, {upper=}"
+
+
+def _counts_the_index(resolver: Resolver, found: Resolution, kernel: Seen) -> bool:
+    # With nfs_export a mount that copied a file up knows its link count; later ones count the index entry too.
+    return resolver.following.verify_lower and not found.is_directory and kernel.nlink == found.nlink - 1
+
+
+def _named(resolver: Resolver, found: Resolution) -> tuple[bytes | None, bool]:
+    # Whose handle an overlay gives for its object, and whether it is the upper's: ovl_check_encode_origin().
+    top = found.stack[0]
+    lower = next((seen.place for seen in found.candidates if _is_lower_part(seen)), None)
+    in_upper = top.layer.role is Role.UPPER
+    unindexed = resolver.following.verify_lower and in_upper and not found.indexed
+    if in_upper and (not found.path or lower is None or unindexed):
+        origin = _origin(resolver, top)
+        if found.kind is Kind.DIRECTORY or origin is None or unindexed:
+            known = top.layer.tree.handle(top.path)
+            return None if known is None else known.handle, True
+        # What was copied up with its data goes by the handle of what it was copied from.
+        return origin, False
+    assert lower is not None, found
+    known = lower.layer.tree.handle(lower.path)
+    return None if known is None else known.handle, False
+
+
+def _is_lower_part(seen: Candidate) -> bool:
+    return seen.place.layer.role is Role.LOWER and seen.verdict in {
+        Verdict.PROVIDES,
+        Verdict.MERGED,
+        Verdict.METADATA_ONLY,
+        Verdict.DATA,
+    }
 
 
 def _origin(resolver: Resolver, place: Place) -> bytes | None:
     value = place.layer.tree.xattr(place.path, resolver.following.prefix + Mark.ORIGIN)
     record = None if value is None else decode_handle(value)
     return None if record is None else record.handle
+
+
+def aliased(resolver: Resolver) -> bool:
+    """Whether two names lead to one object: what the kernel says of the one then depends on the other."""
+    entries = [entry.resolution for entry in walk(resolver) if isinstance(entry, Entry)]
+    places = [place for found in entries for place in found.stack]
+    return len(places) != len(set(places))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import pytest
 
 from ovlctl.kernel.mount import MNT, umount2
 from tests import capabilities
+from tests.overlay.made import new_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,19 @@ def room() -> Iterator[str]:
     if not capabilities.root():
         pytest.skip(f"trusted attributes: {capabilities.root().reason}")
     with tempfile.TemporaryDirectory(dir=capabilities.session().directory) as base:
+        os.chmod(base, 0o755)  # ordinary users must get through
         point = capabilities.make_file_system("tmpfs", base)
+        yield point
+        umount2(point, MNT(0))
+
+
+@pytest.fixture(scope="module", params=capabilities.FILE_SYSTEMS)
+def disk(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A file system of each kind, for the layers of a whole module."""
+    able = capabilities.file_system(request.param) if capabilities.root() else capabilities.root()
+    if not able:
+        pytest.skip(f"needs {request.param}: {able.reason}")
+    with new_directory(capabilities.session().directory) as base:
+        point = capabilities.make_file_system(request.param, base)
         yield point
         umount2(point, MNT(0))

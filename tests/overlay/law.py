@@ -43,15 +43,18 @@ def violations(changes: Sequence[Change], above: View, below: View) -> Iterator[
         yield f"paths are listed twice: {sorted(change.path for change in changes)}"
     if [change.path for change in changes] != sorted(by_path, key=lambda path: path.split("/") if path else []):
         yield f"out of order: {[change.path for change in changes]}"
+    explaining = {change.path.rpartition("/")[0] for change in changes if _explains(change)}
     for path, there in above.items():
-        yield from _present(path, there, _source(path, by_path, below), by_path.get(path), below)
+        explained = not path or path in explaining
+        yield from _present(path, there, _source(path, by_path, below), by_path.get(path), below, explained=explained)
     for path, there in below.items():
         if path not in above and not any(_listed_as_deleted(parent, by_path) for parent in _upwards(path)):
             yield f"{path!r} is gone, and not listed: {there}"
     for path, change in by_path.items():
         if change.change is ChangeKind.DELETED:
             source = _source(path, by_path, below)
-            gone = below.get(path) or (below.get(source) if source is not None else None)
+            # Below something renamed it is what was below the old path, if there was anything.
+            gone = (below.get(source) if source is not None else None) or below.get(path)
             if path in above or gone is None or gone.kind is not change.kind:
                 yield f"{path!r} is listed as deleted: {change}"
         elif path not in above:
@@ -84,15 +87,23 @@ def _source(path: str, by_path: Mapping[str, Change], below: View) -> str | None
     return found if found in below else None
 
 
-def _present(path: str, there: Seen, source: str | None, change: Change | None, below: View) -> Iterator[str]:
+def _explains(change: Change) -> bool:
+    """Whether it is no wonder that the directory it is in has another modification time."""
+    structural = {ChangeKind.ADDED, ChangeKind.REPLACED, ChangeKind.RENAMED, ChangeKind.DELETED}
+    return change.differs and (change.kind is not Kind.DIRECTORY or change.change in structural)
+
+
+def _present(
+    path: str, there: Seen, source: str | None, change: Change | None, below: View, *, explained: bool
+) -> Iterator[str]:
     if source is None:
         if change is None or change.change not in _NEW:
             yield f"{path!r} is new, and listed as {change}"
         return
     fields = set(_fields(there, below[source]))
     listed = set() if change is None else set(change.fields)
-    if there.kind is Kind.DIRECTORY:
-        listed.discard(Field.TIMES)  # seen() leaves them out, as it is the kernel's own doing
+    if there.kind is Kind.DIRECTORY and explained:
+        fields.discard(Field.TIMES)
     if change is not None and change.kind is not there.kind:
         yield f"{path!r} is a {there.kind}, and listed as {change}"
     if change is not None and change.proved is False and Field.CONTENT not in fields and Field.TIMES in listed:
@@ -114,7 +125,7 @@ def _fields(one: Seen, other: Seen) -> Iterator[Field]:
     acl = {name for name in names if name.startswith(_ACL)}
     kinds = [
         (Field.CONTENT, one.content != other.content),
-        (Field.SIZE, one.size != other.size),
+        (Field.SIZE, one.kind is Kind.FILE and one.size != other.size),
         (Field.TARGET, one.target != other.target),
         (Field.DEVICE, one.rdev != other.rdev),
         (Field.MODE, one.mode != other.mode),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import stat
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ovlctl.kernel.handles import name_to_handle_at
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops.ladder import mount_stack
 from ovlctl.overlay.layers import Following, Layer, Layers, Role, open_layers
-from ovlctl.overlay.marks import Prefix, decode_handle
+from ovlctl.overlay.marks import Prefix
 from ovlctl.overlay.memory_tree import MemoryTree, Thing
 from ovlctl.overlay.options import Flag, Switch, stated
 from ovlctl.overlay.resolver import Resolver
@@ -94,16 +92,35 @@ def write_layer(base: str, layer: Mapping[str, Made], prefix: Prefix = Prefix.TR
 
 
 def _write(path: str, made: Made, prefix: Prefix) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with _within_reach(path) as reached:
+        _write_at(reached, made, prefix)
+
+
+@contextmanager
+def _within_reach(path: str) -> Iterator[str]:
+    """*path*, in a directory that is made, as a path that no system call finds too long."""
+    here = os.open("/", os.O_PATH)
+    *above, name = path.strip("/").split("/")
+    for parent in above:
+        with suppress(FileExistsError):
+            os.mkdir(parent, dir_fd=here)
+        here, previous = os.open(parent, os.O_PATH, dir_fd=here), here
+        os.close(previous)
+    yield f"/proc/self/fd/{here}/{name}"
+    os.close(here)
+
+
+def _write_at(path: str, made: Made, prefix: Prefix) -> None:
     if made.kind is Kind.DIRECTORY:
         os.makedirs(path, exist_ok=True)
     elif made.kind is Kind.SYMLINK:
         os.symlink(made.target, path)
     elif made.kind is Kind.SOCKET:
-        _socket(path)
+        with socket.socket(socket.AF_UNIX) as new:
+            new.bind(path)
     elif made.kind is Kind.FILE:
-        with open(path, "wb") as new:
-            new.write(made.content)
+        with open(path, "wb") as opened:
+            opened.write(made.content)
     else:
         os.mknod(path, _FORMATS[made.kind] | 0o600, made.rdev)
     if made.kind is not Kind.SYMLINK:
@@ -111,14 +128,6 @@ def _write(path: str, made: Made, prefix: Prefix) -> None:
     marks = {prefix + name: value for name, value in made.marks.items()} if made.can_have_marks(prefix) else {}
     for name, value in {**marks, **made.xattrs}.items():
         os.setxattr(path, name, value, follow_symlinks=False)
-
-
-def _socket(path: str) -> None:
-    # The address of a socket has at most 107 bytes, whatever its file's path.
-    above = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-    with socket.socket(socket.AF_UNIX) as new:
-        new.bind(f"/proc/self/fd/{above}/{os.path.basename(path)}")
-    os.close(above)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,15 +158,15 @@ class Case:
         )
         return resolver(layers, self.options)
 
-    def write(self, base: str) -> Stack:
-        """Write every layer below *base*."""
-        upper = work = None
+    def write(self, base: str, prefix: Prefix | None = None) -> Stack:
+        """Write every layer below *base*, with marks where the options have them, or where *prefix* says."""
+        prefix, upper, work = prefix or self.prefix, None, None
         if self.upper is not None:
-            upper, work = write_layer(f"{base}/upper", self.upper, self.prefix), f"{base}/work"
+            upper, work = write_layer(f"{base}/upper", self.upper, prefix), f"{base}/work"
             os.mkdir(work)
         return Stack(
-            [write_layer(f"{base}/lower{at}", layer, self.prefix) for at, layer in enumerate(self.lowers)],
-            data_only=[write_layer(f"{base}/data{at}", layer, self.prefix) for at, layer in enumerate(self.data)],
+            [write_layer(f"{base}/lower{at}", layer, prefix) for at, layer in enumerate(self.lowers)],
+            data_only=[write_layer(f"{base}/data{at}", layer, prefix) for at, layer in enumerate(self.data)],
             upper=upper,
             work=work,
             options=self.options,
@@ -178,8 +187,9 @@ def mounted(stack: Stack, point: str) -> Iterator[str]:
 @contextmanager
 def resolving(stack: Stack) -> Iterator[Resolver]:
     """A resolver for *stack* as ovlctl would mount it."""
-    with open_layers(stack, index=stack.options.index is Switch.ON) as layers:
-        yield resolver(layers, stack.options)
+    told = stated(stack.options, trusted_xattrs=True)
+    with open_layers(stack, index=told.index is Switch.ON) as layers:
+        yield Resolver(layers, Following.of(told))
 
 
 def resolver(layers: Layers, options: Options) -> Resolver:
@@ -230,16 +240,15 @@ def seen(path: str) -> Seen:
                 content = opened.read()
         except OSError as error:
             read_errno = error.errno or 0
-    # Directories' sizes and times change with what the kernel marks in the upper while it looks.
-    plain = found.kind is not Kind.DIRECTORY
     return Seen(
         kind=found.kind,
         mode=found.mode,
         owner=(found.uid, found.gid),
-        size=found.size if plain else 0,
+        # A directory's is what its file system likes, and a merged one has several.
+        size=found.size if found.kind is not Kind.DIRECTORY else 0,
         nlink=found.nlink,
         rdev=found.rdev,
-        mtime_ns=found.mtime_ns if plain else 0,
+        mtime_ns=found.mtime_ns,
         content=content,
         read_errno=read_errno,
         target=os.readlink(path) if found.kind is Kind.SYMLINK else "",
@@ -248,15 +257,3 @@ def seen(path: str) -> Seen:
             for name in sorted(os.listxattr(path, follow_symlinks=False))
         ),
     )
-
-
-def handle_of(path: str) -> bytes | None:
-    """The file handle of the layer's object behind a merged path, as the kernel tells; None when it does not."""
-    try:
-        found = name_to_handle_at(path, fid=True)
-    except OSError as error:
-        if error.errno in {errno.EOPNOTSUPP, errno.EOVERFLOW}:
-            return None
-        raise
-    record = decode_handle(found.handle[3:]) if found.type == _OVERLAY_HANDLE else None
-    return None if record is None else record.handle

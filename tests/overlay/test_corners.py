@@ -20,6 +20,7 @@ NOFOLLOW = Options(redirect_dir=RedirectDir.NOFOLLOW)
 METACOPY = Options(metacopy=Switch.ON)
 USER = Options(userxattr=Flag.YES)
 DEEP = "/".join("d" * 100)
+LONG = "/".join(["n" * 250] * 17)
 ANY_BYTE = os.fsdecode(bytes(set(range(1, 256)) - {ord("/")}))
 
 
@@ -119,6 +120,14 @@ ROWS = [
     Row(name="redirect to any byte", lowers=({"n": directory(redirect=os.fsencode(ANY_BYTE))}, {f"{ANY_BYTE}/f": file(b"x")}), path="n/f", rule=Rule.TOPMOST, content=b"x"),
     Row(name="deep", lowers=({f"{DEEP}/f": file(b"deep")}, {f"{DEEP}/g": file()}), path=f"{DEEP}/f", rule=Rule.TOPMOST, content=b"deep"),
     Row(name="deep name too long", lowers=({}, LOWER), path="d/" + "n" * 256, rule=Rule.NAME_TOO_LONG, errno=errno.ENAMETOOLONG),
+    Row(name="redirect of 300 components", lowers=({"d": directory(redirect=b"/" + b"/".join([b"n"] * 300))}, {"/".join("n" * 300) + "/f": file(b"far")}), path="d/f", rule=Rule.TOPMOST, content=b"far"),
+    Row(name="redirect as long as an attribute", lowers=({"d": directory(redirect=b"/d" * 32768)}, LOWER), path="d/f", rule=Rule.NOWHERE, errno=errno.ENOENT),
+    Row(name="redirect of one name, as long as an attribute", lowers=({"d": directory(redirect=b"d" * 65536)}, LOWER), path="d/f", rule=Rule.NOWHERE, errno=errno.ENOENT),
+    Row(name="opaque as long as an attribute", lowers=({"d": directory(opaque=b"y" * 65536)}, LOWER), path="d/f", rule=Rule.TOPMOST, content=b"below"),
+    Row(name="digest as long as an attribute", lowers=({"f": file(b"....", metacopy=b"\0" * 65536)}, LOWER), path="f", rule=Rule.METACOPY, content=b"lower", options=METACOPY),
+    Row(name="data-only, longer than a path", lowers=({"f": file(b"....", metacopy=b"", redirect=os.fsencode("/" + LONG + "/1"))},), data=({f"{LONG}/1": file(b"data")},), path="f", rule=Rule.METACOPY, content=errno.ENAMETOOLONG, options=METACOPY),
+    Row(name="data-only, as long as a path", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/1" * 2047)},), data=({},), path="f", rule=Rule.METACOPY, content=errno.ENOENT, options=METACOPY),
+    Row(name="data-only, a name too long", lowers=({"f": file(b"....", metacopy=b"", redirect=b"/" + b"n" * 256)},), data=({},), path="f", rule=Rule.METACOPY, content=errno.ENAMETOOLONG, options=METACOPY),
     Row(name="redirect to a name too long", lowers=({"d": directory(redirect=b"n" * 256)}, LOWER), path="d", rule=Rule.TOPMOST),
     Row(name="character device", lowers=({"c": Made(kind=Kind.CHARACTER, mode=0o600, rdev=os.makedev(1, 3))}, LOWER), path="c", rule=Rule.TOPMOST),
     Row(name="block device 0:0 is no whiteout", lowers=({"f": Made(kind=Kind.BLOCK, mode=0o600)}, LOWER), path="f", rule=Rule.TOPMOST),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ovlctl.overlay.layers import Layer
 
 
-@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=EXAMPLES // 6, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(case=cases())
 def test_every_object_is_listed_once_where_it_lies(room: str, case: Case) -> None:
     """Whatever hides it, and whatever redirects to it, an object is a candidate of its own path, exactly once."""

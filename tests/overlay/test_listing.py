@@ -68,7 +68,7 @@ def test_hidden_entries() -> None:
     assert _verdicts(root["gone"]) == [(0, "gone", Verdict.WHITEOUT), (1, "gone", Verdict.WHITED_OUT)]
     assert _verdicts(root["file"]) == [(0, "file", Verdict.PROVIDES), (1, "file", Verdict.SHADOWED)]
     assert _verdicts(root["flat"]) == [(0, "flat", Verdict.PROVIDES), (1, "flat", Verdict.SHADOWED)]
-    assert _verdicts(root["link"]) == [(0, "link", Verdict.ABSENT), (1, "link", Verdict.PROVIDES)]
+    assert _verdicts(root["link"]) == [(1, "link", Verdict.PROVIDES)]
     assert _verdicts(root["opaque"]) == [(0, "opaque", Verdict.PROVIDES), (1, "opaque", Verdict.BEHIND_OPAQUE)]
     assert _verdicts(root["moved"]) == [
         (0, "moved", Verdict.PROVIDES),
@@ -81,7 +81,7 @@ def test_hidden_entries() -> None:
     assert not moved["other"].exists
     opaque = _names(resolver, "opaque", hidden=True)
     assert set(opaque) == {"new", "old", "deep"}
-    assert _verdicts(opaque["old"]) == [(0, "opaque/old", Verdict.ABSENT), (1, "opaque/old", Verdict.PARENT_HIDDEN)]
+    assert _verdicts(opaque["old"]) == [(1, "opaque/old", Verdict.PARENT_HIDDEN)]
     assert not opaque["old"].exists
 
 

@@ -24,7 +24,7 @@ from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Kind
 from tests import capabilities, trees
-from tests.overlay.made import Made, directory, file, link, mounted, resolving, whiteout, write_layer
+from tests.overlay.made import Made, directory, file, mounted, resolving, whiteout, write_layer
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFs, OrdinaryUser
@@ -113,51 +113,6 @@ def test_subvolumes_are_followed(make_fs: MakeFs) -> None:
     with resolving(stack) as resolver, mounted(stack, f"{base}/merged") as point:
         assert os.listdir(f"{point}/sub") == ["inside"]
         assert resolver.resolve("sub/inside").exists
-
-
-_WALKER = """
-import sys
-from ovlctl.overlay.layers import open_layers, Following
-from ovlctl.overlay.merged import Entry, walk
-from ovlctl.overlay.resolver import Resolver
-from ovlctl.overlay.stack import Stack
-open("/dev/null").close()  # what is opened from here on counts
-with open_layers(Stack(sys.argv[1:])) as layers:
-    for entry in walk(Resolver(layers, Following(metacopy=True)), hidden=True):
-        assert isinstance(entry, Entry)
-        data = entry.resolution.data
-        if data is not None:
-            data.layer.tree.open(data.path).read()
-"""
-
-
-@ROOT
-def test_nothing_outside_the_layers_is_opened(scratch: str) -> None:
-    """Layers full of links to /etc, and of redirects to it: strace(1) sees no open of anything but the layers."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace(1) is not installed")
-    marks = {"redirect": b"/../../../../../etc/passwd", "metacopy": b""}
-    top = {
-        "etc": link("/etc"),
-        "up": link("../../../../etc"),
-        "d": directory(redirect=b"/etc"),
-        "m": Made(content=b"x", marks=marks),
-        "e": directory(redirect=b"/up/passwd"),
-    }
-    write_layer(f"{scratch}/top", top)
-    write_layer(
-        f"{scratch}/low", {"etc": link("/etc"), "up": link("/etc"), "d/f": file(b"x"), "m": link("/etc/passwd")}
-    )
-    log = f"{scratch}/strace"
-    argv = ["strace", "-f", "-y", "-e", "trace=open,openat,openat2,open_tree", "-o", log, sys.executable, "-c", _WALKER]
-    subprocess.run([*argv, f"{scratch}/top", f"{scratch}/low"], check=True, cwd=os.getcwd(), env=_environment())
-    with open(log, encoding="utf-8", errors="replace") as lines:
-        every = list(lines)
-    begin = next(number for number, line in enumerate(every) if '"/dev/null"' in line)
-    counted = every[begin + 1 :]
-    assert sum("openat2" in line for line in counted) >= 3
-    # -y shows what a descriptor is in the end, whatever path led there.
-    assert [line for line in counted if "</etc" in line.rpartition(" = ")[2]] == []
 
 
 @ROOT

@@ -26,11 +26,11 @@ def test_they_come_out_sorted(names: list[str], run: int) -> None:
 def test_they_take_little() -> None:
     """Names with much in common take a small part of what a list of them takes, also while they come out."""
     tracemalloc.start()
-    sorting = SortedNames(1 << 14)
-    for at in range(200_000):
-        sorting.add(f"a-name-as-programs-make-them-{at * 7919 % 200_000:07}")
+    sorting = SortedNames(1 << 13)
+    for at in range(120_000):
+        sorting.add(f"a-name-as-programs-make-them-{at * 7919 % 120_000:07}")
     count = sum(1 for _ in sorting)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert count == 200_000
-    assert peak < 200_000 * sys.getsizeof("a-name-as-programs-make-them-0000000") / 4
+    assert count == 120_000
+    assert peak < 120_000 * sys.getsizeof("a-name-as-programs-make-them-0000000") / 4

@@ -44,7 +44,7 @@ def explain(view: View, path: str) -> Explanation:
     word = compare(view, found)
     if word.ground is Ground.UNSEEN_MARKS:
         found = _doubted(found)
-    seen = looks(view, found.candidates)
+    seen = looks(view, found)
     file_systems = FileSystems(view)
     upper = None if view.layers.upper is None else file_systems.of(view.layers.upper)
     # What the mount shows counts as measured only where it is the object that was explained.

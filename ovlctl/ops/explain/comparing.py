@@ -34,7 +34,7 @@ def compare(view: View, found: Resolution) -> KernelWord:
     root = view.subject.root
     if root is None:
         return KernelWord(verdict=Verdict.NOT_CHECKABLE, ground=Ground.NOT_MOUNTED)
-    said = _compare(view, found, see(root, found.path))
+    said = _compare(view, found, see(root, found.path, view.subject.options))
     for _ in range(_LOOKS):
         if said.verdict is not Verdict.DISAGREES:
             return said
@@ -42,8 +42,8 @@ def compare(view: View, found: Resolution) -> KernelWord:
         if _same(again, found):
             return said
         found = again
-        said = _compare(view, found, see(root, found.path))
-    return _word(Verdict.NOT_CHECKABLE, Ground.CHANGING, see(root, found.path))
+        said = _compare(view, found, see(root, found.path, view.subject.options))
+    return _word(Verdict.NOT_CHECKABLE, Ground.CHANGING, see(root, found.path, view.subject.options))
 
 
 def _compare(view: View, found: Resolution, sight: Sight) -> KernelWord:
@@ -101,7 +101,7 @@ def _compare_objects(view: View, found: Resolution, sight: Sight) -> KernelWord:
     if not known:
         return other if smaller else _word(Verdict.NOT_CHECKABLE, Ground.NO_HANDLES, sight)
     said = (sight.record.type, sight.record.handle)
-    if said not in known and not (said in _broken_links(found) and _is_very_same(sight.attributes, found.attributes)):
+    if said not in known and not (_is_remembered(view, found) and _is_very_same(sight.attributes, found.attributes)):
         return _word(Verdict.DISAGREES, Ground.OTHER_OBJECT, sight)
     return other if smaller else _word(Verdict.AGREES, Ground.HANDLE, sight)
 
@@ -121,21 +121,14 @@ def _handles(view: View, found: Resolution) -> set[tuple[int, bytes]]:
     return known
 
 
-def _broken_links(found: Resolution) -> set[tuple[int, bytes]]:
-    """Files of several names in the lowers from which the upper's may have been copied up.
+def _is_remembered(view: View, found: Resolution) -> bool:
+    """Whether only the mount may know what an object of the upper was copied up from.
 
-    Such a copy gets no mark ``origin`` without an index, but as long as the kernel remembers the copy-up it goes on
-    calling the upper's file by the lower's handle.
+    Such a copy gets no mark ``origin`` when it is one name of several without an index, or, with userxattr, no file and
+    no directory. As long as the kernel remembers the copy-up it goes on calling it by the lower's handle.
     """
-    if found.kind is not Kind.FILE or found.stack[0].layer.role is not Role.UPPER:
-        return set()
-    linked = (
-        seen.place
-        for seen in found.candidates
-        if seen.place.layer.role is Role.LOWER and seen.attributes is not None and seen.attributes.nlink > 1
-    )
-    handles = (place.layer.tree.handle(place.path) for place in linked)
-    return {(handle.type, handle.handle) for handle in handles if handle is not None}
+    top = found.stack[0]
+    return top.layer.role is Role.UPPER and found.kind is not Kind.DIRECTORY and _origin(view, top) is None
 
 
 def _is_very_same(one: Attributes, other: Attributes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from ovlctl.ops.explain.hiding import Hiding
 from ovlctl.ops.explain.values import LayerLook
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.object_marks import read_marks
@@ -17,21 +18,22 @@ if TYPE_CHECKING:
     from ovlctl.ops.reading import View
     from ovlctl.overlay.marks import HandleRecord
     from ovlctl.overlay.object_marks import Marks
-    from ovlctl.overlay.resolution import Candidate, Place
+    from ovlctl.overlay.resolution import Candidate, Place, Resolution
 
 
-def looks(view: View, candidates: Sequence[Candidate]) -> tuple[LayerLook, ...]:
-    """One look for each of *candidates*.
+def looks(view: View, found: Resolution) -> tuple[LayerLook, ...]:
+    """One look for each candidate.
 
     Args:
         view: The stack.
-        candidates: Of a resolution that is complete.
+        found: A resolution that is complete.
     """
-    below = [seen.place for seen in candidates if seen.present and seen.place.layer.role is not Role.UPPER]
-    return tuple(_look(view, candidate, below) for candidate in candidates)
+    below = [seen.place for seen in found.candidates if seen.present and seen.place.layer.role is not Role.UPPER]
+    hiding = Hiding(view.resolver, found.path)
+    return tuple(_look(view, candidate, below, hiding) for candidate in found.candidates)
 
 
-def _look(view: View, candidate: Candidate, below: Sequence[Place]) -> LayerLook:
+def _look(view: View, candidate: Candidate, below: Sequence[Place], hiding: Hiding) -> LayerLook:
     place, attributes = candidate.place, candidate.attributes
     if candidate.verdict is Verdict.UNREADABLE and attributes is None:
         return LayerLook(candidate=candidate, errno=_trouble(place))
@@ -56,6 +58,7 @@ def _look(view: View, candidate: Candidate, below: Sequence[Place]) -> LayerLook
         origin=origin,
         errno=number,
         of_index=place.layer is view.layers.index,
+        hider=hiding.of(place.layer) if candidate.verdict is Verdict.PARENT_HIDDEN else None,
     )
 
 

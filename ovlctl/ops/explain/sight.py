@@ -13,6 +13,7 @@ from ovlctl.overlay.tree import Attributes
 
 if TYPE_CHECKING:
     from ovlctl.overlay.marks import HandleRecord
+    from ovlctl.overlay.options import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +32,11 @@ class Sight:
     record: HandleRecord | None = None
 
 
-def see(root: str, path: str) -> Sight:
-    """Look at *path* of the view mounted at *root*; symbolic links and mounts on the way are not followed."""
+def see(root: str, path: str, options: Options) -> Sight:
+    """Look at *path* of the view mounted at *root* with *options*; links and mounts on the way are not followed.
+
+    What the kernel cannot answer without changing the upper it is not asked.
+    """
     try:
         top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -44,7 +48,9 @@ def see(root: str, path: str) -> Sight:
     finally:
         os.close(top)
     try:
-        return Sight(errno=0, attributes=Attributes.of(os.fstat(found)), record=witness.record_of("", found))
+        attributes = Attributes.of(os.fstat(found))
+        asks = not path or witness.harmless(options, attributes.kind)
+        return Sight(errno=0, attributes=attributes, record=witness.record_of("", found) if asks else None)
     except OSError as error:
         return Sight(errno=error.errno or errno.EIO)
     finally:

@@ -29,7 +29,23 @@ if TYPE_CHECKING:
     from ovlctl.overlay.marks import HandleRecord
     from ovlctl.overlay.object_marks import Marks
     from ovlctl.overlay.resolution import Candidate, Place, Resolution, Unreadable
+    from ovlctl.overlay.resolution import Verdict as Fate
     from ovlctl.overlay.tree import Attributes, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hider:
+    """Why a layer has no part in a directory on the way to a path.
+
+    Attributes:
+        path: The directory.
+        verdict: What became of the layer's directory of that name.
+        by: What is in its place, or ends the search before it: a whiteout, an opaque directory, a file, a redirect.
+    """
+
+    path: str
+    verdict: Fate
+    by: Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +59,7 @@ class LayerLook:
         origin: The lower's object, of those at hand, that its mark ``origin`` names.
         errno: Why marks or target could not be read; 0 for nothing of the kind.
         of_index: Whether this is no layer but the index of the upper.
+        hider: What hides the directory that it lies in, when that is why it does not count.
     """
 
     candidate: Candidate
@@ -51,6 +68,7 @@ class LayerLook:
     origin: Place | None = None
     errno: int = 0
     of_index: bool = False
+    hider: Hider | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

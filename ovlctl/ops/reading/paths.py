@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.ops.reading.layer_names import name_of
-from ovlctl.overlay.resolution import Outcome
+from ovlctl.overlay.resolution import Outcome, Rule
 
 if TYPE_CHECKING:
     from ovlctl.ops.reading import Subject
@@ -38,6 +38,11 @@ def not_in_layer(path: str, layer: Layer) -> errors.PathNotInStack:
     )
 
 
+def missing(found: Resolution) -> bool:
+    """Whether nothing is there, rather than something that the kernel refuses or nobody can know."""
+    return found.outcome is Outcome.ABSENT or found.rule in {Rule.PARENT_NOT_DIRECTORY, Rule.NAME_TOO_LONG}
+
+
 def not_seen(found: Resolution, subject: Subject) -> errors.OvlError:
     """The error for a path that the merged view does not give.
 
@@ -58,7 +63,7 @@ def not_seen(found: Resolution, subject: Subject) -> errors.OvlError:
     # Directories that were given one by one have no name to be called by.
     stack, paths = ("STACK", (path,)) if subject.overlay is None else ("{1}", (path, subject.label))
     why = f"`ovlctl explain {stack} {{0}}` says why"
-    if found.outcome is Outcome.REFUSED:
+    if not missing(found):
         return errors.ContentUnreadable(
             f"the kernel refuses to look up {{0}}: {found.rule}", *paths, hint=why, errno=found.errno
         )

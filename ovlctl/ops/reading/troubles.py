@@ -1,4 +1,4 @@
-"""What could not be read on the way through a stack, kept for the end."""
+"""What went wrong on the way through a stack without ending it, kept for the end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NAMED = 1000
 
 
 class Troubles:
-    """What could not be read, as an answer that is given all the same has to say.
+    """What an answer that is given all the same has to say: what could not be read, foremost.
 
-    Law: memory is bounded, whatever is unreadable.
+    Law: memory is bounded, however much goes wrong.
 
     Attributes:
         certain: False once an answer depended on marks in trusted.* that this process cannot see.
@@ -29,14 +29,20 @@ class Troubles:
 
     def __init__(self, *, certain: bool = True) -> None:
         self.certain = certain
-        self._named: dict[Unreadable, None] = {}
+        self._named: dict[Note, None] = {}
         self._more = 0
 
     def add(self, unreadable: Unreadable) -> None:
-        """Take one; the same again counts once."""
+        """Take something that could not be read; the same again counts once."""
+        layer = unreadable.place.layer
+        path = os.path.join(layer.directory, unreadable.place.path)
+        self.tell(Note(f"{{}} in {name_of(layer)} could not be read{_because(unreadable.errno)}", (path,)))
+
+    def tell(self, note: Note) -> None:
+        """Take anything else that makes the answer a partial one."""
         if len(self._named) < _NAMED:
-            self._named[unreadable] = None
-        elif unreadable not in self._named:
+            self._named[note] = None
+        elif note not in self._named:
             self._more += 1
 
     @property
@@ -46,12 +52,9 @@ class Troubles:
 
     def notes(self) -> Iterator[Note]:
         """One sentence for each, and one for marks that cannot be seen."""
-        for each in self._named:
-            layer = each.place.layer
-            path = os.path.join(layer.directory, each.place.path)
-            yield Note(f"{{}} in {name_of(layer)} could not be read{_because(each.errno)}", (path,))
+        yield from self._named
         if self._more:
-            yield Note(f"{self._more} more could not be read")
+            yield Note(f"and {self._more} more of the kind")
         if not self.certain:
             yield Note(
                 "marks in trusted.overlay.* cannot be seen without root: what they hide, rename or merge is not known"

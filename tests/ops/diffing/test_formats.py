@@ -21,7 +21,7 @@ from ovlctl.overlay.options import Options, RedirectDir, Switch
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Kind
 from tests import capabilities, trees
-from tests.ops.diffing.actions import ACTIONS, do
+from tests.overlay.actions import ACTIONS, do
 from tests.overlay.law import view
 from tests.overlay.made import mounted, new_directory
 

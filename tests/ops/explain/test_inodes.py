@@ -57,8 +57,8 @@ def _lower(base: str) -> str:
 
 def _told(view: View, path: str) -> InodeStory:
     found = view.resolver.resolve(path, complete=True)
-    seen = None if view.subject.root is None else see(view.subject.root, path).attributes
-    told = story(view, found, looks(view, found.candidates), seen, FileSystems(view))
+    seen = None if view.subject.root is None else see(view.subject.root, path, view.subject.options).attributes
+    told = story(view, found, looks(view, found), seen, FileSystems(view))
     assert told is not None
     return told
 

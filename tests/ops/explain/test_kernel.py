@@ -219,11 +219,11 @@ def test_nothing_outside_is_looked_at(memory: str) -> None:
         os.symlink("/etc/passwd", f"{lower}/passwd")
         stack = fresh(base, "a", [lower], Options())
         with mounted(stack, f"{base}/merged") as point:
-            assert see(point, "out/passwd").errno == errno.ELOOP
-            sight = see(point, "passwd")
+            assert see(point, "out/passwd", stack.options).errno == errno.ELOOP
+            sight = see(point, "passwd", stack.options)
             assert sight.attributes is not None
             assert sight.attributes.kind == "symlink"
             long = "d/" + "n" * 5000 + "/x"
-            assert see(point, long).errno == errno.ENAMETOOLONG
+            assert see(point, long, stack.options).errno == errno.ENAMETOOLONG
             with viewing(point) as view:
                 assert explain(view, long).nowhere

@@ -27,6 +27,7 @@ from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.options import Options, Switch
 from ovlctl.overlay.resolution import Rule
 from ovlctl.overlay.resolution import Verdict as Fate
+from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.explain import explanation_text
 from ovlctl.show.explain_json import explanation_json
@@ -35,6 +36,9 @@ from tests import capabilities, trees
 from tests.ops.explain.mounts import fresh, viewing
 from tests.overlay.made import mounted, new_directory
 from tests.overlay.test_corners import ROWS, Row
+from tests.overlay.test_index import ROWS as INDEX_ROWS
+from tests.overlay.test_index import Row as IndexRow
+from tests.overlay.test_index import prepared
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -43,7 +47,16 @@ if TYPE_CHECKING:
 
 SCHEMA = os.path.join(os.path.dirname(__file__), "..", "..", "..", "docs", "schema", "explain.json")
 #: Rules that no lookup by name ends with, or that have tests of their own below and in tests/cli/test_explain.py.
-ELSEWHERE = {Rule.ROOT, Rule.ONLY_ONE, Rule.MERGED, Rule.INDEXED, Rule.INDEX_WRONG, Rule.UNREADABLE}
+ELSEWHERE = {
+    Rule.ROOT,
+    Rule.ONLY_ONE,
+    Rule.MERGED,
+    Rule.INDEXED,
+    Rule.INDEX_WRONG,
+    Rule.ORIGIN_DIFFERS,
+    Rule.OVERLAPPING,
+    Rule.UNREADABLE,
+}
 met: set[Rule] = set()
 fates: set[Fate] = set()
 
@@ -106,7 +119,8 @@ def test_every_rule_was_met() -> None:
     if len(met) < 2:
         pytest.skip("needs the corners")
     assert set(Rule) - met <= ELSEWHERE
-    assert set(Fate) - fates <= {Fate.UNREADABLE, Fate.REDIRECTED_AWAY, Fate.BEHIND_OPAQUE, Fate.MERGED}
+    elsewhere = {Fate.UNREADABLE, Fate.REDIRECTED_AWAY, Fate.NOT_ORIGIN, Fate.BEHIND_OPAQUE, Fate.MERGED}
+    assert set(Fate) - fates <= elsewhere
 
 
 WORDS: list[tuple[type[StrEnum], dict[Any, str]]] = [
@@ -196,6 +210,32 @@ def test_through_the_index(disk: str) -> None:
                 explanation = explain(view, "d")
                 assert explanation.resolution.rule is Rule.INDEX_WRONG
                 _sound(explanation)
+
+
+@pytest.mark.parametrize("row", INDEX_ROWS, ids=lambda row: f"{row[0].__name__.strip('_')}, {row[1].nfs_export}")
+def test_records_that_do_not_fit(memory: str, row: IndexRow) -> None:
+    """With index=on and nfs_export=on, too, what is refused or left out is explained as the kernel has it."""
+    spoil, options, path, rule, number = row
+    with new_directory(memory) as base:
+        stack = prepared(base, options)
+        spoil(base)
+        with mounted(stack, f"{base}/merged") as point, viewing(point) as view:
+            explanation = explain(view, path)
+            assert (explanation.resolution.rule, explanation.resolution.errno) == (rule, number)
+            for each in (explanation, *(explain(view, one) for one in ("", "d", "f", "hard", "link"))):
+                _sound(each)
+
+
+def test_an_upper_inside_a_lower(memory: str) -> None:
+    """Where a lower holds the upper, the kernel gives ELOOP, and the reason is told."""
+    with new_directory(memory) as base:
+        trees.make(base, {"low/in/upper/": None, "low/in/work/": None, "low/f": "x"})
+        stack = Stack([f"{base}/low"], upper=f"{base}/low/in/upper", work=f"{base}/low/in/work")
+        with mounted(stack, f"{base}/merged") as point, viewing(point) as view:
+            for path in ("in/upper", "in/work", "in", "f"):
+                explanation = explain(view, path)
+                _sound(explanation)
+                assert (explanation.resolution.rule is Rule.OVERLAPPING) is path.startswith("in/")
 
 
 def test_marks_in_words(memory: str) -> None:

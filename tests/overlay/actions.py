@@ -7,8 +7,18 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from hypothesis import strategies as st
+
+from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Xino
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+#: Two lowers for it.
+LOWERS = (
+    {"a/a": "1", "a/b/c": "2", "b": "3"},
+    {"a/a": "4", "a/c": "5", "c/a/b": "6", "c/b": "7"},
+)
 
 
 def _write(path: str, _other: str) -> None:
@@ -46,9 +56,22 @@ ACTIONS: tuple[Callable[[str, str], None], ...] = (
     os.rename,
 )
 
+_paths = st.lists(st.sampled_from(("a", "b", "c")), min_size=1, max_size=3).map("/".join)
+steps = st.lists(st.tuples(st.sampled_from(ACTIONS), _paths, _paths), max_size=12)
+options = st.sampled_from(
+    [
+        Options(),
+        Options(redirect_dir=RedirectDir.ON),
+        Options(metacopy=Switch.ON),
+        Options(metacopy=Switch.ON, index=Switch.ON),
+        Options(userxattr=Flag.YES),
+        Options(redirect_dir=RedirectDir.ON, xino=Xino.ON),
+    ]
+)
 
-def do(point: str, steps: Iterable[tuple[Callable[[str, str], None], str, str]]) -> None:
-    """Do *steps*, each to two paths below *point*; what the kernel refuses, it refuses."""
-    for action, path, other in steps:
+
+def do(point: str, actions: Iterable[tuple[Callable[[str, str], None], str, str]]) -> None:
+    """Do *actions*, each to two paths below *point*; what the kernel refuses, it refuses."""
+    for action, path, other in actions:
         with suppress(OSError):
             action(os.path.join(point, path), os.path.join(point, other))

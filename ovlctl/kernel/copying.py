@@ -1,0 +1,90 @@
+"""Copying the content of a file: shared blocks where that can be, else its data without its holes.
+
+ioctl_ficlone(2), lseek(2) with SEEK_DATA.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+_FICLONE = 0x40049409
+_PIECE = 1 << 20
+# Another file system, one that shares no blocks, a file that may not share (NOCOW, swap), a kernel that hides the call.
+_NO_CLONE = {
+    errno.EXDEV,
+    errno.EOPNOTSUPP,
+    errno.ENOTTY,
+    errno.EINVAL,
+    errno.EBADF,
+    errno.EPERM,
+    errno.EACCES,
+    errno.ETXTBSY,
+    errno.ENOSYS,
+}
+
+
+class SourceError(OSError):
+    """Reading failed; every other OSError of :func:`copy_content` is one of writing."""
+
+
+def copy_content(source: int, target: int) -> bool:
+    """Give the empty file *target* the content of *source*, with its holes.
+
+    Args:
+        source: A descriptor of a regular file, open for reading.
+        target: One open for writing.
+
+    Returns:
+        Whether both share their blocks now.
+
+    Raises:
+        SourceError: The source cannot be read.
+        OSError: The target cannot be written.
+    """
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno not in _NO_CLONE:
+            raise
+    else:
+        return True
+    size = os.fstat(source).st_size
+    at = 0
+    while (begin := _seek(source, at, os.SEEK_DATA)) is not None:
+        at = _seek(source, begin, os.SEEK_HOLE) or size
+        _copy_range(source, target, begin, at)
+    os.ftruncate(target, max(at, size))
+    # What grew meanwhile, and files whose size says nothing, such as those of /proc.
+    _copy_range(source, target, max(at, size), None)
+    return False
+
+
+def _seek(source: int, at: int, whence: int) -> int | None:
+    try:
+        return os.lseek(source, at, whence)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        if error.errno == errno.EINVAL and whence == os.SEEK_DATA:
+            # A file system that knows no holes; then all is data.
+            return at if at < os.fstat(source).st_size else None
+        if error.errno == errno.EINVAL:
+            return None
+        raise SourceError(*error.args) from error
+
+
+def _copy_range(source: int, target: int, begin: int, end: int | None) -> None:
+    while end is None or begin < end:
+        try:
+            piece = os.pread(source, _PIECE if end is None else min(_PIECE, end - begin), begin)
+        except OSError as error:
+            raise SourceError(*error.args) from error
+        if not piece:
+            return
+        rest = memoryview(piece)
+        while rest:
+            written = os.pwrite(target, rest, begin)
+            begin += written
+            rest = rest[written:]

@@ -1,0 +1,1 @@
+"""What stacks take on disk."""
