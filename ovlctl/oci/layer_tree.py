@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ovlctl.oci.content import File
-from ovlctl.overlay.tree import Child, Kind
+from ovlctl.overlay.tree import Child, Kind, Look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ovlctl.kernel.handles import FileHandle
     from ovlctl.oci.content import Content
@@ -54,8 +55,19 @@ class LayerTree:
             kind = node.attributes.kind
             yield Child(name, None if kind in _NODES or node.trouble else kind)
 
+    @contextmanager
+    def looking(self, directory: str) -> Iterator[Callable[[str], Look | None]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        inside = self._the(directory)
+
+        def look(name: str) -> Look | None:
+            found = inside.find(name)
+            return None if found is None else Look(found.attributes, tuple(sorted(found.xattrs or ())))
+
+        yield look
+
     def entries(self, path: str) -> Iterator[tuple[str, Attributes | OSError]]:
-        """Every name in the directory *path* with what :meth:`lstat` says of it."""
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
         names = self._the(path).names
         if names is None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
@@ -85,6 +97,15 @@ class LayerTree:
         if found.attributes.kind is not Kind.FILE:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         return cast("BinaryIO", File(self._content, found.pieces, found.attributes.size))
+
+    def descriptor(self, path: str) -> int | None:
+        """None: nothing in an archive has one."""
+        self.open(path).close()
+        return None
+
+    def by_handle(self, kind: int, handle: bytes) -> Attributes | None:  # noqa: ARG002 -- those of the port
+        """None: nothing in an archive has a file handle."""
+        return None
 
     def handle(self, path: str) -> FileHandle | None:
         """None: nothing in an archive has a file handle."""
