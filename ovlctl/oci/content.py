@@ -64,12 +64,13 @@ class Content:
 
     def _unpack(self) -> None:
         if self._trouble is not None:
-            # What failed once would fail for every file.
+            # A damaged layer is not decompressed again for every file.
             raise OSError(self._trouble.errno, self._trouble.strerror)
         try:
             self._fd = self._unpacked()
         except OSError as error:
-            self._trouble = error
+            # Room may come; whether there is any is asked first, and costs nothing.
+            self._trouble = error if error.errno != errno.ENOSPC else None
             raise
         weakref.finalize(self, os.close, self._fd)
 

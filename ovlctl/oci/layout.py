@@ -67,6 +67,11 @@ class Image:
     digest: Digest
     layers: tuple[ImageLayer, ...]
 
+    @property
+    def packed(self) -> int:
+        """The bytes of its layers' blobs, of several that are one blob once."""
+        return sum({layer.descriptor.digest: layer.descriptor.size for layer in self.layers}.values())
+
     def names(self) -> tuple[str, ...]:
         """What to call each layer, topmost first; of an image without layers itself."""
         found = tuple(f"oci:{self.directory.path}@{layer.descriptor.digest}" for layer in self.layers)

@@ -14,7 +14,7 @@ from tests.oci.images import Layout, Made, archive, directory, entry, hard_link,
 from tests.schemas import valid
 
 if TYPE_CHECKING:
-    from tests.conftest import Cli, OrdinaryUser
+    from tests.conftest import Cli, MakeFs, OrdinaryUser
 
 _BASE = archive(
     directory("etc"),
@@ -112,6 +112,65 @@ def test_explain(layout: str, cli: Cli) -> None:
     text = cli("explain", f"{layout}:one", "lib/tool")
     assert "read-only" in text.stdout
     assert text.status == 0
+
+
+def test_cat(layout: str, cli: Cli) -> None:
+    """The content of the merged view's file, or of one layer's, out of a plain archive and a compressed one."""
+    assert cli("cat", f"{layout}:two", "etc/app.conf").stdout == "22"
+    assert cli("cat", f"{layout}:two", "etc/app.conf", "--layer", "1").stdout == "0"
+    assert cli("cat", f"{layout}:one", "lib/tool").stdout == "t" * 5000
+    assert cli("cat", f"{layout}:one", "etc/old").status == ExitStatus.NOT_FOUND
+    assert cli("cat", f"{layout}:one", "now").status == ExitStatus.USAGE
+
+
+def test_no_room(layout: str, scratch: str, make_fs: MakeFs, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    """Without room for a decompressed layer one line says so; what needs no content is told all the same."""
+    monkeypatch.setenv("TMPDIR", make_fs("tmpfs", 1 << 16))
+    done = cli("cat", f"{layout}:one", "lib/tool")
+    assert (done.status, done.stdout) == (ExitStatus.UNSUPPORTED, "")
+    assert "ENOSPC" in done.stderr
+    assert cli("diff", f"{layout}:one", f"{layout}:two").status == 0
+
+
+@needs_root
+def test_cp(scratch: str, cli: Cli) -> None:
+    """A copy of an image has each object with its attributes, links as links and holes as holes."""
+    records = {
+        "SCHILY.xattr.user.x": "1",
+        "GNU.sparse.map": f"0,4,{1 << 20},4",
+        "GNU.sparse.size": str(2 << 20),
+    }
+    top = archive(
+        entry("sparse", b"dataDATA", pax_headers=records, mode=0o640, uid=12, gid=34),
+        hard_link("same", "sparse"),
+        entry("etc/.wh.app.conf"),
+    )
+    Layout(f"{scratch}/l").image("it", Made(_BASE, "gzip"), Made(top, "gzip"))
+    done = cli("cp", "-r", f"oci:{scratch}/l", "/", f"{scratch}/copy")
+    assert (done.status, done.stderr) == (0, "")
+    copy = os.stat(f"{scratch}/copy/sparse")
+    assert (copy.st_size, copy.st_mode & 0o7777, copy.st_uid, copy.st_gid, copy.st_nlink) == (2 << 20, 0o640, 12, 34, 2)
+    assert copy.st_blocks * 512 < 1 << 20
+    assert os.path.samestat(copy, os.stat(f"{scratch}/copy/same"))
+    assert os.getxattr(f"{scratch}/copy/sparse", "user.x") == b"1"
+    with open(f"{scratch}/copy/same", "rb") as file:
+        assert file.read().replace(b"\0", b"") == b"dataDATA"
+    assert sorted(os.listdir(f"{scratch}/copy/etc")) == ["old"]
+    assert (
+        cli("diff", f"oci:{scratch}/l", f"{scratch}/copy", "--content", "--exit-code", "--path", "sparse").status == 0
+    )
+
+
+def test_du(layout: str, cli: Cli) -> None:
+    """What an image would take unpacked, shared layers and hard links once; and that it is packed is said."""
+    done = cli("du", f"{layout}:one", f"{layout}:two", "--json")
+    found = valid("du", done.json)
+    whole = found["data"]["totals"]
+    # Of files: 1 + 3 + 5000 bytes in the base, 1 in one, 2 + 1 in the other; in blocks of 512.
+    assert whole["bytes"] == 512 * (1 + 1 + 10 + 1 + 1 + 1)
+    assert all("is an image" in warning for warning in found["warnings"])
+    assert len(found["warnings"]) == 2
+    assert cli("du", f"{layout}:one", "--growth").status == ExitStatus.USAGE
 
 
 def test_what_one_layer_cannot_tell(scratch: str, cli: Cli) -> None:
