@@ -94,7 +94,7 @@ def du(
         state=_state(state_dir),
         remember=remember,
     )
-    warnings = usage_warnings(usage)
+    warnings = [*_packed(subjects), *usage_warnings(usage)]
     if json:
         emit_json("du", usage_json(usage), warnings)
     else:
@@ -117,6 +117,18 @@ def _subjects(words: Sequence[str], given: Given, state_dir: str | None) -> list
         if subject.inside:
             say(Note("{} lies in the stack of {}, all of which is looked at", (word, subject.label)))
     return found
+
+
+def _packed(subjects: Sequence[Subject]) -> list[Note]:
+    # An image takes less than what it is told to hold.
+    return [
+        Note(
+            f"{{}} is an image: told is what its files would take when unpacked; its layers have {image.packed} bytes",
+            (subject.label,),
+        )
+        for subject in subjects
+        if (image := subject.image) is not None
+    ]
 
 
 def _rules(fail_over: int | None, path: str | None) -> list[Rule]:

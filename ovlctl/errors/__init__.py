@@ -61,6 +61,7 @@ from ovlctl.errors.file_systems import (
     WorkHoldsFiles,
     WorkTreeTooDeep,
 )
+from ovlctl.errors.images import ImageDamaged, ImageMissing, ImageUnreadable
 from ovlctl.errors.kernel import (
     KernelLacks,
     KernelRefused,
@@ -175,6 +176,9 @@ __all__ = [
     "ForeignFile",
     "HolderFailed",
     "HolderUnreachable",
+    "ImageDamaged",
+    "ImageMissing",
+    "ImageUnreadable",
     "IndexOfOtherUpper",
     "KeptUpperDiffers",
     "KernelLacks",

@@ -8,6 +8,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 _FICLONE = 0x40049409
 _PIECE = 1 << 20
@@ -61,6 +65,27 @@ def copy_content(source: int, target: int) -> bool:
     return False
 
 
+def copy_stream(source: BinaryIO, target: int) -> None:
+    """Give the empty file *target* what can be read from *source*, which has no descriptor; zeros become holes.
+
+    Raises:
+        SourceError: The source cannot be read.
+        OSError: The target cannot be written.
+    """
+    at = 0
+    while True:
+        try:
+            piece = source.read(_PIECE)
+        except OSError as error:
+            raise SourceError(*error.args) from error
+        if not piece:
+            break
+        if piece.count(0) < len(piece):
+            _write(target, piece, at)
+        at += len(piece)
+    os.ftruncate(target, at)
+
+
 def _seek(source: int, at: int, whence: int) -> int | None:
     try:
         return os.lseek(source, at, whence)
@@ -83,8 +108,13 @@ def _copy_range(source: int, target: int, begin: int, end: int | None) -> None:
             raise SourceError(*error.args) from error
         if not piece:
             return
-        rest = memoryview(piece)
-        while rest:
-            written = os.pwrite(target, rest, begin)
-            begin += written
-            rest = rest[written:]
+        _write(target, piece, begin)
+        begin += len(piece)
+
+
+def _write(target: int, piece: bytes, at: int) -> None:
+    rest = memoryview(piece)
+    while rest:
+        written = os.pwrite(target, rest, at)
+        at += written
+        rest = rest[written:]

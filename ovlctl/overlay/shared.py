@@ -1,4 +1,4 @@
-"""What two views have in common: layers that are the same directory, with the same layers below."""
+"""What two views have in common: layers that are one directory or of one digest, with the same layers below."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from ovlctl.overlay.resolution import Place, Resolution
     from ovlctl.overlay.resolver import Resolver
 
-_Root = tuple[int, int]
+_Root = tuple[int | str, int]
 
 
 class Shared:
     """Which places of two views lead to the same, whatever is looked up below them.
 
-    Two layers are alike when they are one directory and everything that lookups in it can come to is alike too: the
-    layers below it, the data-only layers and the settings of the mount.
+    Two layers are alike when they are one directory, or of one identity, and everything that lookups in it can come to
+    is alike too: the layers below it, the data-only layers and the settings of the mount.
 
     Args:
         above: One view.
@@ -73,6 +73,8 @@ def _tails(resolver: Resolver) -> dict[int, tuple[_Root, ...]]:
 
 
 def _root(layer: Layer) -> _Root:
+    if layer.identity is not None:
+        return (layer.identity, 0)
     found = layer.tree.lstat("")
     # A layer that is no directory of its own, such as one in memory, is like no other.
     return (id(layer), 0) if found is None or found.ino == 0 else (found.dev, found.ino)

@@ -48,6 +48,9 @@ _KINDS = {
 }
 
 
+#: The device of objects that are on none, such as those of an archive: their inode numbers tell one from another, and
+#: are not those of a file system.
+ARCHIVE = -1
 _FORMAT = 0o170000
 _PERMISSIONS = 0o7777
 
@@ -58,6 +61,7 @@ class Attributes(NamedTuple):
     Attributes:
         kind: Its type.
         mode: The permission bits, with set-user-ID, set-group-ID and sticky.
+        dev: The device that *ino* counts for; ``ARCHIVE`` for none.
         rdev: Device number of a character or block device, else 0.
         blocks: Units of 512 bytes.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.explain.terms import Act, Verdict
 from ovlctl.overlay.marks import Opaque
-from ovlctl.overlay.tree import Kind
+from ovlctl.overlay.tree import ARCHIVE, Kind
 from ovlctl.show.names import json_path, json_paths, show_name
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def _look_json(look: LayerLook) -> dict[str, Any]:
         "size": None if seen is None else seen.size,
         "mtime_ns": None if seen is None else seen.mtime_ns,
         "nlink": None if seen is None else seen.nlink,
-        "ino": None if seen is None else seen.ino,
-        "dev": None if seen is None else _device(seen.dev),
+        "ino": None if seen is None or seen.dev == ARCHIVE else seen.ino,
+        "dev": None if seen is None or seen.dev == ARCHIVE else _device(seen.dev),
         "marks": None if look.marks is None else _marks_json(look.marks, look.origin),
         **json_path("target", look.target),
         "hidden_by": None if look.hider is None else _hider_json(look.hider),

@@ -17,6 +17,7 @@ from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.handles import openable
 from ovlctl.ops.explain.terms import Because
 from ovlctl.overlay.options import RedirectDir, Switch, Xino
+from ovlctl.overlay.tree import ARCHIVE
 
 if TYPE_CHECKING:
     from ovlctl.ops.reading import View
@@ -59,7 +60,7 @@ class FileSystems:
     def of(self, layer: Layer) -> FileSystem | None:
         """The file system of *layer*; None when it cannot be told."""
         root = layer.tree.lstat("")
-        if root is None:
+        if root is None or root.dev == ARCHIVE:
             return None
         if root.dev not in self._by_device:
             self._by_device[root.dev] = _look(layer, (root.dev, root.ino))

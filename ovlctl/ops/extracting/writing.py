@@ -13,18 +13,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import UnsupportedOperation
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import xattr
-from ovlctl.kernel.copying import SourceError, copy_content
+from ovlctl.kernel.copying import SourceError, copy_content, copy_stream
 from ovlctl.ops.extracting.content import opened
 from ovlctl.overlay.marks import through_merge
 from ovlctl.overlay.resolution import Unreadable
 from ovlctl.overlay.tree import Kind, xattrs
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from ovlctl.ops.extracting.objects import Thing
     from ovlctl.ops.reading.troubles import Troubles
     from ovlctl.overlay.marks import Prefix
@@ -112,7 +115,7 @@ class Writer:
         with opened(thing) as content:
             new = os.open(name, _NEW, 0o600, dir_fd=directory)
             try:
-                copy_content(content.fileno(), new)
+                _copy(content, new)
                 self.bytes += os.fstat(new).st_size
                 self.finish(thing, new)
             except SourceError as error:
@@ -191,6 +194,16 @@ def _target(thing: Thing) -> str:
         raise errors.ContentUnreadable(
             f"the link {{}} cannot be read: {literal(strerror(error))}", thing.path, errno=error.errno
         ) from error
+
+
+def _copy(content: BinaryIO, new: int) -> None:
+    try:
+        source = content.fileno()
+    except UnsupportedOperation:
+        # Part of an archive.
+        copy_stream(content, new)
+    else:
+        copy_content(source, new)
 
 
 def _make_node(thing: Thing, directory: int, name: str) -> None:

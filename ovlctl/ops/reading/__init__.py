@@ -21,7 +21,7 @@ from ovlctl.ops import discover, relative
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.reading import witness
 from ovlctl.overlay.layers import Following, Layers, open_layers
-from ovlctl.overlay.options import RedirectDir, Switch, stated
+from ovlctl.overlay.options import Options, RedirectDir, Switch, stated
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ovlctl.kernel.mounts import Mount
+    from ovlctl.oci.layout import Image
     from ovlctl.ops.discover import Overlay
     from ovlctl.ops.state import State
-    from ovlctl.overlay.options import Options
 
 # Descriptors that a stack may need besides one for each layer.
 _SPARE_DESCRIPTORS = 256
 _PID = "pid:"
+_OCI = "oci:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +45,13 @@ class Subject:
 
     Attributes:
         label: How to call it: its name, its target or its topmost layer.
-        stack: Its directories, absolute.
+        stack: Its directories, absolute; of an image the names of its layers, which are no directories.
         options: In force on a mounted one; else as ovlctl would state them to the kernel.
         following: What *options* make of lookups.
         overlay: The mounted, stale or kept overlay that it is; None for directories that were given.
         root: Where the merged view can be reached; None when it is not mounted.
         inside: The path from the overlay's root that the argument itself led to; ``""`` is the root.
+        image: The image that it is.
     """
 
     label: str
@@ -59,6 +61,7 @@ class Subject:
     overlay: Overlay | None = None
     root: str | None = None
     inside: str = ""
+    image: Image | None = None
 
     @property
     def mount(self) -> Mount | None:
@@ -107,13 +110,16 @@ def subject(state: State, word: str) -> Subject:
     Args:
         state: Whose names count.
         word: As for :func:`ovlctl.ops.discover.find`; also a stack that a file declares and nobody mounted, and
-            ``pid:N`` for the root of a process.
+            ``pid:N`` for the root of a process, and ``oci:DIR[:TAG]`` for an image.
 
     Raises:
-        OvlError: as :func:`ovlctl.ops.discover.find`; LayerElsewhere, its layers cannot be told from the mount table.
+        OvlError: as :func:`ovlctl.ops.discover.find`; LayerElsewhere, its layers cannot be told from the mount table;
+            of an image as :func:`ovlctl.oci.layout.find`.
     """
     if word.startswith(_PID):
         return _of_process(word.removeprefix(_PID))
+    if word.startswith(_OCI):
+        return _of_image(word.removeprefix(_OCI))
     try:
         overlay = discover.find(state, word)
     except errors.StackNotFound:
@@ -185,7 +191,14 @@ def opened(subject: Subject, *, index: bool = True) -> Iterator[View]:
     Raises:
         LayerElsewhere: A layer of a mount is not where the mount table has it, or is another directory by now.
         PathMissing, NotADirectory, AccessDenied: A directory that was given cannot be opened.
+        ImageDamaged, ImageUnreadable: A layer of an image cannot be read.
     """
+    if subject.image is not None:
+        from ovlctl.oci.opening import open_image
+
+        layers = open_image(subject.image)
+        yield View(subject=subject, layers=layers, resolver=Resolver(layers, subject.following))
+        return
     stack = subject.stack
     _allow_descriptors(len(stack.layers()) + _SPARE_DESCRIPTORS)
     with ExitStack() as closing:
@@ -279,6 +292,20 @@ def _of_process(word: str) -> Subject:
     if root is None or root.fs_type != "overlay":
         raise errors.NotAnOverlay(f"the root directory of process {pid} is on no overlay")
     return of_overlay(discover.of_mount(root, None), root=f"/proc/{pid}/root")
+
+
+def _of_image(word: str) -> Subject:
+    from ovlctl.oci import layout
+
+    image = layout.find(word)
+    options = stated(Options(), trusted_xattrs=True)
+    return Subject(
+        label=image.label,
+        stack=Stack(image.names()),
+        options=options,
+        following=Following(),
+        image=image,
+    )
 
 
 def _inside(overlay: Overlay, word: str) -> str:
