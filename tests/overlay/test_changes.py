@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from ovlctl.overlay.change import Change
+from ovlctl.overlay.change import Change, Field
 from ovlctl.overlay.changes import changes
 from ovlctl.overlay.layers import Layers
 from ovlctl.overlay.resolver import Resolver
@@ -27,6 +27,7 @@ from tests.overlay.test_fuzz import cases
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.conftest import MakeFs
 
 EXAMPLES = int(os.environ.get("OVLCTL_RESOLVER_EXAMPLES", "300"))
 ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
@@ -57,3 +58,25 @@ def test_changes_of_layers_by_hand(room: str, case: Case) -> None:
         assume(all(isinstance(one, Change) for one in found))
         with both(stack, base) as (one, other):
             assert list(violations([each for each in found if isinstance(each, Change)], view(one), view(other))) == []
+
+
+@ROOT
+def test_holes_are_passed_over_and_data_in_them_found(make_fs: MakeFs) -> None:
+    """Two holes of 8 EiB are compared at once; one byte of either, anywhere in them, is a difference."""
+    root = make_fs("xfs")
+    for layer in ("upper", "lower"):
+        os.mkdir(f"{root}/{layer}")
+        for name in ("same", "above", "below"):
+            with open(f"{root}/{layer}/{name}", "wb") as file:
+                file.truncate((1 << 63) - 4096)
+                if name != "same" and layer == ("upper" if name == "above" else "lower"):
+                    file.seek(1 << 40)
+                    file.write(b"x")
+    with resolving(Stack([f"{root}/lower"], upper=f"{root}/upper")) as above:
+        below = Resolver(Layers(lowers=above.layers.lowers), above.following)
+        found = [one for one in changes(above, below, content=True) if isinstance(one, Change)]
+    assert {one.path: (Field.CONTENT in one.fields, one.proved) for one in found} == {
+        "same": (False, True),
+        "above": (True, True),
+        "below": (True, True),
+    }

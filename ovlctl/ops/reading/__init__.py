@@ -130,10 +130,13 @@ def of_directories(stack: Stack) -> Subject:
     """The stack that would be mounted from these directories; relative ones count from the working directory.
 
     Raises:
-        BadUsage: There is no lower, or not all options go together.
+        BadUsage: There is no lower, a name is empty, or not all options go together.
     """
     if not stack.lowers:
         raise errors.BadUsage("a stack needs a lower", hint="give `--lower DIR`, topmost first, or name a STACK")
+    if "" in {*stack.layers(), stack.work}:
+        # As an unset variable of a shell gives; abspath() would take it for the working directory.
+        raise errors.BadUsage("the name of a directory is empty", hint="`.` is the working directory")
     whole = Stack(
         map(os.path.abspath, stack.lowers),
         data_only=map(os.path.abspath, stack.data_only),
