@@ -91,7 +91,7 @@ def destination(word: str, name: str, *, is_directory: bool, replace: bool) -> D
         real = os.path.realpath(directory or ".", strict=True)
     except FileNotFoundError as error:
         raise errors.PathMissing(
-            "{} does not exist", directory, errno=error.errno, hint="`mkdir -p {}` makes it"
+            "{} does not exist", directory or ".", errno=error.errno, hint="`mkdir -p {}` makes it"
         ) from error
     except OSError as error:
         raise failed(error, whole) from error
