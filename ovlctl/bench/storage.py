@@ -15,6 +15,7 @@ from ovlctl.bench.values import Result
 from ovlctl.errors import AccessDenied, BadUsage, OutputFailed, PathMissing, ResultUnreadable, literal, strerror
 
 SCHEMA = "ovlctl.bench-copyup/1"
+_LARGEST_FILE = 64 << 20
 
 
 def load(path: str) -> Result:
@@ -26,8 +27,7 @@ def load(path: str) -> Result:
         ResultUnreadable: It holds something else; the message says where it stops making sense.
     """
     try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read())
+        found = json.loads(_content(path))
     except FileNotFoundError as error:
         raise PathMissing("there is no file {}", path, errno=error.errno) from error
     except IsADirectoryError as error:
@@ -50,6 +50,18 @@ def load(path: str) -> Result:
     if not all(cell.samples_ns and min(cell.samples_ns) > 0 and cell.aa_ratio != 0 for cell in result.cells):
         raise ResultUnreadable("{} is damaged: a cell has no times, or a time of zero", path)
     return result
+
+
+def _content(path: str) -> bytes:
+    # A named pipe that nobody writes to is empty; waiting for a writer could last for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        os.set_blocking(file.fileno(), True)
+        content = file.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise ResultUnreadable(
+            "{} is larger than 64 MiB, which no result is", path, hint="give a file that `bench-copyup --json` wrote"
+        )
+    return content
 
 
 def without_samples(result: Result) -> Result:

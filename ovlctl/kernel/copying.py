@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _FICLONE = 0x40049409
+_LARGEST = (1 << 63) - 1  # of loff_t
 _PIECE = 1 << 20
 # Another file system, one that shares no blocks, a file that may not share (NOCOW, swap), a kernel that hides the call.
 _NO_CLONE = {
@@ -56,7 +57,7 @@ def copy_content(source: int, target: int) -> bool:
         return True
     size = os.fstat(source).st_size
     at = 0
-    while (begin := _seek(source, at, os.SEEK_DATA)) is not None:
+    while (begin := _next_data(source, at)) is not None:
         at = _seek(source, begin, os.SEEK_HOLE) or size
         _copy_range(source, target, begin, at)
     os.ftruncate(target, max(at, size))
@@ -86,6 +87,17 @@ def copy_stream(source: BinaryIO, target: int) -> None:
     os.ftruncate(target, at)
 
 
+def _next_data(source: int, at: int) -> int | None:
+    """Where the first byte at or after *at* is that is in no hole: None when there is none before the end.
+
+    Law: what is passed over reads as zeroes. Of a file system that knows no holes all is data.
+
+    Raises:
+        SourceError: The file cannot be read.
+    """
+    return _seek(source, at, os.SEEK_DATA)
+
+
 def _seek(source: int, at: int, whence: int) -> int | None:
     try:
         return os.lseek(source, at, whence)
@@ -103,7 +115,8 @@ def _seek(source: int, at: int, whence: int) -> int | None:
 def _copy_range(source: int, target: int, begin: int, end: int | None) -> None:
     while end is None or begin < end:
         try:
-            piece = os.pread(source, _PIECE if end is None else min(_PIECE, end - begin), begin)
+            # To read beyond the largest offset is EINVAL, not the end.
+            piece = os.pread(source, min(_PIECE, (_LARGEST if end is None else end) - begin), begin)
         except OSError as error:
             raise SourceError(*error.args) from error
         if not piece:

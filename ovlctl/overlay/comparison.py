@@ -160,6 +160,7 @@ def _one_object(here: Place, there: Place, one: Attributes, other: Attributes) -
 
 
 def _read_alike(one: Place, other: Place) -> bool:
+    # Of one size. Where both have a hole nothing is read: a file may be a hole of 8 EiB.
     with one.layer.tree.open(one.path) as here, other.layer.tree.open(other.path) as there:
         at = 0
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from threading import Thread
 
 import jsonschema
 import pytest
@@ -86,6 +87,29 @@ def test_other_files_are_refused(scratch: str, content: str | None, error: type[
             file.write(content)
     with pytest.raises(error):
         storage.load(path)
+
+
+def test_what_never_ends_is_not_waited_for(scratch: str) -> None:
+    """A named pipe without a writer, and a device that gives for ever, are refused like any other file."""
+    os.mkfifo(f"{scratch}/fifo")
+    for path in (f"{scratch}/fifo", "/dev/zero"):
+        with pytest.raises(ResultUnreadable):
+            storage.load(path)
+
+
+def test_a_result_may_come_through_a_pipe(result: Result) -> None:
+    """As a shell's process substitution gives it."""
+    reading, writing = os.pipe()
+    writer = Thread(target=_write, args=(writing, dumps(envelope("bench-copyup", result_json(result)))))
+    writer.start()
+    assert storage.load(f"/dev/fd/{reading}") == result
+    writer.join()
+    os.close(reading)
+
+
+def _write(descriptor: int, text: str) -> None:
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def test_writing_replaces_the_whole_file(scratch: str) -> None:

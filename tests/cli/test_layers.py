@@ -213,6 +213,8 @@ def test_a_copy(layers: tuple[str, ...], cli: Cli, scratch: str) -> None:
         pytest.param(("tree", "-l", "{top}", "--layer", "x"), 2, "OVL-E153", id="no layer's name"),
         pytest.param(("tree", "-l", "{top}", "--layer", "0", "--hidden"), 2, "OVL-E001", id="hidden in a layer"),
         pytest.param(("tree", "-l", "{top}/none"), 3, "OVL-E002", id="no such directory"),
+        pytest.param(("tree", "-l", ""), 2, "OVL-E001", id="an empty name"),
+        pytest.param(("tree", "-l", "{top}", "--upper", ""), 2, "OVL-E001", id="an empty upper"),
         pytest.param(("cat", "-l", "{top}"), 2, "OVL-E154", id="the root"),
         pytest.param(("cat", "-l", "{top}", "alone"), 2, "OVL-E154", id="a directory"),
         pytest.param(("cat", "-l", "{top}", "../top/app.conf"), 2, "OVL-E001", id="dots"),
@@ -242,6 +244,20 @@ def test_bad_input(
         assert (refused.status, refused.stdout) == (status, "")
         assert _valid("error", json.loads(refused.stderr))["error"]["code"] == code
     assert trees.everything(scratch) == before
+
+
+def test_a_working_directory_that_is_gone(
+    layers: tuple[str, ...], cli: Cli, scratch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative names lead nowhere, which is said; absolute ones do not need it."""
+    os.mkdir(f"{scratch}/gone")
+    monkeypatch.chdir(f"{scratch}/gone")
+    os.rmdir(f"{scratch}/gone")
+    for words in (("tree", "-l", "top"), ("cp", *layers, "app.conf", "new")):
+        done = cli(*words)
+        assert (done.status, done.stdout) == (3, "")
+        assert done.stderr.startswith("ovlctl: error[OVL-E002 ")
+    assert cli("cat", *layers, "app.conf").status == 0
 
 
 def test_an_ordinary_user(scratch: str, ordinary_user: OrdinaryUser) -> None:

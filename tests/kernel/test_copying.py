@@ -43,6 +43,15 @@ def test_holes_stay_holes(make_fs: MakeFs, kind: str) -> None:
         assert shared is (kind in {"xfs", "btrfs"} and target.startswith(here))
 
 
+def test_a_file_as_large_as_can_be(make_fs: MakeFs) -> None:
+    """Its end is found, though nothing can be read beyond it."""
+    with open(f"{make_fs('xfs')}/old", "w+b") as old, open(f"{make_fs('tmpfs')}/new", "xb") as new:
+        old.truncate((1 << 63) - 4096)
+        size = os.fstat(old.fileno()).st_size
+        copy_content(old.fileno(), new.fileno())
+        assert os.fstat(new.fileno()).st_size == size
+
+
 def test_files_whose_size_says_nothing(scratch: str) -> None:
     """Empty files, and those of /proc, which have content all the same."""
     trees.make(scratch, {"empty": ""})

@@ -17,6 +17,7 @@ from ovlctl.kernel.temporary_names import left_behind, temporary_name
 from ovlctl.ops.preflight.places import Place as DiskPlace
 from ovlctl.ops.removal import remove_at
 from ovlctl.ops.steps import undisturbed
+from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,7 @@ def destination(word: str, name: str, *, is_directory: bool, replace: bool) -> D
         real = os.path.realpath(directory or ".", strict=True)
     except FileNotFoundError as error:
         raise errors.PathMissing(
-            "{} does not exist", directory, errno=error.errno, hint="`mkdir -p {}` makes it"
+            "{} does not exist", directory or ".", errno=error.errno, hint="`mkdir -p {}` makes it"
         ) from error
     except OSError as error:
         raise failed(error, whole) from error
@@ -120,6 +121,13 @@ def _check_replaceable(path: str, status: os.stat_result, *, is_directory: bool,
     if is_directory:
         raise errors.DestinationTaken(
             "{} exists already, and is no directory", path, hint="give another name, or remove it"
+        )
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        # Replaced, /dev/null would be gone for everybody.
+        raise errors.DestinationTaken(
+            f"{{}} is a {Kind.of(status.st_mode).value} already, and only files and links are replaced",
+            path,
+            hint="give another name",
         )
     if not replace:
         raise errors.DestinationTaken("{} exists already", path, hint="`--force` replaces it")

@@ -136,17 +136,24 @@ def of_directories(stack: Stack) -> Subject:
     """The stack that would be mounted from these directories; relative ones count from the working directory.
 
     Raises:
-        BadUsage: There is no lower, or not all options go together.
+        BadUsage: There is no lower, a name is empty, or not all options go together.
+        PathMissing: A name is relative, and the working directory was removed.
     """
     if not stack.lowers:
         raise errors.BadUsage("a stack needs a lower", hint="give `--lower DIR`, topmost first, or name a STACK")
-    whole = Stack(
-        map(os.path.abspath, stack.lowers),
-        data_only=map(os.path.abspath, stack.data_only),
-        upper=None if stack.upper is None else os.path.abspath(stack.upper),
-        work=None if stack.work is None else os.path.abspath(stack.work),
-        options=stack.options,
-    )
+    if "" in {*stack.layers(), stack.work}:
+        # As an unset variable of a shell gives; abspath() would take it for the working directory.
+        raise errors.BadUsage("the name of a directory is empty", hint="`.` is the working directory")
+    try:
+        whole = Stack(
+            map(os.path.abspath, stack.lowers),
+            data_only=map(os.path.abspath, stack.data_only),
+            upper=None if stack.upper is None else os.path.abspath(stack.upper),
+            work=None if stack.work is None else os.path.abspath(stack.work),
+            options=stack.options,
+        )
+    except FileNotFoundError as error:
+        raise errors.PathMissing("the working directory is gone", errno=error.errno, hint="`cd` to another") from error
     options = stated(stack.options, trusted_xattrs=in_initial_user_namespace())
     return Subject(
         label=whole.layers()[0],

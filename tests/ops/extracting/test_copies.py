@@ -216,6 +216,7 @@ def test_nothing_is_overwritten(small: Stack, scratch: str) -> None:
     """Not a file, a link (not even a dangling one) or a directory; with replace, files and links but no directory."""
     trees.make(scratch, {"dest/f": "mine", "dest/g": "mine", "dest/d/": None})
     os.symlink("nowhere", f"{scratch}/dest/dangling")
+    os.mkfifo(f"{scratch}/fifo")
     before = snapshot(f"{scratch}/dest")
     for to in ("dest", "dest/f", "dest/g", "dest/dangling"):
         with pytest.raises(DestinationTaken):
@@ -225,6 +226,10 @@ def test_nothing_is_overwritten(small: Stack, scratch: str) -> None:
             copy(small, "d", f"{scratch}/{to}", replace=True)
     with pytest.raises(DestinationTaken):
         copy(small, "/", f"{scratch}/dest")
+    for to in ("/dev/null", f"{scratch}/fifo"):
+        # Not even with replace: a device in its place is used by others.
+        with pytest.raises(DestinationTaken):
+            copy(small, "f", to, replace=True)
     assert snapshot(f"{scratch}/dest") == before
     held = os.open(f"{scratch}/dest/f", os.O_RDONLY)
     assert copy(small, "f", f"{scratch}/dest", replace=True) == []
