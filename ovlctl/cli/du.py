@@ -139,6 +139,8 @@ def _state(state_dir: str | None) -> State | None:
 
 
 def _warnings(usage: Usage) -> list[Note]:
+    from ovlctl.ops.reading.troubles import UNSEEN_MARKS
+
     notes = [
         Note(
             f"{{}} could not be read: {strerror(OSError(each.errno, ''))}",
@@ -149,7 +151,5 @@ def _warnings(usage: Usage) -> list[Note]:
     if usage.unread > len(notes):
         notes.append(Note(f"{usage.unread - len(notes)} more could not be read"))
     if not usage.certain:
-        notes.append(
-            Note("marks in trusted.overlay.* cannot be seen without root: what they hide, rename or merge is not known")
-        )
+        notes.append(UNSEEN_MARKS)
     return notes
