@@ -11,8 +11,8 @@ import os
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from ovlctl.overlay.change import Field
-from ovlctl.overlay.marks import ESCAPE
-from ovlctl.overlay.tree import Kind
+from ovlctl.overlay.marks import ESCAPE, Prefix
+from ovlctl.overlay.tree import Kind, is_hole
 
 if TYPE_CHECKING:
     from ovlctl.overlay.layers import Following
@@ -74,7 +74,7 @@ def compare(above: Object, below: Object, followings: tuple[Following, Following
         OSError: A link, an attribute or the content cannot be read.
     """
     one, other = above.attributes, below.attributes
-    fields, proved = _content(above, below, read=read)
+    fields, proved = _content(above, below, followings, read=read)
     times = one.mtime_ns != other.mtime_ns
     if one.mode != other.mode:
         fields.append(Field.MODE)
@@ -88,10 +88,12 @@ def compare(above: Object, below: Object, followings: tuple[Following, Following
     return Difference(tuple(fields), times, proved)
 
 
-def _content(above: Object, below: Object, *, read: bool) -> tuple[list[Field], bool | None]:
+def _content(
+    above: Object, below: Object, followings: tuple[Following, Following], *, read: bool
+) -> tuple[list[Field], bool | None]:
     one, other = above.attributes, below.attributes
     if one.kind is Kind.FILE:
-        equal, proved = _same_content(above, below, read=read)
+        equal, proved = _same_content(above, below, followings, read=read)
         size = [] if one.size == other.size else [Field.SIZE]
         return (size if equal else [Field.CONTENT, *size]), proved
     if one.kind is Kind.SYMLINK and _target(above.place) != _target(below.place):
@@ -132,7 +134,9 @@ def _attributes(above: Object, below: Object, followings: tuple[Following, Follo
     return [*([Field.XATTRS] if differing - acl else []), *([Field.ACL] if acl else [])]
 
 
-def _same_content(above: Object, below: Object, *, read: bool) -> tuple[bool, bool]:
+def _same_content(
+    above: Object, below: Object, followings: tuple[Following, Following], *, read: bool
+) -> tuple[bool, bool]:
     # Of two files: whether their content is taken for equal, and whether that was proved.
     one, other = _data(above), _data(below)
     if one is None or other is None or above.data is None or below.data is None:
@@ -142,7 +146,7 @@ def _same_content(above: Object, below: Object, *, read: bool) -> tuple[bool, bo
     if one.size == 0 or _one_object(above.data, below.data, one, other):
         return True, True
     if read:
-        return _read_alike(above.data, below.data), True
+        return _read_alike(above.data, below.data, [*map(_unseen, (above.data, below.data), followings)]), True
     return above.attributes.mtime_ns == below.attributes.mtime_ns, False
 
 
@@ -159,9 +163,16 @@ def _one_object(here: Place, there: Place, one: Attributes, other: Attributes) -
     return here == there or (one.ino != 0 and (one.dev, one.ino) == (other.dev, other.ino))
 
 
-def _read_alike(one: Place, other: Place) -> bool:
+def _unseen(place: Place, following: Following) -> bool:
+    # Whether it may have a mark that this process cannot see.
+    return following.prefix is Prefix.TRUSTED and not following.blind and not place.layer.tree.trusted
+
+
+def _read_alike(one: Place, other: Place, unseen: list[bool]) -> bool:
     # Of one size. Where both have a hole nothing is read: a file may be a hole of 8 EiB.
     with one.layer.tree.open(one.path) as here, other.layer.tree.open(other.path) as there:
+        if (unseen[0] and is_hole(here)) or (unseen[1] and is_hole(there)):
+            raise PermissionError(errno.EACCES, "only root sees whether its content is elsewhere")
         at = 0
         while True:
             starts = [start for opened in (here, there) if (start := _next_data(opened, at)) is not None]

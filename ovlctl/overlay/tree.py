@@ -8,13 +8,14 @@ root. Names are str with surrogateescape.
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
-    import os
     from contextlib import AbstractContextManager
 
     from ovlctl.kernel.handles import FileHandle
@@ -213,6 +214,16 @@ def xattrs(tree: Tree, path: str) -> dict[str, bytes]:
     found = ((name, tree.xattr(path, name)) for name in tree.xattr_names(path))
     # Unprivileged on btrfs, trusted names are listed and have no value.
     return {name: value for name, value in found if value is not None}
+
+
+def is_hole(content: BinaryIO) -> bool:
+    """Whether an open file has nothing written, as a metadata-only file whose mark cannot be seen."""
+    try:
+        os.lseek(content.fileno(), 0, os.SEEK_DATA)
+    except OSError as error:
+        return error.errno == errno.ENXIO
+    os.lseek(content.fileno(), 0, os.SEEK_SET)
+    return False
 
 
 def join(directory: str, name: str) -> str:

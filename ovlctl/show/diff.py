@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.overlay.change import ChangeKind, Field
-from ovlctl.overlay.tree import Kind
 from ovlctl.show.columns import aligned
+from ovlctl.show.modes import LETTERS
 from ovlctl.show.names import json_path, show_name
 from ovlctl.show.sizes import format_size
 
@@ -28,20 +28,11 @@ _WORDS = {
     ChangeKind.LINKED: "& linked   ",
     ChangeKind.UNCHANGED: "= unchanged",
 }
-_LETTERS = {
-    Kind.FILE: "-",
-    Kind.DIRECTORY: "d",
-    Kind.SYMLINK: "l",
-    Kind.CHARACTER: "c",
-    Kind.BLOCK: "b",
-    Kind.FIFO: "p",
-    Kind.SOCKET: "s",
-}
 
 
 def change_text(change: Change) -> str:
     """One line: what happened, the type as ls(1) has it, the path, and in brackets what else there is to say."""
-    line = f"{_WORDS[change.change]} {_LETTERS[change.kind]} {show_name(change.path) or '/'}"
+    line = f"{_WORDS[change.change]} {LETTERS[change.kind]} {show_name(change.path) or '/'}"
     remarks = "; ".join(_remarks(change))
     return f"{line}  ({remarks})" if remarks else line
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ovlctl.errors import Note, strerror
 from ovlctl.ops.du.gates import Limit, Outcome, Unit
 from ovlctl.ops.du.values import Part, Split
+from ovlctl.ops.reading.troubles import UNSEEN_MARKS
 from ovlctl.overlay.fates import Fate
 from ovlctl.show.columns import aligned
 from ovlctl.show.names import show_name
@@ -97,9 +98,7 @@ def usage_warnings(usage: Usage) -> list[Note]:
     if usage.unread > len(notes):
         notes.append(Note(f"{usage.unread - len(notes)} more could not be read"))
     if not usage.certain:
-        notes.append(
-            Note("marks in trusted.overlay.* cannot be seen without root: what they hide, rename or merge is not known")
-        )
+        notes.append(UNSEEN_MARKS)
     return notes
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from ovlctl.show.explain_inode import inode_lines
 from ovlctl.show.explain_lines import named, view_path, whole, wrapped
 from ovlctl.show.explain_marks import mark_lines
 from ovlctl.show.explain_words import GROUNDS, HIDERS, KINDS, VERDICTS
+from ovlctl.show.modes import mode_text
 from ovlctl.show.names import show_name
 from ovlctl.show.sizes import format_size
 
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
     from ovlctl.overlay.resolution import Resolution
     from ovlctl.overlay.tree import Attributes
 
-_FORMATS = {
-    Kind.FILE: stat.S_IFREG,
-    Kind.DIRECTORY: stat.S_IFDIR,
-    Kind.SYMLINK: stat.S_IFLNK,
-    Kind.CHARACTER: stat.S_IFCHR,
-    Kind.BLOCK: stat.S_IFBLK,
-    Kind.FIFO: stat.S_IFIFO,
-    Kind.SOCKET: stat.S_IFSOCK,
-}
 #: How many layers in a row that say the same are shown before the rest is counted.
 _ALIKE = 3
 
@@ -231,7 +222,7 @@ def _verdict(look: LayerLook, explanation: Explanation) -> str:
 
 def attributes_text(seen: Attributes) -> str:
     """Mode, owner, size (or number of a device) and time of an object."""
-    parts = [f"{stat.filemode(_FORMATS[seen.kind] | seen.mode)} {seen.uid}:{seen.gid}"]
+    parts = [f"{mode_text(seen.kind, seen.mode)} {seen.uid}:{seen.gid}"]
     if seen.kind is Kind.FILE:
         parts.append(format_size(seen.size))
     elif seen.kind in {Kind.CHARACTER, Kind.BLOCK}:

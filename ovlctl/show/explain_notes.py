@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.errors import Note
 from ovlctl.ops.explain.terms import Verdict
+from ovlctl.ops.reading.troubles import UNSEEN_MARKS
 from ovlctl.overlay.resolution import Outcome
 from ovlctl.show.explain_lines import named
 
@@ -37,4 +38,4 @@ def _notes(explanation: Explanation, stack: str) -> Iterator[Note]:
             place = look.candidate.place
             yield Note(f"cannot read {{}} in {{}}: {named(look.errno)}", (place.path, place.layer.directory))
     if not found.certain and found.outcome is not Outcome.UNKNOWN:
-        yield Note("marks in trusted.overlay.* cannot be read without root: a directory may be opaque or renamed")
+        yield UNSEEN_MARKS

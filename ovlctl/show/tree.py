@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.ops.reading.layer_names import name_of
 from ovlctl.overlay.marks import Opaque, RedirectForm
 from ovlctl.overlay.resolution import Outcome, Verdict
 from ovlctl.overlay.tree import Kind
+from ovlctl.show.modes import mode_text
 from ovlctl.show.names import json_path, show_name
 
 if TYPE_CHECKING:
@@ -33,15 +33,6 @@ _SIGNS = {
     Verdict.REFUSED: TROUBLE,
     Verdict.UNREADABLE: TROUBLE,
 }
-_FORMATS = {
-    Kind.FILE: stat.S_IFREG,
-    Kind.DIRECTORY: stat.S_IFDIR,
-    Kind.SYMLINK: stat.S_IFLNK,
-    Kind.CHARACTER: stat.S_IFCHR,
-    Kind.BLOCK: stat.S_IFBLK,
-    Kind.FIFO: stat.S_IFIFO,
-    Kind.SOCKET: stat.S_IFSOCK,
-}
 _DEVICES = {Kind.CHARACTER, Kind.BLOCK}
 
 
@@ -58,7 +49,7 @@ class RowsText:
         if seen is None or place is None:
             mode, owner, size, layer = "?---------", "-", "-", "-"
         else:
-            mode, owner = stat.filemode(_FORMATS[seen.kind] | seen.mode), f"{seen.uid}:{seen.gid}"
+            mode, owner = mode_text(seen.kind, seen.mode), f"{seen.uid}:{seen.gid}"
             size, layer = _size(seen), self._layer(place.layer)
         line = f"{_sign(row)} {mode} {owner:>7} {size:>10} {layer:<8} {show_name(row.path)}"
         if row.target is not None:

@@ -10,6 +10,7 @@ with a NUL byte among its first 8000, as in git, and when it is large: comparing
 
 from __future__ import annotations
 
+import errno
 import os
 from base64 import b85encode
 from difflib import diff_bytes, unified_diff
@@ -20,7 +21,7 @@ from zlib import compress
 from ovlctl.overlay.change import Change, ChangeKind, Field
 from ovlctl.overlay.merged import Entry, walk
 from ovlctl.overlay.resolution import Unreadable
-from ovlctl.overlay.tree import Kind
+from ovlctl.overlay.tree import Kind, is_hole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,6 +136,8 @@ class Patch:
                 self.too_large.append(found.path)
                 return None
             with place.layer.tree.open(place.path) as opened:
+                if not found.certain and attributes.size and is_hole(opened):
+                    raise PermissionError(errno.EACCES, "only root sees whether its content is elsewhere")
                 content = opened.read()
         except OSError as error:
             self._troubles.add(Unreadable(place=place, errno=error.errno or 0))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import literal, strerror
 from ovlctl.ops.extracting.objects import find
 from ovlctl.ops.reading.layer_names import name_of
-from ovlctl.overlay.tree import Kind
+from ovlctl.overlay.tree import Kind, is_hole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +74,7 @@ def opened(thing: Thing) -> BinaryIO:
         content = thing.data.layer.tree.open(thing.data.path)
     except OSError as error:
         raise _unreadable(thing, error) from error
-    if not thing.certain and thing.attributes.size and _is_hole(content):
+    if not thing.certain and thing.attributes.size and is_hole(content):
         content.close()
         raise errors.AccessDenied(
             f"{{}} in {name_of(thing.data.layer)} is nothing but a hole: whether it has metadata only, and its content "
@@ -84,16 +83,6 @@ def opened(thing: Thing) -> BinaryIO:
             hint="ask as root",
         )
     return content
-
-
-def _is_hole(content: BinaryIO) -> bool:
-    # As a metadata-only file is, to which nothing was ever written.
-    try:
-        os.lseek(content.fileno(), 0, os.SEEK_DATA)
-    except OSError as error:
-        return error.errno == errno.ENXIO
-    os.lseek(content.fileno(), 0, os.SEEK_SET)
-    return False
 
 
 def _pieces(thing: Thing, content: BinaryIO) -> Iterator[bytes]:

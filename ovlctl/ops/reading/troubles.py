@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 #: As many are named; the others are counted.
 _NAMED = 1000
+#: What an answer says that depended on marks in trusted.*.
+UNSEEN_MARKS = Note(
+    "marks in trusted.overlay.* cannot be seen without root: what they hide, rename or merge is not known"
+)
 
 
 class Troubles:
@@ -56,9 +60,7 @@ class Troubles:
         if self._more:
             yield Note(f"and {self._more} more of the kind")
         if not self.certain:
-            yield Note(
-                "marks in trusted.overlay.* cannot be seen without root: what they hide, rename or merge is not known"
-            )
+            yield UNSEEN_MARKS
 
 
 def _because(number: int) -> str:

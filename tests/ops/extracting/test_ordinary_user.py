@@ -88,3 +88,16 @@ def test_metadata_only_that_cannot_be_seen(scratch: str, ordinary_user: Ordinary
         assert "nothing but a hole" in done.stderr
     done = ordinary_user.ovlctl("cat", *words, "written")
     assert (done.status, done.stdout) == (ExitStatus.PARTIAL, "w")
+
+
+def test_no_proof_from_what_may_be_elsewhere(scratch: str, ordinary_user: OrdinaryUser) -> None:
+    """Diff --content and a patch take the zeros of what may have metadata only for no content: it is not told."""
+    trees.make(scratch, {"top/": None, "low/f": "data"})
+    with open(f"{scratch}/top/f", "wb") as hole:
+        hole.truncate(4)
+    os.setxattr(f"{scratch}/top/f", "trusted.overlay.metacopy", b"")
+    words = ("-l", f"{scratch}/top", "-l", f"{scratch}/low", "--layer", "0", "--no-userxattr", "--metacopy", "on")
+    for more in (("--content",), ("--format", "patch")):
+        done = ordinary_user.ovlctl("diff", *words, *more)
+        assert (done.status, done.stdout) == (ExitStatus.PARTIAL, ""), done.stdout
+        assert "top/f in lower:0 could not be read" in done.stderr
