@@ -38,7 +38,7 @@ _open: WeakValueDictionary[tuple[Digest, ...], LayerTree] = WeakValueDictionary(
 # Inode numbers are those of no file system: 64 bits that stand for the layer and those below it, then the number of the
 # object. Two objects of one number are one object.
 _NUMBER_BITS = 32
-_NUMBER_BYTES = 8
+_NUMBER_DIGITS = 16
 
 
 def open_image(image: Image) -> Layers:
@@ -56,9 +56,12 @@ def open_image(image: Image) -> Layers:
     below: tuple[Digest, ...] = ()
     for index, layer in reversed(list(enumerate(image.layers))):
         below = (layer.descriptor.digest, *below)
+        identity = _identity(below)
         tree = _open.get(below)
         if tree is None:
-            tree = _open[below] = _read(image, layer, _below(lowers), _number(below))
+            tree = _open[below] = _read(
+                image, layer, _below(lowers), int(identity[:_NUMBER_DIGITS], 16) << _NUMBER_BITS
+            )
         if tree.hides_below:
             lowers.clear()
         lowers.insert(
@@ -68,7 +71,7 @@ def open_image(image: Image) -> Layers:
                 index=index,
                 directory=names[index],
                 tree=tree,
-                identity=layer.descriptor.digest,
+                identity=identity,
             ),
         )
     if not lowers:
@@ -76,9 +79,9 @@ def open_image(image: Image) -> Layers:
     return Layers(lowers=tuple(lowers))
 
 
-def _number(chain: Sequence[Digest]) -> int:
-    seen = hashlib.sha256("\n".join(chain).encode()).digest()
-    return int.from_bytes(seen[:_NUMBER_BYTES], "big") << _NUMBER_BITS
+def _identity(chain: Sequence[Digest]) -> str:
+    # What stands for a layer and all below it.
+    return hashlib.sha256("\n".join(chain).encode()).hexdigest()
 
 
 def _read(image: Image, layer: ImageLayer, below: Below, number: int) -> LayerTree:
