@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 #: How the layers of an image are put together: nothing in them redirects.
 FOLLOWING = Following()
 
-#: Layers that somebody has open, by their digest and those of all below: of two images that share a base it is read
+#: Layers that somebody has open, by what stands for them and all below: of two images that share a base it is read
 #: once. What a layer comes to depends on those below it, since its entries may lie behind links of theirs.
-_open: WeakValueDictionary[tuple[Digest, ...], LayerTree] = WeakValueDictionary()
+_open: WeakValueDictionary[str, LayerTree] = WeakValueDictionary()
 
 # Inode numbers are those of no file system: 64 bits that stand for the layer and those below it, then the number of the
 # object. Two objects of one number are one object.
@@ -57,22 +57,16 @@ def open_image(image: Image) -> Layers:
     for index, layer in reversed(list(enumerate(image.layers))):
         below = (layer.descriptor.digest, *below)
         identity = _identity(below)
-        tree = _open.get(below)
+        tree = _open.get(identity)
         if tree is None:
-            tree = _open[below] = _read(
+            tree = _open[identity] = _read(
                 image, layer, _below(lowers), int(identity[:_NUMBER_DIGITS], 16) << _NUMBER_BITS
             )
         if tree.hides_below:
             lowers.clear()
         lowers.insert(
             0,
-            Layer(
-                role=Role.LOWER,
-                index=index,
-                directory=names[index],
-                tree=tree,
-                identity=identity,
-            ),
+            Layer(role=Role.LOWER, index=index, directory=names[index], tree=tree, identity=identity),
         )
     if not lowers:
         lowers.append(Layer(role=Role.LOWER, index=0, directory=names[0], tree=MemoryTree({})))
