@@ -78,6 +78,8 @@ def diff(
     Formats: docker as `docker diff`; patch for `git apply`; rsync-filter for `rsync -aHAX -I --delete --filter='merge
     FILE' MERGED/ COPY/`; jsonl an object a line. Exits with 6 when something could not be read.
     """
+    if json and format not in {Format.TEXT, Format.JSON}:
+        raise BadUsage(f"--json and --format {format} do not go together", hint="leave one of them out")
     format = Format.JSON if json else format  # noqa: A001 -- as above
     if stat and format not in {Format.TEXT, Format.JSON}:
         raise BadUsage(f"--stat counts changes and has no `{format}`", hint="leave one of them out")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.errors import OutputFailed, literal, strerror
@@ -13,6 +12,7 @@ from ovlctl.show.names import show_argument, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
 
     from ovlctl.errors import Note
 
@@ -47,30 +47,39 @@ def emit_lines(lines: Iterable[str]) -> None:
 def emit_bytes(chunks: Iterable[bytes]) -> None:
     """Write a result that is no text, such as the content of a file, as it is."""
     warn(())
-    with _writing():
+    with _WRITING:
         # What is said about it comes after it where both streams lead to one place.
         sys.stdout.flush()
-        for chunk in chunks:
+    for chunk in chunks:
+        with _WRITING:
             sys.stdout.buffer.write(chunk)
+    with _WRITING:
         sys.stdout.buffer.flush()
 
 
 def _write(texts: Iterable[str]) -> None:
-    with _writing():
-        for text in texts:
+    for text in texts:
+        with _WRITING:
             sys.stdout.write(text)
+    with _WRITING:
         sys.stdout.flush()
 
 
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        abandon_stdout()
-        raise output_failed(error) from error
+class _Writing:
+    # Around the writing alone: what makes a result while it is printed reads, and its errors are not those of stdout.
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            abandon_stdout()
+            raise output_failed(error) from error
+
+
+_WRITING = _Writing()
 
 
 def emit_steps(steps: Iterable[Note]) -> None:

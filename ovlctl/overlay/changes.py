@@ -154,6 +154,8 @@ class _Comparing:
         covered = () if directory.there is None or directory.there is directory.below else directory.there.stack
         names, troubles = _names((*above, *below, *covered))
         wanted = self.within.of(path, names | self.links.elsewhere(path))
+        if (unread := self.links.unread()) is not None:
+            yield unread
         with self._files(directory) as file:
             entries = [
                 self._name(directory, name) if (change := file(name)) is None else _Seen((change,))

@@ -6,6 +6,8 @@ and modification time and said to be so. A different size proves different conte
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from ovlctl.overlay.change import Field
@@ -159,12 +161,29 @@ def _one_object(here: Place, there: Place, one: Attributes, other: Attributes) -
 
 def _read_alike(one: Place, other: Place) -> bool:
     with one.layer.tree.open(one.path) as here, other.layer.tree.open(other.path) as there:
+        at = 0
         while True:
+            starts = [start for opened in (here, there) if (start := _next_data(opened, at)) is not None]
+            if not starts:
+                return True
+            at = min(starts)
+            here.seek(at)
+            there.seek(at)
             piece = here.read(_PIECE)
             if _exactly(there, len(piece) or 1) != piece:
                 return False
             if not piece:
                 return True
+            at += len(piece)
+
+
+def _next_data(opened: BinaryIO, at: int) -> int | None:
+    """Where data go on; None for a hole to the end. A sparse file of many exabytes has little to read."""
+    try:
+        return os.lseek(opened.fileno(), at, os.SEEK_DATA)
+    except OSError as error:
+        # No file of the kernel's, or a file system that knows no holes: all may be data.
+        return None if error.errno == errno.ENXIO else at
 
 
 def _exactly(opened: BinaryIO, size: int) -> bytes:

@@ -56,7 +56,7 @@ class Index:
         self._layer = layer
         self._lowers = lowers
         self.everything = everything
-        self._names: dict[tuple[int, bytes], list[str]] | None = None
+        self._names: dict[tuple[int, bytes], list[str]] | OSError | None = None
 
     def consult(self, lookup: Lookup) -> Indexed | None:
         """What it has for the object that *lookup* found; None for nothing.
@@ -73,7 +73,7 @@ class Index:
         if lower is None or (upper is not None and not lookup.verified):
             return None
         handle = lookup.handle(lower.place)
-        entry = None if handle is None else self._entry((handle.type, handle.handle), lower.place)
+        entry = None if handle is None else self._entry((handle.type, handle.handle), lower.attributes)
         if entry is None:
             return None
         self._check(lookup, entry, lower.attributes.kind)
@@ -95,7 +95,7 @@ class Index:
 
     def _by_origin(self, lookup: Lookup, upper: Found) -> Indexed | None:
         record = known_record(lookup.mark(upper.place, Mark.ORIGIN))
-        entry = None if record is None else self._entry((record.type, record.handle), upper.place)
+        entry = None if record is None else self._entry((record.type, record.handle), upper.attributes)
         if entry is None or (origin := self.origin(lookup, upper)) is None:
             return None
         self._check(lookup, entry, origin.kind)
@@ -115,27 +115,41 @@ class Index:
             return False
         return (upper.attributes.dev, upper.attributes.ino) != (entry.attributes.dev, entry.attributes.ino)
 
-    def _entry(self, key: tuple[int, bytes], about: Place) -> Found | None:
+    def _entry(self, key: tuple[int, bytes], about: Attributes) -> Found | None:
         if self._layer is None:
             return None
-        try:
-            found = self._load(self._layer).get(key, [])
-            if len(found) != 1:
+        names = self._load(self._layer)
+        if isinstance(names, OSError):
+            # What has one name has no entry: ovl_need_index() in fs/overlayfs/util.c.
+            if about.nlink == 1 and not self.everything:
                 return None
-            about = Place(self._layer, found[0])
-            attributes = self._layer.tree.lstat(found[0])
+            raise UnreadableError(Place(self._layer, ""), names.errno or 0) from names
+        found = names.get(key, [])
+        if len(found) != 1:
+            return None
+        place = Place(self._layer, found[0])
+        try:
+            attributes = self._layer.tree.lstat(place.path)
         except OSError as error:
-            raise UnreadableError(about, error.errno or 0) from error
-        return None if attributes is None else Found(about, attributes)
+            raise UnreadableError(place, error.errno or 0) from error
+        return None if attributes is None else Found(place, attributes)
 
-    def _load(self, layer: Layer) -> dict[tuple[int, bytes], list[str]]:
+    def _load(self, layer: Layer) -> dict[tuple[int, bytes], list[str]] | OSError:
         if self._names is None:
-            self._names = {}
-            for child in layer.tree.scandir(""):
-                record = decode_index_name(child.name)
-                if record is not None:
-                    self._names.setdefault((record.type, record.handle), []).append(child.name)
+            try:
+                self._names = _names(layer)
+            except OSError as error:
+                self._names = error
         return self._names
+
+
+def _names(layer: Layer) -> dict[tuple[int, bytes], list[str]]:
+    names: dict[tuple[int, bytes], list[str]] = {}
+    for child in layer.tree.scandir(""):
+        record = decode_index_name(child.name)
+        if record is not None:
+            names.setdefault((record.type, record.handle), []).append(child.name)
+    return names
 
 
 def merged_nlink(mark: bytes | None, upper: int, lower: int | None) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ovlctl.overlay.index import merged_nlink
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.merged import Entry, walk
-from ovlctl.overlay.resolution import Rule
+from ovlctl.overlay.resolution import Place, Rule, Unreadable
 from ovlctl.overlay.tree import Kind, join
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ class Links:
         self._above = above
         self._below = below
         self._groups: dict[_Inode, list[str]] | None = None
+        self._firsts: dict[_Inode, str | None] = {}
         self._elsewhere: dict[str, set[str]] | None = None
+        self._unread: Unreadable | None = None
 
     def first(self, found: Resolution) -> str | None:
         """Another name of a file in the upper that has no name *found* below: an older one, or the first of the new.
@@ -49,17 +51,36 @@ class Links:
             return None
         if self._groups is None:
             self._groups = _groups(upper)
-        group = self._groups.get((attributes.dev, attributes.ino), [])
-        if len(group) < 2:  # noqa: PLR2004 -- alone, but for a name in the index
-            return None
-        older = next((path for path in group if self._is_older(path)), min(group, key=_components))
-        return None if older == found.path else older
+        inode = (attributes.dev, attributes.ino)
+        if inode not in self._firsts:
+            group = self._groups.get(inode, [])
+            older = next((path for path in group if self._is_older(path)), None)
+            # Alone, but for a name in the index, it is no link at all.
+            self._firsts[inode] = found.path if len(group) == 1 else older or min(group, default=None, key=_components)
+        first = self._firsts[inode]
+        return None if first == found.path else first
 
     def elsewhere(self, directory: str) -> AbstractSet[str]:
         """Names in *directory* that are, or lead to, files of the index without being in the upper."""
         if self._elsewhere is None:
-            self._elsewhere = _indexed(self._above) if _outstanding(self._above) else {}
+            self._elsewhere = self._led()
         return self._elsewhere.get(directory, set())
+
+    def unread(self) -> Unreadable | None:
+        """The index, when :meth:`elsewhere` was asked and could not read it; told once."""
+        unread, self._unread = self._unread, None
+        return unread
+
+    def _led(self) -> dict[str, set[str]]:
+        index = self._above.layers.index
+        if index is None:
+            return {}
+        try:
+            return _indexed(self._above) if _outstanding(self._above, index) else {}
+        except OSError as error:
+            # Overlayfs makes it without any permission: only root reads it.
+            self._unread = Unreadable(place=Place(index, ""), errno=error.errno or 0)
+            return {}
 
     def _is_older(self, path: str) -> bool:
         below = self._below.resolve(path)
@@ -90,11 +111,8 @@ def _groups(upper: Layer) -> dict[_Inode, list[str]]:
     return {inode: sorted(paths, key=_components) for inode, paths in groups.items()}
 
 
-def _outstanding(above: Resolver) -> bool:
+def _outstanding(above: Resolver, index: Layer) -> bool:
     """Whether a file in the index has a name that is in no upper directory. ovl_set_nlink_upper() in util.c."""
-    index = above.layers.index
-    if index is None:
-        return False
     mark = above.following.prefix + Mark.NLINK
     for child in index.tree.scandir(""):
         found = index.tree.lstat(child.name) if child.kind is not Kind.DIRECTORY else None

@@ -88,7 +88,10 @@ def usage_text(usage: Usage, *, by: By = By.LAYER, apparent: bool = False, growt
 def usage_warnings(usage: Usage) -> list[Note]:
     """What could not be read, one by one and then by number, and which marks could not be seen."""
     notes = [
-        Note(f"{{}} could not be read: {strerror(OSError(each.errno, ''))}", (os.path.join(each.directory, each.path),))
+        Note(
+            f"{{}} could not be read: {strerror(OSError(each.errno, ''))}",
+            (os.path.join(each.directory, each.path).rstrip("/"),),
+        )
         for each in usage.troubles[:_NAMED]
     ]
     if usage.unread > len(notes):

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.explain.terms import Ground, Verdict
+from ovlctl.ops.reading.rules import RULES
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.resolution import Outcome, Rule
 from ovlctl.overlay.resolution import Verdict as Fate
@@ -18,7 +19,7 @@ from ovlctl.show.explain_costs import cost_lines, user_lines
 from ovlctl.show.explain_inode import inode_lines
 from ovlctl.show.explain_lines import named, view_path, whole, wrapped
 from ovlctl.show.explain_marks import mark_lines
-from ovlctl.show.explain_words import GROUNDS, HIDERS, KINDS, RULES, VERDICTS
+from ovlctl.show.explain_words import GROUNDS, HIDERS, KINDS, VERDICTS
 from ovlctl.show.names import show_name
 from ovlctl.show.sizes import format_size
 
@@ -134,7 +135,8 @@ def _why_not_reached(found: Resolution, way: Resolution) -> str:
 def _detail(found: Resolution) -> str:
     if found.rule is Rule.UNREADABLE and found.unreadable:
         lost = found.unreadable[0]
-        return f": {label(lost.place.layer)}, {whole(lost.place.path)} gives {named(lost.errno)}"
+        where = whole(lost.place.path or lost.place.layer.directory)
+        return f": {label(lost.place.layer)}, {where} gives {named(lost.errno)}"
     if found.rule is not Rule.WHITEOUT:
         return ""
     marked = (seen for seen in found.candidates if seen.verdict is Fate.WHITEOUT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.overlay.marks import Opaque, RedirectForm, Whiteout
 from ovlctl.overlay.tree import Kind
-from ovlctl.show.explain_lines import whole
+from ovlctl.show.explain_lines import view_path, whole
 from ovlctl.show.names import show_name
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _origin(look: LayerLook, marks: Marks) -> str:
         return f"origin, damaged: {len(marks.origin_raw)} bytes that are no handle"
     if look.origin is not None:
         layer = look.origin.layer
-        return f"origin: copied up from what {layer.role} {layer.index} has at {whole(look.origin.path)}"
+        return f"origin: copied up from what {layer.role} {layer.index} has at {view_path(look.origin.path)}"
     return "origin: copied up from an object that is none of those below"
 
 

@@ -152,6 +152,14 @@ def test_wrong_input(stack: str, cli: Cli, args: tuple[str, ...], code: str, sai
     assert said in done.stderr.splitlines()[0]
 
 
+def test_one_format_at_a_time(stack: str, cli: Cli) -> None:
+    """--json is no second opinion on --format: where they contradict each other, nothing is printed."""
+    done = cli("diff", stack, "--json", "--format", "docker")
+    assert (done.status, done.stdout) == (ExitStatus.USAGE, "")
+    assert "do not go together" in done.stderr
+    assert cli("diff", stack, "--json", "--format", "json").json == cli("diff", stack, "--json").json
+
+
 def test_names_are_escaped(scratch: str, cli: Cli) -> None:
     """No name reaches a terminal as it is; JSON has its bytes."""
     name = os.fsdecode(b"\x1b[31m\n\xff")

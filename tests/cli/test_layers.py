@@ -193,7 +193,10 @@ def test_a_copy(layers: tuple[str, ...], cli: Cli, scratch: str) -> None:
     assert trees.everything(f"{scratch}/dest") == {"moved": "d", "moved/f": "-", "app.conf": "-"}
     whole = cli("cp", "-r", *layers, "/", f"{scratch}/all")
     assert whole.status == ExitStatus.PARTIAL
-    assert whole.stderr == "ovlctl: warning: bad is left out: the kernel refuses to look it up (redirect-invalid)\n"
+    assert whole.stderr == (
+        "ovlctl: warning: bad is left out: the kernel refuses to look it up "
+        "(its redirect is neither a name nor a path from the root)\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -356,3 +359,12 @@ def _is_there(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_why_nothing_is_there(layers: tuple[str, ...], cli: Cli) -> None:
+    """The error says by which rule nothing is there, in the words of explain."""
+    said = {"x": "no layer has the name in this directory", "gone": "a whiteout says that the name is gone"}
+    for path, why in said.items():
+        first = cli("cat", *layers, path).stderr.splitlines()[0]
+        assert first.endswith(f"the merged view has nothing at {path}: {why}")
+        assert f"why     {why}" in cli("explain", *layers, path).stdout

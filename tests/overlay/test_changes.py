@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from ovlctl.overlay.change import Change
+from ovlctl.overlay.change import Change, ChangeKind, Field
 from ovlctl.overlay.changes import changes
 from ovlctl.overlay.layers import Layers
 from ovlctl.overlay.resolver import Resolver
@@ -57,3 +57,26 @@ def test_changes_of_layers_by_hand(room: str, case: Case) -> None:
         assume(all(isinstance(one, Change) for one in found))
         with both(stack, base) as (one, other):
             assert list(violations([each for each in found if isinstance(each, Change)], view(one), view(other))) == []
+
+
+@ROOT
+def test_sparse_files_and_many_links_take_no_time(room: str) -> None:
+    """Equal content is proved without reading holes, and three thousand names of one file are names of the first."""
+    with new_directory(room) as base:
+        for layer in ("lower", "upper"):
+            os.mkdir(f"{base}/{layer}")
+            with open(f"{base}/{layer}/sparse", "wb") as new:
+                new.truncate(1 << 60)
+                new.seek(1 << 50)
+                new.write(b"island")
+        with open(f"{base}/upper/n", "wb"):
+            pass
+        for number in range(3000):
+            os.link(f"{base}/upper/n", f"{base}/upper/n{number}")
+        with resolving(Stack([f"{base}/lower"], upper=f"{base}/upper")) as above:
+            below = Resolver(Layers(lowers=above.layers.lowers), above.following)
+            found = [one for one in changes(above, below, content=True) if isinstance(one, Change)]
+    sparse = found[-1]
+    assert (sparse.path, sparse.proved, Field.CONTENT in sparse.fields) == ("sparse", True, False)
+    assert {one.old_path for one in found if one.change is ChangeKind.LINKED} == {"n"}
+    assert sum(one.change is ChangeKind.LINKED for one in found) == 3000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
@@ -59,7 +60,8 @@ def opened(thing: Thing) -> BinaryIO:
     """The content of a regular file, to be closed.
 
     Raises:
-        AccessDenied: It may not be read.
+        AccessDenied: It may not be read; or it is nothing but a hole, and the mark that would say that its content is
+            elsewhere cannot be seen.
         ContentUnreadable: It has none, or it cannot be read.
     """
     if thing.data is None:
@@ -70,9 +72,28 @@ def opened(thing: Thing) -> BinaryIO:
             hint="`ovlctl explain STACK {}` tells where they should be",
         )
     try:
-        return thing.data.layer.tree.open(thing.data.path)
+        content = thing.data.layer.tree.open(thing.data.path)
     except OSError as error:
         raise _unreadable(thing, error) from error
+    if not thing.certain and thing.attributes.size and _is_hole(content):
+        content.close()
+        raise errors.AccessDenied(
+            f"{{}} in {name_of(thing.data.layer)} is nothing but a hole: whether it has metadata only, and its content "
+            "is in another layer, cannot be seen without root",
+            thing.path,
+            hint="ask as root",
+        )
+    return content
+
+
+def _is_hole(content: BinaryIO) -> bool:
+    # As a metadata-only file is, to which nothing was ever written.
+    try:
+        os.lseek(content.fileno(), 0, os.SEEK_DATA)
+    except OSError as error:
+        return error.errno == errno.ENXIO
+    os.lseek(content.fileno(), 0, os.SEEK_SET)
+    return False
 
 
 def _pieces(thing: Thing, content: BinaryIO) -> Iterator[bytes]:

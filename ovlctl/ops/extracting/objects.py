@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ovlctl import errors
-from ovlctl.errors import Note, literal
+from ovlctl.errors import Note
 from ovlctl.ops.reading.layer_names import name_of
 from ovlctl.ops.reading.paths import not_in_layer, not_seen, plain
+from ovlctl.ops.reading.rules import RULES
 from ovlctl.overlay.merged import walk
 from ovlctl.overlay.one_layer import Held, held, walk_layer
 from ovlctl.overlay.resolution import Outcome, Place, Unreadable
@@ -38,6 +39,7 @@ class Thing(NamedTuple):
         data: Where the content of a regular file is; None for other kinds, and for a file without.
         why_no_data: For a file without: the words for people.
         data_errno: For a file without: what open(2) gives.
+        certain: Whether every mark on it that counts can be seen.
     """
 
     path: str
@@ -47,6 +49,7 @@ class Thing(NamedTuple):
     data: Place | None = None
     why_no_data: str = ""
     data_errno: int = 0
+    certain: bool = True
 
     @property
     def is_directory(self) -> bool:
@@ -130,6 +133,7 @@ def _of_merge(found: Resolution) -> Thing:
         found.data,
         "it has metadata only, and its data cannot be had" if without else "",
         found.data_errno,
+        found.certain,
     )
 
 
@@ -144,12 +148,13 @@ def _of_layer(found: Held, troubles: Troubles) -> Thing | None:
     only_metadata = marks is not None and marks.metacopy is not None and attributes.kind is Kind.FILE
     data = place if attributes.kind is Kind.FILE and not only_metadata else None
     why = "this layer has its metadata only; the data are in a layer below" if only_metadata else ""
-    return Thing(place.path, place, attributes, attributes.nlink, data, why)
+    certain = marks is None or marks.readable
+    return Thing(place.path, place, attributes, attributes.nlink, data, why, certain=certain)
 
 
 def _left_out(found: Resolution, troubles: Troubles) -> None:
     for lost in found.unreadable:
         troubles.add(lost)
     if found.outcome is Outcome.REFUSED:
-        why = literal(f"{found.rule}")
+        why = RULES[found.rule]
         troubles.tell(Note(f"{{}} is left out: the kernel refuses to look it up ({why})", (found.path,)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.ops.reading.layer_names import name_of
+from ovlctl.ops.reading.rules import RULES
 from ovlctl.overlay.resolution import Outcome, Rule
 
 if TYPE_CHECKING:
@@ -65,13 +66,13 @@ def not_seen(found: Resolution, subject: Subject) -> errors.OvlError:
     why = f"`ovlctl explain {stack} {{0}}` says why"
     if not missing(found):
         return errors.ContentUnreadable(
-            f"the kernel refuses to look up {{0}}: {found.rule}", *paths, hint=why, errno=found.errno
+            f"the kernel refuses to look up {{0}}: {RULES[found.rule]}", *paths, hint=why, errno=found.errno
         )
     meant = _inside(path, subject.root)
     if meant is not None:
         paths, why = (path, meant), "paths count from the root of the merged view: `{1}`"
     return errors.PathNotInStack(
-        f"the merged view has nothing at {{0}}: {found.rule}", *paths, hint=why, errno=found.errno
+        f"the merged view has nothing at {{0}}: {RULES[found.rule]}", *paths, hint=why, errno=found.errno
     )
 
 

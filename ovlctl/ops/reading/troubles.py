@@ -35,7 +35,7 @@ class Troubles:
     def add(self, unreadable: Unreadable) -> None:
         """Take something that could not be read; the same again counts once."""
         layer = unreadable.place.layer
-        path = os.path.join(layer.directory, unreadable.place.path)
+        path = os.path.join(layer.directory, unreadable.place.path).rstrip("/")
         self.tell(Note(f"{{}} in {name_of(layer)} could not be read{_because(unreadable.errno)}", (path,)))
 
     def tell(self, note: Note) -> None:

@@ -23,6 +23,7 @@ from ovlctl.ops.explain.terms import (
     Stays,
     Verdict,
 )
+from ovlctl.ops.reading.rules import RULES
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.options import Options, Switch
 from ovlctl.overlay.resolution import Rule
@@ -31,7 +32,7 @@ from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.explain import explanation_text
 from ovlctl.show.explain_json import explanation_json
-from ovlctl.show.explain_words import BECAUSE, GROUNDS, KINDS, REMARKS, RULES, STALENESS, VERDICTS
+from ovlctl.show.explain_words import BECAUSE, GROUNDS, KINDS, REMARKS, STALENESS, VERDICTS
 from tests import capabilities, trees
 from tests.ops.explain.mounts import fresh, viewing
 from tests.overlay.made import mounted, new_directory

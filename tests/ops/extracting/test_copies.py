@@ -27,8 +27,10 @@ from ovlctl.kernel.fiemap import shared_bytes
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.ops import extracting, reading
 from ovlctl.ops.discover import of_mount
+from ovlctl.ops.reading.rules import RULES
 from ovlctl.ops.reading.troubles import Troubles
 from ovlctl.overlay.options import Options, Switch
+from ovlctl.overlay.resolution import Rule
 from ovlctl.overlay.stack import Stack
 from tests import trees
 from tests.capabilities import needs_root
@@ -182,8 +184,8 @@ def test_what_is_refused_is_left_out_and_said(room: str) -> None:
     with new_directory(room) as base:
         stack = Case(lowers=(TOP, LOW), options=Options(metacopy=Switch.ON)).write(base)
         assert copy(stack, "/", f"{base}/copy") == [
-            "bad is left out: the kernel refuses to look it up (redirect-invalid)",
-            "d/m is left out: the kernel refuses to look it up (metacopy-without-data)",
+            f"bad is left out: the kernel refuses to look it up ({RULES[Rule.REDIRECT_INVALID]})",
+            f"d/m is left out: the kernel refuses to look it up ({RULES[Rule.METACOPY_WITHOUT_DATA]})",
         ]
         assert set(snapshot(f"{base}/copy")) == {"", "d", "d/f", "m", "s"}
 

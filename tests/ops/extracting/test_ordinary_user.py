@@ -73,3 +73,18 @@ def test_marks_that_cannot_be_seen(layers: tuple[str, ...], ordinary_user: Ordin
     done = ordinary_user.ovlctl("cp", *words, "open/f", ordinary_user.home)
     assert done.status == ExitStatus.PARTIAL
     assert os.listdir(ordinary_user.home) == ["f"]
+
+
+def test_metadata_only_that_cannot_be_seen(scratch: str, ordinary_user: OrdinaryUser) -> None:
+    """A file that may have metadata only is never given out as zeros, and its layer's own files are given."""
+    trees.make(scratch, {"top/written": "w", "low/f": "data"})
+    with open(f"{scratch}/top/f", "wb") as hole:
+        hole.truncate(4)
+    os.setxattr(f"{scratch}/top/f", "trusted.overlay.metacopy", b"")
+    words = ("-l", f"{scratch}/top", "-l", f"{scratch}/low", "--no-userxattr", "--metacopy", "on")
+    for verb in (("cat", *words, "f"), ("cp", *words, "f", f"{ordinary_user.home}/copy")):
+        done = ordinary_user.ovlctl(*verb)
+        assert (done.status, done.stdout) == (ExitStatus.PERMISSION, "")
+        assert "nothing but a hole" in done.stderr
+    done = ordinary_user.ovlctl("cat", *words, "written")
+    assert (done.status, done.stdout) == (ExitStatus.PARTIAL, "w")
