@@ -26,7 +26,8 @@ def cp(
         list[str],
         typer.Argument(
             metavar="[STACK] PATH DEST",
-            help="A stack's name or a path in it, a path from the root of its merged view, and where to copy it.",
+            help="A stack's name, a path in it or oci:DIR[:TAG]; a path from the root of its merged view; and where to "
+            "copy it.",
         ),
     ],
     given: Given,

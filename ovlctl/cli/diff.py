@@ -43,7 +43,7 @@ def diff(
         list[str] | None,
         typer.Argument(
             metavar="[STACK|A] [B]",
-            help="A stack; or two stacks or layers, of which B is told against A.",
+            help="A stack; or two stacks, layers or images (oci:DIR[:TAG]), of which B is told against A.",
         ),
     ] = None,
     given: Given,

@@ -33,7 +33,9 @@ def du(
     *,
     stacks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STACK]...", help="Stacks by name or path; layers that several have count once."),
+        typer.Argument(
+            metavar="[STACK]...", help="Stacks by name or path, or oci:DIR[:TAG]; layers of several count once."
+        ),
     ] = None,
     given: Given,
     top: Annotated[int, typer.Option(metavar="N", min=0, help="Name the N largest objects.")] = 10,

@@ -29,7 +29,7 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="[STACK] [PATH]...",
-            help="A stack's name or a path in it, then paths from the root of its merged view.",
+            help="A stack's name, a path in it or oci:DIR[:TAG]; then paths from the root of its merged view.",
         ),
     ] = None,
     given: Given,

@@ -25,7 +25,7 @@ def tree(
         list[str] | None,
         typer.Argument(
             metavar="[STACK] [PATH]",
-            help="A stack's name or a path in it, then a path from the root of its merged view.",
+            help="A stack's name, a path in it or oci:DIR[:TAG]; then a path from the root of its merged view.",
         ),
     ] = None,
     given: Given,

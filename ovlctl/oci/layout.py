@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -102,9 +103,15 @@ def find(word: str) -> Image:
         raise errors.ImageMissing(
             f"there is no image layout {{}}: {strerror(error)}", path, errno=error.errno, hint=_MADE_BY
         ) from error
-    if not os.path.lexists(directory.where(_LAYOUT)):
-        raise errors.ImageMissing("{} is no image layout: it has no file `oci-layout`", path, hint=_MADE_BY)
-    _read(directory, _LAYOUT, documents.check_layout, directory.document(_LAYOUT))
+    try:
+        text = directory.document(_LAYOUT)
+    except errors.ImageDamaged as error:
+        if error.errno != errno.ENOENT:
+            raise
+        raise errors.ImageMissing(
+            "{} is no image layout: it has no file `oci-layout`", path, errno=error.errno, hint=_MADE_BY
+        ) from error
+    _read(directory, _LAYOUT, documents.check_layout, text)
     images = _read(directory, _INDEX, documents.index, directory.document(_INDEX))
     return _opened(f"oci:{word}", directory, _for_platform(directory, _chosen(directory, images, tag), tag))
 

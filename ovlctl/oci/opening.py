@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -20,20 +21,22 @@ from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ovlctl.oci.blobs import Blob, Digest
     from ovlctl.oci.layout import Image, ImageLayer
-    from ovlctl.oci.unpacking import Below
+    from ovlctl.oci.tar import Stream
+    from ovlctl.oci.unpacking import Below, Unpacked
 
 #: How the layers of an image are put together: nothing in them redirects.
 FOLLOWING = Following()
 
-#: Layers that somebody has open, by their digest and those of all below: of two images that share a base it is read
+#: Layers that somebody has open, by what stands for them and all below: of two images that share a base it is read
 #: once. What a layer comes to depends on those below it, since its entries may lie behind links of theirs.
-_open: WeakValueDictionary[tuple[Digest, ...], LayerTree] = WeakValueDictionary()
+_open: WeakValueDictionary[str, LayerTree] = WeakValueDictionary()
 
-# Inode numbers are those of no file system: 64 bits of the layer's digest, then the number of the object.
+# Inode numbers are those of no file system: 64 bits that stand for the layer and those below it, then the number of the
+# object. Two objects of one number are one object.
 _NUMBER_BITS = 32
 _NUMBER_DIGITS = 16
 
@@ -53,32 +56,34 @@ def open_image(image: Image) -> Layers:
     below: tuple[Digest, ...] = ()
     for index, layer in reversed(list(enumerate(image.layers))):
         below = (layer.descriptor.digest, *below)
-        tree = _open.get(below)
+        identity = _identity(below)
+        tree = _open.get(identity)
         if tree is None:
-            tree = _open[below] = _read(image, layer, _below(lowers))
+            tree = _open[identity] = _read(
+                image, layer, _below(lowers), int(identity[:_NUMBER_DIGITS], 16) << _NUMBER_BITS
+            )
         if tree.hides_below:
             lowers.clear()
         lowers.insert(
             0,
-            Layer(
-                role=Role.LOWER,
-                index=index,
-                directory=names[index],
-                tree=tree,
-                identity=layer.descriptor.digest,
-            ),
+            Layer(role=Role.LOWER, index=index, directory=names[index], tree=tree, identity=identity),
         )
     if not lowers:
         lowers.append(Layer(role=Role.LOWER, index=0, directory=names[0], tree=MemoryTree({})))
     return Layers(lowers=tuple(lowers))
 
 
-def _read(image: Image, layer: ImageLayer, below: Below) -> LayerTree:
+def _identity(chain: Sequence[Digest]) -> str:
+    # What stands for a layer and all below it.
+    return hashlib.sha256("\n".join(chain).encode()).hexdigest()
+
+
+def _read(image: Image, layer: ImageLayer, below: Below, number: int) -> LayerTree:
     digest = layer.descriptor.digest
     path = image.directory.where(f"blobs/{digest.replace(':', '/')}")
     blob = image.directory.blob(digest, layer.descriptor.size)
     try:
-        return _unpacked(image, layer, blob, below)
+        return _unpacked(image, layer, blob, lambda stream: unpack(entries(stream), below, number))
     except DamagedError as error:
         raise errors.ImageDamaged(
             f"the layer {{}} of the image {{}} is damaged: {literal(str(error))}", path, image.label
@@ -93,18 +98,17 @@ def _read(image: Image, layer: ImageLayer, below: Below) -> LayerTree:
         ) from error
 
 
-def _unpacked(image: Image, layer: ImageLayer, blob: Blob, below: Below) -> LayerTree:
+def _unpacked(image: Image, layer: ImageLayer, blob: Blob, unpacked: Callable[[Stream], Unpacked]) -> LayerTree:
     digest = layer.descriptor.digest
-    number = int(digest.partition(":")[2][:_NUMBER_DIGITS], 16) << _NUMBER_BITS
     algorithm, _, expected = layer.diff_id.partition(":")
     compression = Compression.of(blob)
     if compression is Compression.NONE:
         if digest != layer.diff_id and (digest.startswith(algorithm) or blob.hexdigest(algorithm) != expected):
             raise _other(image, layer)
-        found, size = unpack(entries(Leaping(blob)), below, number), blob.size
+        found, size = unpacked(Leaping(blob)), blob.size
     else:
         stream = Flowing(plain(blob, compression), algorithm)
-        found = unpack(entries(stream), below, number)
+        found = unpacked(stream)
         if stream.finish() != expected:
             raise _other(image, layer)
         size = stream.size

@@ -182,7 +182,9 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
     if (declared := in_file(word)) is not None:
         return _of_file(every, *declared)
     if not os.path.exists(path):
-        raise errors.StackNotFound("no stack is named {}", word, hint="`ovlctl ls` lists all")
+        image = word.startswith("oci:")
+        hint = "an image is no mount: `ovlctl tree {}` and its like read it" if image else "`ovlctl ls` lists all"
+        raise errors.StackNotFound("no stack is named {}", word, hint=hint)
     overlay = _containing(path, every)
     if not inside:
         raise errors.StackNotFound(

@@ -35,8 +35,8 @@ class Layer:
         index: Counts lowers, and data-only lowers, from 0 = topmost; 0 for the upper.
         directory: Where it is, for people to read; nothing opens this path again.
         tree: What is in it.
-        identity: What all that is in it has been told by, such as the digest of an image's layer; None for a directory,
-            which goes by its inode number.
+        identity: What tells it from all others, without a look into it, where it is a layer of an image; None for a
+            directory, which goes by its inode number.
     """
 
     role: Role

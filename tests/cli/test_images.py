@@ -156,9 +156,8 @@ def test_cp(scratch: str, cli: Cli) -> None:
     with open(f"{scratch}/copy/same", "rb") as file:
         assert file.read().replace(b"\0", b"") == b"dataDATA"
     assert sorted(os.listdir(f"{scratch}/copy/etc")) == ["old"]
-    assert (
-        cli("diff", f"oci:{scratch}/l", f"{scratch}/copy", "--content", "--exit-code", "--path", "sparse").status == 0
-    )
+    again = cli("diff", f"oci:{scratch}/l", f"{scratch}/copy", "--content", "--exit-code", "--path", "sparse")
+    assert (again.status, again.stdout) == (0, "")
 
 
 def test_du(layout: str, cli: Cli) -> None:
@@ -214,6 +213,14 @@ def test_wrong_names(layout: str, cli: Cli, word: str, code: str, said: str) -> 
         first = done.stderr.splitlines()[0]
         assert f"error[{code} " in first
         assert said in first
+
+
+def test_what_is_no_mount(layout: str, cli: Cli) -> None:
+    """Verbs that are about mounts say that an image is none."""
+    for argv in (("show",), ("umount",), ("exec",)):
+        done = cli(*argv, f"{layout}:one", *(("true",) if argv == ("exec",) else ()))
+        assert done.status == ExitStatus.NOT_FOUND
+        assert "an image is no mount" in done.stderr
 
 
 def test_a_damaged_image(layout: str, scratch: str, cli: Cli) -> None:

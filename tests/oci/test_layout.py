@@ -15,7 +15,7 @@ import pytest
 from ovlctl import errors
 from ovlctl.oci import layout
 from ovlctl.oci.opening import open_image
-from tests.oci.images import OCI, Layout, Made, archive, content, entry, made, resolver
+from tests.oci.images import OCI, Layout, Made, archive, content, directory, entry, link, made, resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +103,8 @@ def test_no_room(scratch: str, make_fs: MakeFs, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(OSError, match="no room") as full:
             content(view, "a")
         assert full.value.errno == errno.ENOSPC
+    monkeypatch.delenv("TMPDIR")
+    assert content(view, "a") == b"a" * 70000
 
 
 def test_a_shared_base_is_read_once(scratch: str) -> None:
@@ -118,6 +120,18 @@ def test_a_shared_base_is_read_once(scratch: str) -> None:
     del opened, again
     with pytest.raises(errors.ImageDamaged, match="lacks"):
         open_image(second)
+
+
+def test_one_layer_over_two_bases(scratch: str) -> None:
+    """Objects have one number when they are one object: the same layer comes to something else over another base."""
+    top = archive(entry("lib/a", b"a"), entry("b", b"b"))
+    views = [
+        resolver(made(f"{scratch}/{name}", base, top))
+        for name, base in (("x", archive(link("lib", "usr/lib"))), ("y", archive(directory("lib"))))
+    ]
+    numbers = [found.ino for view in views for path in ("lib", "b") if (found := view.resolve(path).attributes)]
+    assert len(set(numbers)) == len(numbers) == 4
+    assert [view.resolve("usr/lib/a").exists for view in views] == [True, False]
 
 
 def _corrupt(here: Layout, image: dict[str, Any]) -> None:
