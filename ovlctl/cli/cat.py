@@ -35,8 +35,8 @@ def cat(
     from the layer that has the data, and renamed directories are followed. With --layer that one layer's file as it
     is, also when it is hidden in the merged view.
 
-    Exits with 3 when nothing is at PATH, 5 when the file has no content that can be had, 6 when marks that matter
-    cannot be seen by this user.
+    Exits with 3 when nothing is at PATH, 4 when it may not be read, 5 when the file has no content that can be had, 6
+    when marks that matter cannot be seen by this user.
     """
     subject, paths = subject_of(words or (), given, state_dir)
     if len(paths) > 1:

@@ -69,14 +69,15 @@ def diff(
 
     + added; ~ modified content, or metadata only (which); - deleted; ! replaced by another type or an opaque
     directory, what vanished in it follows; > renamed, by a redirect; & a new hard link; = copied up and equal to what
-    it hides, which a change of nothing costs. The upper is read and what it hides looked up: the size of the lowers
-    does not matter.
+    it hides, as when a file is opened for writing and not written. The upper is read and what it hides looked up: the
+    size of the lowers does not matter.
 
     Whether files are equal is presumed from size and time, and said to be, unless --content reads them. --layer N tells
     what a lower changes of those below it. A directory of no overlay can stand for a layer when two are given.
 
     Formats: docker as `docker diff`; patch for `git apply`; rsync-filter for `rsync -aHAX -I --delete --filter='merge
-    FILE' MERGED/ COPY/`; jsonl an object a line. Exits with 6 when something could not be read.
+    FILE' MERGED/ COPY/`; jsonl an object a line. Exits with 1 when something differs and --exit-code is given, else
+    with 6 when something could not be read.
     """
     if json and format not in {Format.TEXT, Format.JSON}:
         raise BadUsage(f"--json and --format {format} do not go together", hint="leave one of them out")

@@ -17,7 +17,9 @@ from ovlctl.ops.explain.terms import Ground, Verdict
 from ovlctl.ops.explain.users import users
 from ovlctl.ops.explain.values import Explanation
 from ovlctl.ops.explain.way import obstacle
-from ovlctl.overlay.resolution import Outcome, Rule
+from ovlctl.overlay.layers import Role
+from ovlctl.overlay.resolution import Candidate, Outcome, Rule
+from ovlctl.overlay.resolution import Verdict as Fate
 
 if TYPE_CHECKING:
     from ovlctl.ops.reading import View
@@ -40,7 +42,7 @@ def explain(view: View, path: str) -> Explanation:
     Raises:
         OSError: The root of the topmost layer cannot be looked at.
     """
-    found = view.resolver.resolve(path, complete=True)
+    found = _with_data(view.resolver.resolve(path, complete=True))
     word = compare(view, found)
     if word.ground is Ground.UNSEEN_MARKS:
         found = _doubted(found)
@@ -60,6 +62,15 @@ def explain(view: View, path: str) -> Explanation:
         kernel=word,
         upper_fs=None if upper is None else upper.kind,
     )
+
+
+def _with_data(found: Resolution) -> Resolution:
+    # A lookup does not come to data-only layers; opening the file does.
+    data = found.data
+    if data is None or data.layer.role is not Role.DATA:
+        return found
+    seen = Candidate(place=data, verdict=Fate.DATA, attributes=data.layer.tree.lstat(data.path))
+    return found._replace(candidates=(*found.candidates, seen))
 
 
 def _doubted(found: Resolution) -> Resolution:

@@ -6,7 +6,8 @@ import pytest
 
 from ovlctl.ops import reading
 from ovlctl.ops.explain import explain
-from ovlctl.overlay.options import Options, RedirectDir
+from ovlctl.overlay.layers import Role
+from ovlctl.overlay.options import Options, RedirectDir, Switch
 from ovlctl.overlay.resolution import Verdict
 from ovlctl.show.explain import explanation_text
 from tests import capabilities
@@ -43,3 +44,14 @@ def test_who_hides_it(scratch: str, top: dict[str, Made], path: str, verdict: Ve
         assert (look.hider.path, look.hider.verdict) == (path, verdict)
         text = " ".join(explanation_text(told).split())
         assert f"hidden: the directory /{path} of this layer is, by {words}" in text
+
+
+def test_a_data_only_layer_is_among_the_layers(scratch: str) -> None:
+    """Where the content is in a data-only layer, that object is told last, with what it is and what it gives."""
+    lower = {"f": file(b"....", metacopy=b"", redirect=b"/o/1")}
+    case = Case(lowers=(lower, {}), data=({"o/1": file(b"data")},), options=Options(metacopy=Switch.ON))
+    with new_directory(scratch) as base, reading.opened(reading.of_directories(case.write(base))) as view:
+        last = explain(view, "f").layers[-1].candidate
+        assert (last.place.layer.role, last.place.path, last.verdict) == (Role.DATA, "o/1", Verdict.DATA)
+        assert last.attributes is not None
+        assert last.attributes.size == 4
