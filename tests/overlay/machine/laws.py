@@ -38,11 +38,13 @@ def broken(live: Live, *, content: bool) -> list[str]:
         content: Whether the changes are to be told by reading files; else a walk with what is hidden is looked at too.
     """
     with live.resolver() as resolver:
-        found = [entry for entry in walk(resolver) if isinstance(entry, Entry)]
-        wrong = list(_walks_differ(resolver, found, live.point))
+        walked = list(walk(resolver))
+        found = [entry for entry in walked if isinstance(entry, Entry)]
+        wrong = [f"unreadable: {one}" for one in walked if not isinstance(one, Entry)]
+        wrong += _walks_differ(resolver, found, live.point)
         # What the mount shows was just found to be this.
-        above = {entry.resolution.path: foretold(entry.resolution, resolver.following.prefix) for entry in found}
-        above[""] = foretold(resolver.root(), resolver.following.prefix)
+        there = [resolver.root(), *(entry.resolution for entry in found if entry.resolution.exists)]
+        above = {one.path: foretold(one, resolver.following.prefix) for one in there}
         if not all(entry.resolution.certain for entry in found):
             # What a file counts that can have no marks only the mount knows, which the changes do not ask.
             return wrong

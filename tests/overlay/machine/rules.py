@@ -37,8 +37,8 @@ class Rules(RuleBasedStateMachine):
         done: How often each rule did something, over all machines of a run.
         refused: How often the kernel refused it.
         live: The stack.
-        held: Open files by their former names.
-        steps: Of this machine.
+        held: Open files and directories, with the names they had.
+        steps: How many this machine has taken.
     """
 
     done: ClassVar[Counter[str]] = Counter()
