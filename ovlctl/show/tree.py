@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovlctl.ops.reading.layer_names import name_of
 from ovlctl.overlay.marks import Opaque, RedirectForm
-from ovlctl.overlay.resolution import Outcome, Verdict
+from ovlctl.overlay.resolution import Outcome, Rule, Verdict
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.modes import mode_text
 from ovlctl.show.names import json_path, show_name
@@ -83,6 +83,8 @@ def _sign(row: Row) -> str:
 def _remarks(row: Row) -> Iterator[str]:
     if row.place is None:
         yield _why_nothing(row)
+    elif row.rule is Rule.INDEXED and row.verdict is Verdict.PROVIDES:
+        yield "through the index"
     elif row.place.path != row.path:
         yield f"from {show_name(row.place.path)}"
     if row.verdict is not None and row.verdict is not Verdict.PROVIDES:

@@ -148,6 +148,18 @@ def test_a_mounted_stack(scratch: str, cli: Cli) -> None:
     assert trees.everything(scratch)["copy"] == "-"
 
 
+def test_a_name_that_the_index_leads_from(scratch: str, cli: Cli) -> None:
+    """The other name of a copied-up hard link is the upper's file, which the upper has under no such name."""
+    trees.make(scratch, {"low/a": "one", "up/": None, "work/": None})
+    os.link(f"{scratch}/low/a", f"{scratch}/low/b")
+    options = Options(index=Switch.ON)
+    stack = Stack([f"{scratch}/low"], upper=f"{scratch}/up", work=f"{scratch}/work", options=options)
+    with mounted(stack, f"{scratch}/merged") as point:
+        os.chmod(f"{point}/a", 0o600)
+        lines = cli("tree", point).stdout.splitlines()
+    assert [line.split()[4:] for line in lines] == [["a"], ["b", "(through", "the", "index)"]]
+
+
 def test_content(layers: tuple[str, ...], cli: Cli) -> None:
     """Bytes as they are, through metadata-only files and redirects, of the view or of one layer."""
     assert cli("cat", *layers, "--", HOSTILE).stdout == "hostile\n"
