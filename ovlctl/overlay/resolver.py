@@ -11,7 +11,8 @@ lower object (a redirect whose old place is still visible, two redirects to one 
 inode while one of them is in the cache, and the later one gets the merge of the earlier, ELOOP or ESTALE.
 With index=on and userxattr, special files and symbolic links have no place for the marks that the index rests on: what
 their link count is only the mount knows that copied them up, and there is no other, since the next one is refused
-(ENODATA). Such an answer is not ``certain``.
+(ENODATA). Such an answer is not ``certain``. With nfs_export=on a fresh mount counts the index entry among the links of
+a file whose lower has one name; the mount that copied the file up does not. The uuid in a record is not compared.
 """
 
 from __future__ import annotations

@@ -108,6 +108,8 @@ def _present(
         yield f"{path!r} is a {there.kind}, and listed as {change}"
     if change is not None and change.proved is False and Field.CONTENT not in fields and Field.TIMES in listed:
         listed.discard(Field.CONTENT)  # presumed from the time, and said to be
+    if change is not None and change.proved is False and not {Field.SIZE, Field.TIMES} & fields:
+        fields.discard(Field.CONTENT)  # presumed equal, from size and time
     if fields != listed:
         yield f"{path!r} differs from {source!r} in {sorted(fields)}, and is listed as {change}"
     if change is not None and change.change is ChangeKind.UNCHANGED and fields:
