@@ -4,14 +4,15 @@
 - The same against ``diff -rq`` of lower and merged view, which reads both.
 - Many changed files against listing the upper's attributes with find(1) and getfattr(1).
 
-CPU of whole processes in turn, in one run; caches are warm. Run as root: it mounts on a tmpfs, in a mount namespace.
-With ``--files`` another size of the large lower than 1,000,000 (about 2 GiB of memory), with ``--changed`` other than
-100,000 changed files.
+CPU of whole processes in turn, in one run; caches are warm. Run as root: it mounts in a mount namespace. The changes are
+in 100 directories, which the small lower has as well, so that both uppers are the same. With ``--files`` another size of
+the large lower than 1,000,000 (4 GiB of disk), with ``--changed`` other than 100,000 changed files.
 """
 
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import resource
 import shutil
@@ -23,9 +24,10 @@ import tempfile
 import ovlctl
 from ovlctl.kernel import capabilities, namespaces
 from ovlctl.kernel.capabilities import Capability
-from ovlctl.kernel.mount import MNT, MS, mount, umount2
+from ovlctl.kernel.mount import MNT, umount2
 
 CHANGES = 1000
+IN_DIRECTORIES = 100
 A_DIRECTORY = 1000
 
 
@@ -35,26 +37,28 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--changed", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--dir", help="where to make the layers; the usual place for temporary files")
     given = parser.parse_args()
     missing = [name for name in ("diff", "find", "getfattr") if shutil.which(name) is None]
     if missing or not capabilities.has(Capability.CAP_SYS_ADMIN):
         print(f"skipped: needs {' and '.join(missing) or 'root'}")
         return 0
     namespaces.enter_private_mounts()
-    scratch = tempfile.mkdtemp(prefix="ovlctl-benchmark-")
-    mount("scratch", scratch, "tmpfs", MS(0), b"size=80%")
+    scratch = tempfile.mkdtemp(prefix="ovlctl-benchmark-", dir=given.dir)
     try:
         over_lowers(scratch, given.files, given.rounds)
         many(scratch, given.changed, given.rounds)
     finally:
-        umount2(scratch, MNT.DETACH)
-        os.rmdir(scratch)
+        for point in glob.glob(f"{scratch}/*/merged"):
+            umount2(point, MNT.DETACH)
+        shutil.rmtree(scratch)
     return 0
 
 
 def over_lowers(scratch: str, files: int, rounds: int) -> None:
     """The first two questions."""
-    large, small = (stack(f"{scratch}/{name}", size, CHANGES) for name, size in (("large", files), ("small", CHANGES)))
+    large = stack(f"{scratch}/large", files, A_DIRECTORY, CHANGES // IN_DIRECTORIES)
+    small = stack(f"{scratch}/small", CHANGES, CHANGES // IN_DIRECTORIES, CHANGES // IN_DIRECTORIES)
     pairs = [(timed(*ovlctl_diff(large)), timed(*ovlctl_diff(small))) for _ in range(rounds + 1)][1:]
     print(f"{CHANGES} changes")
     tell(f"over {files} files", [one for one, _ in pairs])
@@ -67,7 +71,7 @@ def over_lowers(scratch: str, files: int, rounds: int) -> None:
 
 def many(scratch: str, changed: int, rounds: int) -> None:
     """The third question."""
-    base = stack(f"{scratch}/many", changed, changed)
+    base = stack(f"{scratch}/many", changed, A_DIRECTORY, A_DIRECTORY)
     triples = []
     for _ in range(rounds + 1):
         listed = timed("find", f"{base}/upper", "-printf", "%p %y %m %U %G %s %T@ %n\\n")
@@ -82,20 +86,25 @@ def many(scratch: str, changed: int, rounds: int) -> None:
     ratio("ovlctl diff --json / both", [json / theirs for _, json, theirs in triples])
 
 
-def stack(base: str, files: int, changes: int) -> str:
-    """A mounted stack of a lower of *files* files, of which *changes* were written to through the mount."""
+def stack(base: str, files: int, a_directory: int, changes: int) -> str:
+    """A mounted stack of a lower of *files* files, so many *a_directory*.
+
+    Of each directory the first *changes* are written to through the mount; of the large lower, in the first 100.
+    """
     for name in ("lower", "upper", "work", "merged"):
         os.makedirs(f"{base}/{name}")
     for at in range(files):
-        if at % A_DIRECTORY == 0:
-            os.mkdir(f"{base}/lower/{at // A_DIRECTORY:05}")
-        with open(f"{base}/lower/{at // A_DIRECTORY:05}/{at:08}", "wb") as new:
+        directory = f"{base}/lower/{at // a_directory:05}"
+        if at % a_directory == 0:
+            os.mkdir(directory)
+        with open(f"{directory}/{at % a_directory:05}", "wb") as new:
             new.write(b"some content")
     layers = ovlctl.Stack([f"{base}/lower"], upper=f"{base}/upper", work=f"{base}/work")
     ovlctl.mount(layers, f"{base}/merged", state_dir=f"{base}/state")
-    for at in range(0, files, files // changes):
-        with open(f"{base}/merged/{at // A_DIRECTORY:05}/{at:08}", "ab") as changed:
-            changed.write(b" and more")
+    for directory in sorted(os.listdir(f"{base}/lower"))[:IN_DIRECTORIES]:
+        for at in range(changes):
+            with open(f"{base}/merged/{directory}/{at:05}", "ab") as changed:
+                changed.write(b" and more")
     return base
 
 
@@ -107,7 +116,8 @@ def ovlctl_diff(base: str) -> tuple[str, ...]:
 def timed(*argv: str) -> int:
     """Nanoseconds of CPU that a process takes: nothing here waits for a disk, and others may keep the CPUs busy."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return int((after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) * 1e9)
 
