@@ -4,7 +4,7 @@
 - The same against ``diff -rq`` of lower and merged view, which reads both.
 - Many changed files against listing the upper's attributes with find(1) and getfattr(1).
 
-CPU of whole processes in turn, in one run; caches are warm. The changes are in 100 directories, which the small lower has
+CPU of whole processes in turn, in one run; caches are warm. The changes are in 100 directories that the small lower has
 as well, so that both uppers are the same. Run as root: it mounts in a mount namespace. With ``--files`` another size of
 the large lower than 1,000,000 (4 GiB of disk), with ``--changed`` other than 100,000 changed files.
 """
