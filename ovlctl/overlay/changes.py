@@ -120,13 +120,13 @@ class _Seen(NamedTuple):
     found: tuple[Change | Unreadable, ...] = ()
     directory: _Directory | None = None
 
-    @property
-    def explains(self) -> bool:
-        """Whether the parent directory's time is explained by it."""
+    def explains(self, parent: str) -> bool:
+        """Whether the time of the directory *parent*, which it is in, is explained by it; what is deeper does not."""
         if self.directory is not None:
             own = self.directory.change
             return own is not None and own.change in _STRUCTURAL
-        return any(isinstance(one, Change) and one.differs for one in self.found)
+        changes = (one for one in self.found if isinstance(one, Change) and one.differs)
+        return any(one.path.rpartition("/")[0] == parent for one in changes)
 
 
 class _Comparing:
@@ -162,7 +162,7 @@ class _Comparing:
                 for name in sorted(wanted)
             ]
         own = directory.change
-        if directory.times and not any(entry.explains for entry in entries):
+        if directory.times and not any(entry.explains(path) for entry in entries):
             own = _with_times(directory)
         if self.within.has(path):
             yield from () if own is None else (own,)

@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from ovlctl.overlay.change import Change, ChangeKind, Field
 from ovlctl.overlay.changes import changes
 from ovlctl.overlay.layers import Layers
+from ovlctl.overlay.options import Options, RedirectDir
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from tests import capabilities, trees
 from tests.overlay.agreement import aliased
 from tests.overlay.law import view, violations
-from tests.overlay.made import Case, mounted, new_directory, resolving
+from tests.overlay.made import Case, directory, file, mounted, new_directory, resolving, whiteout
 from tests.overlay.test_fuzz import cases
 
 if TYPE_CHECKING:
@@ -93,3 +94,22 @@ def test_holes_are_passed_over_and_data_in_them_found(make_fs: MakeFs) -> None:
         "above": (True, True),
         "below": (True, True),
     }
+
+
+@ROOT
+def test_what_vanished_deeper_explains_no_time(room: str) -> None:
+    """A renamed directory of another time is said to be so, though something is gone from below a name in it."""
+    lower = {"from/a": file(b"seen"), "to/a/gone": file(), "to": directory()}
+    upper = {"from": whiteout(), "to": directory(redirect=b"/from")}
+    case = Case(lowers=({}, lower), upper=upper, options=Options(redirect_dir=RedirectDir.FOLLOW))
+    with new_directory(room) as base:
+        stack = case.write(base)
+        os.utime(f"{base}/upper/to", ns=(0, 5))
+        with resolving(stack) as above:
+            below = Resolver(Layers(lowers=above.layers.lowers), above.following)
+            found = [one for one in changes(above, below) if isinstance(one, Change)]
+        with both(stack, base) as (one, other):
+            assert list(violations(found, view(one), view(other))) == []
+    told = {change.path: (change.change, change.fields) for change in found}
+    assert told["to"] == (ChangeKind.RENAMED, (Field.TIMES,))
+    assert told["to/a/gone"] == (ChangeKind.DELETED, ())
