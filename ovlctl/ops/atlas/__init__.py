@@ -1,0 +1,1 @@
+"""Whole trees as columns: the model that the explorer and the report page show."""

@@ -1,0 +1,1 @@
+"""The Layer Stack Explorer: Textual only here."""
