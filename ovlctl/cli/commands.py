@@ -65,6 +65,7 @@ ROWS = (
         panel=_LAYERS,
         help="Tell which layer a path comes from, why, and what a change to it would cost",
     ),
+    Row(name="explore", panel=_LAYERS, help="Look around in a stack, on the whole terminal"),
     Row(name="tree", panel=_LAYERS, help="List the merged view with the layer that supplies each entry"),
     Row(name="cat", panel=_LAYERS, help="Print a file of a stack, mounted or not, or what one layer has of it"),
     Row(

@@ -52,6 +52,7 @@ from ovlctl.errors.ending import (
     NotConfirmed,
     NotOurs,
 )
+from ovlctl.errors.exploring import ExtraMissing, NoTerminal
 from ovlctl.errors.file_systems import (
     LayerFileSystemRefused,
     LayerWithoutHandles,
@@ -173,6 +174,7 @@ __all__ = [
     "DetachNeedsReadOnly",
     "DiscardRefused",
     "ExitStatus",
+    "ExtraMissing",
     "ForeignFile",
     "HolderFailed",
     "HolderUnreachable",
@@ -212,6 +214,7 @@ __all__ = [
     "NoCopyUp",
     "NoLower",
     "NoMountPoint",
+    "NoTerminal",
     "NoUserNamespace",
     "NotADirectory",
     "NotAFile",

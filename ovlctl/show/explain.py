@@ -1,4 +1,4 @@
-"""An explanation as text of 80 columns: the answer first, then the layers, the numbers and the costs."""
+"""An explanation as text, of 80 columns by default: the answer first, then the layers, the numbers and the costs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ovlctl.overlay.resolution import Verdict as Fate
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.explain_costs import cost_lines, user_lines
 from ovlctl.show.explain_inode import inode_lines
-from ovlctl.show.explain_lines import named, view_path, whole, wrapped
+from ovlctl.show.explain_lines import columns, named, view_path, whole, wrapped
 from ovlctl.show.explain_marks import mark_lines
 from ovlctl.show.explain_words import GROUNDS, HIDERS, KINDS, VERDICTS
 from ovlctl.show.modes import mode_text
@@ -36,9 +36,16 @@ if TYPE_CHECKING:
 _ALIKE = 3
 
 
-def explanation_text(explanation: Explanation, predictions: Iterable[Prediction] = ()) -> str:
-    """Everything about one path, for people."""
-    return "\n".join(_lines(explanation, tuple(predictions)))
+def explanation_text(explanation: Explanation, predictions: Iterable[Prediction] = (), *, width: int = 80) -> str:
+    """Everything about one path, for people.
+
+    Args:
+        explanation: What was found.
+        predictions: Of the times of changes.
+        width: Columns that sentences are wrapped at; paths stay in one piece, and may be longer.
+    """
+    with columns(width):
+        return "\n".join(_lines(explanation, tuple(predictions)))
 
 
 def _lines(explanation: Explanation, predictions: Sequence[Prediction]) -> Iterator[str]:

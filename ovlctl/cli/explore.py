@@ -1,0 +1,80 @@
+"""``ovlctl explore``."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from ovlctl.cli.directories import takes_directories
+from ovlctl.cli.parameters import StateDir
+from ovlctl.cli.reading import Given, subject_of
+from ovlctl.cli.signals import Terminated
+from ovlctl.errors import BadUsage, ExitStatus
+from ovlctl.show.names import show_argument
+from ovlctl.tui.terminal import Colour, Theme
+
+
+@takes_directories
+def explore(
+    *,
+    stack: Annotated[
+        str | None,
+        typer.Argument(metavar="[STACK]", help="A stack's name, a path in it or oci:DIR[:TAG]."),
+    ] = None,
+    given: Given,
+    color: Annotated[
+        Colour, typer.Option("--color", help="When there are colours; else as NO_COLOR and TERM say.")
+    ] = Colour.AUTO,
+    theme: Annotated[Theme, typer.Option("--theme", help="For a dark or a light ground; `t` changes it.")] = Theme.AUTO,
+    state_dir: StateDir = None,
+) -> int:
+    """Look around in a stack, on the whole terminal.
+
+    Example: ovlctl explore app
+
+    The stack of layers in figures; the tree of the merged view, or of one layer, with a sign before each name (+ added,
+    ~ changed, = copied up and unchanged, o whiteout, - hidden, ! odd) and the layer that supplies it; and the story of
+    the chosen path, as `ovlctl explain` tells it. `?` shows all keys: filters, finding, files by size, whiteouts one
+    after the other, viewing and extracting files. `y` shows the plain command for what is on the screen.
+
+    The stack need not be mounted, and nothing is changed.
+    """
+    from ovlctl.tui import terminal
+
+    terminal.check(_instead(stack))
+    subject, rest = subject_of(() if stack is None else (stack,), given, state_dir)
+    if rest:
+        raise BadUsage("`--lower` and its like stand for a STACK", hint="name a STACK, or give directories")
+    from ovlctl.tui.running import explore as show
+
+    ended_by = show(subject, (stack,) if stack is not None else _as_given(given), color, theme)
+    if ended_by == signal.SIGINT:
+        raise KeyboardInterrupt
+    if ended_by is not None:
+        raise Terminated(ended_by)
+    return ExitStatus.FINE
+
+
+def _instead(stack: str | None) -> str:
+    named = "STACK" if stack is None else show_argument(stack).replace("{", "{{").replace("}", "}}")
+    return f"`ovlctl tree {named} --hidden` and `ovlctl explain {named} PATH` tell the same"
+
+
+def _as_given(given: Given) -> tuple[str, ...]:
+    words: list[str] = []
+    for option, value in (
+        *(("--lower", lower) for lower in given.lower or ()),
+        *(("--data-only", data) for data in given.data_only or ()),
+        ("--upper", given.upper),
+        ("--work", given.work),
+        ("--metacopy", given.metacopy),
+        ("--redirect-dir", given.redirect_dir),
+        ("--index", given.index),
+    ):
+        if value is not None:
+            words += (option, value)
+    if given.userxattr is not None:
+        words.append("--userxattr" if given.userxattr.value == "yes" else "--no-userxattr")
+    return tuple(words)

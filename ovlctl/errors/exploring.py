@@ -1,0 +1,35 @@
+"""The explorer: OVL-E180 and E181."""
+
+from __future__ import annotations
+
+from ovlctl.errors.base import UnsupportedError, UsageError
+
+
+class NoTerminal(UsageError):
+    """The explorer needs a terminal to draw on and to be asked by.
+
+    Standard input, output and error all have to be the terminal, which has to be able to move its cursor; TERM says what
+    it can. In a pipe, a script or with TERM=dumb, plain commands tell the same:
+
+        ovlctl tree STACK --hidden      # the merged view, and what it hides
+        ovlctl explain STACK PATH       # the story of one path
+        ovlctl du STACK                 # the layers in figures
+        ovlctl diff STACK               # what the upper changes
+
+    Over ssh a terminal has to be asked for: `ssh -t HOST ovlctl explore STACK`.
+    """
+
+    code = "OVL-E180"
+
+
+class ExtraMissing(UnsupportedError):
+    """A part of ovlctl that is installed on request is not there.
+
+    The explorer draws with Textual and searches with NumPy, which no other command needs.
+
+        pip install 'ovlctl[tui]'
+        uv tool install 'ovlctl[tui]'
+        pipx inject ovlctl textual numpy
+    """
+
+    code = "OVL-E181"

@@ -1,0 +1,59 @@
+"""What is below each directory, in bytes and in files: sums over an atlas, made once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ovlctl.ops.atlas.atlas import DIRECTORY, KINDS, Flag, Sign
+from ovlctl.overlay.tree import Kind
+
+if TYPE_CHECKING:
+    from ovlctl.ops.atlas.atlas import Atlas
+
+#: Rows with these signs are not seen, and count for nothing.
+_UNSEEN = (Sign.WHITEOUT, Sign.HIDDEN, Sign.ODD)
+_FILE = KINDS.index(Kind.FILE)
+
+
+class Totals:
+    """Sums of what is seen below directories; names of one inode count once each.
+
+    Args:
+        atlas: Complete, or with directories flagged UNREAD, whose sums are unknown.
+    """
+
+    def __init__(self, atlas: Atlas) -> None:
+        self._ends = atlas.ends
+        kinds, signs = np.asarray(atlas.kinds), np.asarray(atlas.signs)
+        seen = ~np.isin(signs, _UNSEEN)
+        self._bytes = _running(np.where(seen & (kinds == _FILE), np.asarray(atlas.sizes), 0))
+        self._files = _running(seen & (kinds != DIRECTORY))
+        self._unread = _running((np.asarray(atlas.flags) & Flag.UNREAD) != 0)
+
+    def size(self, row: int) -> int | None:
+        """Bytes of the regular files at and below *row*; None when something there was not read yet."""
+        return None if self._between(self._unread, row) else self._between(self._bytes, row)
+
+    def files(self, row: int) -> int | None:
+        """Names at and below *row* that are no directories; None when something there was not read yet."""
+        return None if self._between(self._unread, row) else self._between(self._files, row)
+
+    def _between(self, running: np.ndarray, row: int) -> int:
+        return int(running[self._ends[row]] - running[row])
+
+
+def _running(each: np.ndarray) -> np.ndarray:
+    # What is before each row; one element more than rows.
+    sums = np.zeros(len(each) + 1, dtype=np.int64)
+    np.cumsum(each, out=sums[1:])
+    return sums
+
+
+def line_of(rows: np.ndarray, row: int) -> int | None:
+    """Where *row* is among *rows*, in whatever order they are; None when it is not there."""
+    if not len(rows):
+        return None
+    at = int((rows == row).argmax())
+    return at if rows[at] == row else None

@@ -1,0 +1,316 @@
+"""The screen: the stack of layers above, the tree below it, and the story of the chosen path beside or below that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from textual.containers import Container, Vertical
+from textual.screen import Screen
+
+from ovlctl.ops.atlas.finding import Want
+from ovlctl.show.names import show_name
+from ovlctl.tui.bars import Bar, Caption, hints
+from ovlctl.tui.binding import bindings
+from ovlctl.tui.captions import details_caption, layers_caption, log_caption, status, tree_caption
+from ovlctl.tui.choice_window import CommandWindow, Finder
+from ovlctl.tui.command_lines import commands
+from ovlctl.tui.copying import Copying
+from ovlctl.tui.details_view import DetailsView
+from ovlctl.tui.filter_line import FilterLine
+from ovlctl.tui.help_window import HelpWindow
+from ovlctl.tui.keys import Where
+from ovlctl.tui.layers_view import LayersView
+from ovlctl.tui.log_view import LogView
+from ovlctl.tui.reader import Reader
+from ovlctl.tui.tree_view import TreeView
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+    from ovlctl.tui.look import Look
+    from ovlctl.tui.session import Session
+
+#: From so many columns on details stand beside the tree.
+WIDE: Final = 110
+_LOG: Final = 8
+
+
+class MainScreen(Screen[None], inherit_bindings=False):
+    """Everything that is shown of a session.
+
+    Args:
+        session: What is looked at.
+        look: Of everything.
+    """
+
+    BINDINGS = bindings(Where.SCREEN)
+    AUTO_FOCUS = "#tree"
+
+    def __init__(self, session: Session, look: Look) -> None:
+        super().__init__()
+        self.session = session
+        self.look = look
+        self.stack = LayersView(look, session)
+        self.tree_view = TreeView(look, session)
+        self.filter_line = FilterLine()
+        self.details_view = DetailsView(look, session.subject.label)
+        self.log_view = LogView(look)
+        self.status_bar = Bar(look, lambda width: status(session, look.glyphs, width), "status")
+        self.reader = Reader(session)
+        self.copying = Copying(self)
+        self._panes: dict[LayersView | TreeView | DetailsView | LogView, Caption] = {
+            self.stack: Caption(look, lambda width: layers_caption(self.stack, session, width), "layers-caption"),
+            self.tree_view: Caption(look, lambda width: tree_caption(self.tree_view, session, width), "tree-caption"),
+            self.details_view: Caption(look, lambda _: details_caption(self.details_view), "details-caption"),
+            self.log_view: Caption(look, lambda _: log_caption(), "log-caption"),
+        }
+
+    def compose(self) -> ComposeResult:
+        """Panes from above to below."""
+        with Vertical(id="layers-pane", classes="pane"):
+            yield self._panes[self.stack]
+            yield self.stack
+        with Container(id="body"):
+            with Vertical(id="tree-pane", classes="pane"):
+                yield self._panes[self.tree_view]
+                yield self.tree_view
+                yield self.filter_line
+            with Vertical(id="details-pane", classes="pane"):
+                yield self._panes[self.details_view]
+                yield self.details_view
+        with Vertical(id="log-pane", classes="pane"):
+            yield self._panes[self.log_view]
+            yield self.log_view
+        yield self.status_bar
+        yield Bar(self.look, hints, "hints")
+
+    def on_mount(self) -> None:
+        """Begin where the stack's name led to."""
+        self.filter_line.display = False
+        self.query_one("#log-pane").display = False
+        inside = self.session.subject.inside
+        if inside:
+            self.run_worker(self._show_path(inside), group="listing")
+        self.tree_view.redrawn()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Share the screen among the panes."""
+        width, height = event.size
+        wide = width >= WIDE
+        self.set_class(wide, "wide")
+        layers = min(self.stack.count, max(4, height // 5))
+        self.query_one("#layers-pane").styles.height = layers + 1
+        rest = height - layers - 3
+        details = self.query_one("#details-pane")
+        details.styles.width = max(44, width * 2 // 5) if wide else "100%"
+        details.styles.height = "100%" if wide else max(6, rest * 2 // 5)
+        self.query_one("#log-pane").styles.height = min(_LOG, height // 3)
+
+    # What came from elsewhere
+
+    def refreshed(self) -> None:
+        """The session knows more than before."""
+        self.stack.changed()
+        self.tree_view.redrawn()
+        for failure in self.session.failures:
+            self.log_view.say(self.reader.says(failure), trouble=True)
+        self.session.failures.clear()
+
+    def on_tree_view_moved(self) -> None:
+        """The status line names the path, details tell of it."""
+        self._panes[self.tree_view].refresh()
+        self.status_bar.refresh()
+        self.run_worker(self._explain(), group="details", exclusive=True)
+
+    def on_tree_view_unread(self, message: TreeView.Unread) -> None:
+        """List a directory that is wanted before the scan came to it."""
+        self.run_worker(self._list(message.row), group="listing")
+
+    def on_layers_view_chosen(self, message: LayersView.Chosen) -> None:
+        """Show another tree."""
+        self.session.choose(message.number)
+        self.stack.changed()
+        self.tree_view.jumped()
+
+    def on_filter_line_typed(self, message: FilterLine.Typed) -> None:
+        """Filter."""
+        self.session.narrow(message.text)
+        self.tree_view.redrawn()
+
+    def on_filter_line_left(self, message: FilterLine.Left) -> None:
+        """Typing is over."""
+        if not message.keep:
+            self.action_clear()
+        self.filter_line.display = bool(self.session.filter)
+        self.tree_view.focus()
+
+    def on_filter_line_moved(self, message: FilterLine.Moved) -> None:
+        """Move in the tree while a filter is typed."""
+        self.tree_view.action_move(message.lines)
+
+    def on_descendant_focus(self) -> None:
+        """Captions show which pane has the keys."""
+        typing = self.focused is self.filter_line
+        self.tree_view.acting = typing
+        for pane, caption in self._panes.items():
+            caption.mark(here=pane.has_focus or (typing and pane is self.tree_view))
+
+    async def _show_path(self, path: str) -> None:
+        await self.reader.list_down_to(path)
+        row = self.session.page.atlas.find(path)
+        if row:
+            self.session.page.reveal(row)
+        self.tree_view.jumped()
+
+    async def _list(self, row: int) -> None:
+        await self.reader.list_at(self.session.merged.atlas.path(row))
+        self.tree_view.redrawn()
+
+    async def _explain(self) -> None:
+        session = self.session
+        if not len(session.page):
+            self.details_view.clear()
+        else:
+            path = session.path
+            self.details_view.tell(path, await self.reader.story(path))
+        self._panes[self.details_view].refresh()
+
+    # Keys
+
+    def action_help(self) -> None:
+        """Every key."""
+        self.app.push_screen(HelpWindow(self.look))
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.filter_line.display = True
+        self.filter_line.focus()
+
+    def action_clear(self) -> None:
+        """Drop the filter."""
+        self.filter_line.value = ""
+        self.filter_line.display = False
+        self.session.narrow("")
+        self.tree_view.jumped()
+
+    def action_find(self) -> None:
+        """Find a path by some of its letters."""
+        self.app.push_screen(Finder(self.look, self.session.page), self._go_to)
+
+    def action_by_size(self) -> None:
+        """Files by size, or the tree."""
+        self.session.page.list_by_size(on=not self.session.page.flat)
+        self.tree_view.jumped()
+
+    def action_step(self, want: str, backwards: bool) -> None:  # noqa: FBT001 -- as a binding writes it
+        """Next or previous row of a kind."""
+        if self.session.page.step(Want(want), backwards=backwards):
+            self.tree_view.jumped()
+        else:
+            self.say(f"there is nothing of the kind here: {_WANTS[Want(want)]}")
+
+    def action_unfold_all(self) -> None:
+        """Unfold everything."""
+        self.session.page.unfold_all()
+        self.tree_view.jumped()
+
+    def action_fold_all(self) -> None:
+        """Fold everything."""
+        self.session.page.fold_all()
+        self.tree_view.jumped()
+
+    def action_view(self) -> None:
+        """View the file."""
+        self.run_worker(self.copying.view(), group="view", exclusive=True)
+
+    def action_extract(self, whole: bool) -> None:  # noqa: FBT001 -- as a binding writes it
+        """Ask where to, and copy."""
+        self.copying.ask(whole=whole)
+
+    def action_commands(self) -> None:
+        """The same as a command."""
+        told = commands(self.session)
+        self.app.copy_to_clipboard(told[0].text)
+        self.app.push_screen(CommandWindow(self.look, told), self._copy)
+
+    def action_layer(self, lines: int) -> None:
+        """Another layer."""
+        self.stack.turn(lines)
+
+    def action_pane(self, step: int) -> None:
+        """Another pane."""
+        shown = [pane for pane in self._panes if pane is not self.log_view or self.query_one("#log-pane").display]
+        at = next((number for number, pane in enumerate(shown) if pane.has_focus), 1)
+        shown[(at + step) % len(shown)].focus()
+        if self.has_class("zoomed"):
+            self._zoom(shown[(at + step) % len(shown)])
+
+    def action_zoom(self) -> None:
+        """One pane, or all."""
+        if self.has_class("zoomed"):
+            self.remove_class("zoomed")
+        else:
+            self._zoom(self.focused if self.focused in self._panes else self.tree_view)
+
+    def action_log(self) -> None:
+        """Show or hide the log."""
+        pane = self.query_one("#log-pane")
+        pane.display = not pane.display
+        if self.log_view.has_focus and not pane.display:
+            self.tree_view.focus()
+
+    def action_rescan(self) -> None:
+        """Read everything anew."""
+        self.session.rescan()
+        self.status_bar.refresh()
+        self.tree_view.redrawn()
+
+    def action_theme(self) -> None:
+        """Dark or light."""
+        if self.look.turn():
+            self.app.theme = self.look.palette.name
+            self.refresh_all()
+        else:
+            self.say("the colours are the terminal's own here")
+
+    def action_quit(self) -> None:
+        """End."""
+        self.app.exit()
+
+    def refresh_all(self) -> None:
+        """Everything looks otherwise now."""
+        for widget in self.query("*"):
+            widget.refresh()
+
+    def say(self, text: str, *, trouble: bool = False) -> None:
+        """Tell something in the log, and below it for a moment; names in *text* have passed ``show_name``."""
+        self.log_view.say(text, trouble=trouble)
+        self.session.say(text)
+        self.status_bar.refresh()
+
+    def _go_to(self, row: int | None) -> None:
+        if row is not None:
+            self.session.page.reveal(row)
+            self.tree_view.jumped()
+
+    def _copy(self, text: str | None) -> None:
+        if text is not None:
+            self.app.copy_to_clipboard(text)
+            self.say(f"copied: {show_name(text)}")
+
+    def _zoom(self, view: Widget | None) -> None:
+        self.add_class("zoomed")
+        for pane in self.query(".pane"):
+            pane.set_class(view is not None and view in pane.query("*"), "here")
+        self.query_one("#body").set_class(view in {self.tree_view, self.details_view}, "here")
+
+
+_WANTS: Final = {
+    Want.WHITEOUT: "a whiteout",
+    Want.UNCHANGED: "a file that was copied up and is unchanged",
+    Want.CHANGED: "a path that covers another",
+    Want.ADDED: "a path that was added",
+    Want.LARGEST: "a file",
+}

@@ -1,0 +1,221 @@
+"""One tree on the screen: what is unfolded, what the filter leaves, and where the cursor is."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final
+
+from ovlctl.ops.atlas import finding, splicing
+from ovlctl.ops.atlas.atlas import Flag
+from ovlctl.ops.atlas.outline import Outline
+from ovlctl.ops.atlas.totals import Totals, line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ovlctl.ops.atlas.atlas import Atlas
+    from ovlctl.ops.atlas.finding import Found, Query, Want
+
+#: Where the cursor is when there is no line: the root, which has none.
+NOWHERE: Final = 0
+
+
+class Page:
+    """A tree, and a place in it.
+
+    Law: the cursor is a row, not a line: it stays on its object whatever is folded, filtered, listed or scanned anew,
+    as long as that is there; else it goes to the nearest directory above.
+
+    Attributes:
+        atlas: The tree.
+        query: The filter; None without one.
+        found: What it leaves.
+        flat: Whether files are listed by size instead of the tree.
+    """
+
+    def __init__(self, atlas: Atlas) -> None:
+        self.atlas = atlas
+        self.query: Query | None = None
+        self.found: Found | None = None
+        self.flat = False
+        self.totals = Totals(atlas)
+        self._outline = Outline(atlas)
+        self._by_size: Sequence[int] = ()
+        self._cursor = NOWHERE
+        self._line: int | None = None
+        self.go(0)
+
+    def __len__(self) -> int:
+        """How many lines there are."""
+        return len(self._rows)
+
+    @property
+    def _rows(self) -> Sequence[int]:
+        return self._by_size if self.flat else self._outline.rows
+
+    @property
+    def cursor(self) -> int:
+        """The row that the cursor is on; :data:`NOWHERE` when there is no line."""
+        return self._cursor
+
+    @cursor.setter
+    def cursor(self, row: int) -> None:
+        self._cursor, self._line = row, None
+
+    @property
+    def line(self) -> int:
+        """The line that the cursor is on; 0 when there is none."""
+        if self._line is None:
+            self._line = self._line_of(self._cursor) or 0
+        return self._line
+
+    def row(self, line: int) -> int:
+        """The row on a line."""
+        return int(self._rows[line])
+
+    def shows(self, row: int) -> bool:
+        """Whether the filter leaves the row, or something below it."""
+        if self.found is None:
+            return True
+        rows: Sequence[int] = self.found.rows
+        at = bisect_left(rows, row)
+        return at < len(rows) and rows[at] < self.atlas.ends[row]
+
+    def is_unfolded(self, row: int) -> bool:
+        """Whether what is in the directory is shown below it."""
+        return not self.flat and self._outline.is_unfolded(row)
+
+    def is_unread(self, row: int) -> bool:
+        """Whether it is a directory of which nobody has read yet what is in it."""
+        return bool(self.atlas.flags[row] & Flag.UNREAD)
+
+    # Moving
+
+    def go(self, line: int) -> None:
+        """Put the cursor on a line, or the nearest there is."""
+        self.cursor = self.row(max(0, min(line, len(self) - 1))) if len(self) else NOWHERE
+
+    def reveal(self, row: int) -> None:
+        """Put the cursor on a row, unfolding all that it is in; what hides it, filter or list by size, ends."""
+        if self._hidden_by_filter(row):
+            self.narrow(None)
+        self.flat = False
+        self._outline.reveal(row)
+        self.cursor = row
+
+    def outward(self) -> None:
+        """Fold the directory under the cursor; when it is folded, go to the one that it is in."""
+        row = self.cursor
+        if self.is_unfolded(row) and self.atlas.is_directory(row):
+            self.fold(row)
+        elif (above := self.atlas.parents[row]) and not self.flat:
+            self.cursor = above
+
+    def step(self, want: Want, *, backwards: bool) -> bool:
+        """Go to the next such row; False when there is none."""
+        row = finding.step(self.atlas, want, self.cursor, backwards=backwards)
+        if row is None:
+            return False
+        if self.flat and not self._hidden_by_filter(row) and self._line_by_size(row) is not None:
+            self.cursor = row
+        else:
+            self.reveal(row)
+        return True
+
+    # Folding
+
+    def unfold(self, row: int) -> None:
+        """Show what is in a directory."""
+        self._outline.unfold(row)
+        self._line = None
+
+    def fold(self, row: int) -> None:
+        """Show it no longer."""
+        self._outline.fold(row)
+        self._settle()
+
+    def unfold_all(self) -> None:
+        """Show everything."""
+        self._outline.unfold_all()
+        self._line = None
+
+    def fold_all(self) -> None:
+        """Show what is in the root."""
+        self._outline.fold_all()
+        self._settle()
+
+    # Choosing
+
+    def narrow(self, query: Query | None) -> None:
+        """Show what a filter finds, and the directories on the way; None shows everything."""
+        self.query = query
+        self.found = None if query is None else finding.find(self.atlas, query)
+        self._outline.narrow(self.found)
+        if self.flat:
+            self._by_size = finding.by_size(self.atlas, self.found)
+        if self.found is not None and self._line_of(self.cursor) is None and len(self):
+            self.cursor = self._first_found()
+        self._settle()
+
+    def list_by_size(self, *, on: bool) -> None:
+        """Show files by size, or the tree again."""
+        if on:
+            self._by_size = finding.by_size(self.atlas, self.found)
+            self.flat = True
+            self.go(0)
+            return
+        self.flat, row = False, self.cursor
+        self._outline.reveal(row)
+        self._settle()
+
+    # Other states of the tree
+
+    def splice(self, row: int, part: Atlas) -> None:
+        """Put in what is in a directory that was listed now.
+
+        Args:
+            row: The directory.
+            part: Itself as the root, and what is in it.
+        """
+        self.replace(splicing.spliced(self.atlas, row, part))
+
+    def replace(self, atlas: Atlas) -> None:
+        """Show a later state of the same tree, folded as this one."""
+        path = self.atlas.path(self.cursor)
+        self._outline = self._outline.moved_to(atlas)
+        self.atlas = atlas
+        self.totals = Totals(atlas)
+        self.cursor = self._nearest(path)
+        if self.query is not None or self.flat:
+            self.narrow(self.query)
+        self._settle()
+
+    def _nearest(self, path: str) -> int:
+        while path:
+            row = self.atlas.find(path)
+            if row is not None:
+                return row
+            path = path.rpartition("/")[0]
+        return NOWHERE
+
+    def _settle(self) -> None:
+        # The cursor may be on what is not shown any more, and is on another line anyway.
+        row = self.cursor
+        while row and self._line_of(row) is None:
+            row = NOWHERE if self.flat else self.atlas.parents[row]
+        if row:
+            self.cursor = row
+        else:
+            self.go(0)
+
+    def _line_of(self, row: int) -> int | None:
+        return self._line_by_size(row) if self.flat else self._outline.position(row)
+
+    def _line_by_size(self, row: int) -> int | None:
+        return line_of(self._by_size, row)
+
+    def _first_found(self) -> int:
+        return NOWHERE if self.found is None or not self.found.count else int(self.found.rows[0])
+
+    def _hidden_by_filter(self, row: int) -> bool:
+        return not self.shows(row)
