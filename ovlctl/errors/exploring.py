@@ -1,4 +1,4 @@
-"""The explorer: OVL-E180 and E181."""
+"""The explorer: OVL-E190 and E191."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NoTerminal(UsageError):
     Over ssh a terminal has to be asked for: `ssh -t HOST ovlctl explore STACK`.
     """
 
-    code = "OVL-E180"
+    code = "OVL-E190"
 
 
 class ExtraMissing(UnsupportedError):
@@ -32,4 +32,4 @@ class ExtraMissing(UnsupportedError):
         pipx inject ovlctl textual numpy
     """
 
-    code = "OVL-E181"
+    code = "OVL-E191"

@@ -22,14 +22,13 @@ Sides = tuple["Line", "Line"]
 
 def layers_caption(view: LayersView, session: Session, width: int) -> Sides:
     """The stack's name, and captions of the columns."""
-    columns = view.lines.captions(view.wide)
+    columns = view.lines.captions(view.wide) + " " * (width - view.wide)
     room = width - cell_len(columns) - len(_LAYERS) - 3
     return _caption(_LAYERS + tail(show_name(session.subject.label), room, view.look.glyphs.cut), columns)
 
 
 def tree_caption(view: TreeView, session: Session, width: int) -> Sides:
     """Which tree it is, where the cursor is in it, and captions of the columns."""
-    del width
     page = session.page
     number = session.layer
     title = "Merged view" if number is None else session.labels[number]
@@ -38,7 +37,8 @@ def tree_caption(view: TreeView, session: Session, width: int) -> Sides:
     elif session.filter:
         title += ", filtered"
     here = f"{page.line + 1:,}/{len(page):,}" if len(page) else "nothing"
-    return _caption(f"{title}  {here}", view.lines.captions(view.wide))
+    # Above the scrollbar there is nothing.
+    return _caption(f"{title}  {here}", view.lines.captions(view.wide) + " " * (width - view.wide))
 
 
 def details_caption(view: DetailsView) -> Sides:
@@ -70,5 +70,4 @@ def status(session: Session, glyphs: Glyphs, width: int) -> Sides:
 
 
 def _caption(left: str, right: str) -> Sides:
-    # Above the scrollbar there is nothing.
-    return ((f" {left}", Role.CAPTION),), ((f"{right} ", Role.CAPTION),)
+    return ((f" {left}", Role.CAPTION),), ((right, Role.CAPTION),)

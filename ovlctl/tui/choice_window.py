@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Input
 
-from ovlctl.ops.atlas import finding
 from ovlctl.show.names import show_name
 from ovlctl.tui.binding import bindings
 from ovlctl.tui.cells import cell_len, cut_middle, folded
@@ -104,7 +103,7 @@ class Finder(Window[int]):
         """Look again."""
         event.stop()
         atlas = self._page.atlas
-        self._rows = finding.fuzzy(atlas, event.value) if event.value else ()
+        self._rows = self._page.fuzzy(event.value) if event.value else ()
         self._choices.show([words(f" {show_name(atlas.path(row))}", OF_SIGN[atlas.signs[row]]) for row in self._rows])
 
     def action_move(self, lines: int) -> None:
@@ -137,6 +136,7 @@ class CommandWindow(Window[str]):
         """The first is chosen."""
         self._choices.show([words(f" {each.says}") for each in self._commands])
         self._choices.styles.height = len(self._commands) + 1
+        self.query_one("#window").add_class("low")
         self._choices.focus()
 
     def on_resize(self) -> None:

@@ -97,16 +97,19 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """Share the screen among the panes."""
-        width, height = event.size
+        self._share(*event.size)
+
+    def _share(self, width: int, height: int) -> None:
+        zoomed = self.has_class("zoomed")
         wide = width >= WIDE
         self.set_class(wide, "wide")
         layers = min(self.stack.count, max(4, height // 5))
-        self.query_one("#layers-pane").styles.height = layers + 1
+        self.query_one("#layers-pane").styles.height = "1fr" if zoomed else layers + 1
         rest = height - layers - 3
         details = self.query_one("#details-pane")
-        details.styles.width = max(44, width * 2 // 5) if wide else "100%"
-        details.styles.height = "100%" if wide else max(6, rest * 2 // 5)
-        self.query_one("#log-pane").styles.height = min(_LOG, height // 3)
+        details.styles.width = max(44, width * 2 // 5) if wide and not zoomed else "100%"
+        details.styles.height = "100%" if wide or zoomed else max(6, rest * 2 // 5)
+        self.query_one("#log-pane").styles.height = "1fr" if zoomed else min(_LOG, height // 3)
 
     # What came from elsewhere
 
@@ -251,6 +254,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """One pane, or all."""
         if self.has_class("zoomed"):
             self.remove_class("zoomed")
+            self._share(*self.size)
         else:
             self._zoom(self.focused if self.focused in self._panes else self.tree_view)
 
@@ -302,6 +306,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _zoom(self, view: Widget | None) -> None:
         self.add_class("zoomed")
+        self._share(*self.size)
         for pane in self.query(".pane"):
             pane.set_class(view is not None and view in pane.query("*"), "here")
         self.query_one("#body").set_class(view in {self.tree_view, self.details_view}, "here")

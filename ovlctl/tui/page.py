@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from ovlctl.ops.atlas import finding, splicing
+from ovlctl.ops.atlas import splicing
 from ovlctl.ops.atlas.atlas import Flag
+from ovlctl.ops.atlas.finding import Finder, Want
 from ovlctl.ops.atlas.outline import Outline
 from ovlctl.ops.atlas.totals import Totals, line_of
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ovlctl.ops.atlas.atlas import Atlas
-    from ovlctl.ops.atlas.finding import Found, Query, Want
+    from ovlctl.ops.atlas.finding import Found, Query
 
 #: Where the cursor is when there is no line: the root, which has none.
 NOWHERE: Final = 0
@@ -39,10 +40,14 @@ class Page:
         self.found: Found | None = None
         self.flat = False
         self.totals = Totals(atlas)
-        self._outline = Outline(atlas)
+        self._finder = Finder(atlas)
+        self._whole = Outline(atlas)
+        # Unfolded by the filter, so that the other one is as before when the filter ends.
+        self._narrowed: Outline | None = None
         self._by_size: Sequence[int] = ()
         self._cursor = NOWHERE
         self._line: int | None = None
+        self._large = NOWHERE
         self.go(0)
 
     def __len__(self) -> int:
@@ -89,6 +94,10 @@ class Page:
         """Whether it is a directory of which nobody has read yet what is in it."""
         return bool(self.atlas.flags[row] & Flag.UNREAD)
 
+    @property
+    def _outline(self) -> Outline:
+        return self._whole if self._narrowed is None else self._narrowed
+
     # Moving
 
     def go(self, line: int) -> None:
@@ -112,15 +121,24 @@ class Page:
             self.cursor = above
 
     def step(self, want: Want, *, backwards: bool) -> bool:
-        """Go to the next such row; False when there is none."""
-        row = finding.step(self.atlas, want, self.cursor, backwards=backwards)
+        """Go to the next such row; False when there is none.
+
+        LARGEST begins with the largest, wherever the cursor is, and goes on from there.
+        """
+        start = self.cursor if want is not Want.LARGEST or self.cursor == self._large else NOWHERE
+        row = self._finder.step(want, start, backwards=backwards)
         if row is None:
             return False
+        self._large = row if want is Want.LARGEST else NOWHERE
         if self.flat and not self._hidden_by_filter(row) and self._line_by_size(row) is not None:
             self.cursor = row
         else:
             self.reveal(row)
         return True
+
+    def fuzzy(self, text: str) -> tuple[int, ...]:
+        """Rows whose paths have these letters in their order, the best first."""
+        return self._finder.fuzzy(text)
 
     # Folding
 
@@ -149,18 +167,24 @@ class Page:
     def narrow(self, query: Query | None) -> None:
         """Show what a filter finds, and the directories on the way; None shows everything."""
         self.query = query
-        self.found = None if query is None else finding.find(self.atlas, query)
-        self._outline.narrow(self.found)
+        self.found = None if query is None else self._finder.find(query)
+        if self.found is None:
+            self._narrowed = None
+            if self.cursor and not self.flat:
+                self._whole.reveal(self.cursor)
+        else:
+            self._narrowed = self._narrowed or Outline(self.atlas)
+            self._narrowed.narrow(self.found)
         if self.flat:
-            self._by_size = finding.by_size(self.atlas, self.found)
-        if self.found is not None and self._line_of(self.cursor) is None and len(self):
+            self._by_size = self._finder.by_size(self.found)
+        if self.found is not None and not self._is_found(self.cursor):
             self.cursor = self._first_found()
         self._settle()
 
     def list_by_size(self, *, on: bool) -> None:
         """Show files by size, or the tree again."""
         if on:
-            self._by_size = finding.by_size(self.atlas, self.found)
+            self._by_size = self._finder.by_size(self.found)
             self.flat = True
             self.go(0)
             return
@@ -182,9 +206,11 @@ class Page:
     def replace(self, atlas: Atlas) -> None:
         """Show a later state of the same tree, folded as this one."""
         path = self.atlas.path(self.cursor)
-        self._outline = self._outline.moved_to(atlas)
+        self._whole = self._whole.moved_to(atlas)
+        self._narrowed = None
         self.atlas = atlas
         self.totals = Totals(atlas)
+        self._finder = Finder(atlas)
         self.cursor = self._nearest(path)
         if self.query is not None or self.flat:
             self.narrow(self.query)
@@ -216,6 +242,13 @@ class Page:
 
     def _first_found(self) -> int:
         return NOWHERE if self.found is None or not self.found.count else int(self.found.rows[0])
+
+    def _is_found(self, row: int) -> bool:
+        if self.found is None:
+            return False
+        rows: Sequence[int] = self.found.rows
+        at = bisect_left(rows, row)
+        return at < len(rows) and rows[at] == row
 
     def _hidden_by_filter(self, row: int) -> bool:
         return not self.shows(row)

@@ -26,6 +26,8 @@ Window { align: center middle; background: $background 50%; }
 .window { width: 92%; height: 86%; max-width: 132; background: $background; border: round $primary; }
 .plain-letters .window { border: ascii $primary; }
 .no-colour Window, .sixteen Window { background: transparent; }
+#choices { scrollbar-gutter: auto; }
+.window.low { height: 16; }
 .window.small { height: 7; width: 76; }
 .no-bars LinesView { scrollbar-size-vertical: 0; }
 """

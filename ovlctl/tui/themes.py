@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from ovlctl.tui.palette import DARK, LIGHT, MONO, SIXTEEN, Ground, Role
 
@@ -58,7 +58,14 @@ def _of_terminal(palette: Palette, primary: str) -> Theme:
         foreground="ansi_default",
         surface="ansi_default",
         panel="ansi_default",
-        variables={"scrollbar": primary, "scrollbar-background": "ansi_default"},
+        variables={
+            **BUILTIN_THEMES["ansi-dark"].variables,
+            "scrollbar": primary,
+            "scrollbar-background": "ansi_default",
+            "input-cursor-text-style": "reverse",
+            "input-cursor-background": "ansi_default",
+            "input-cursor-foreground": "ansi_default",
+        },
     )
 
 

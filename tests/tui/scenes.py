@@ -1,0 +1,165 @@
+"""A stack with something of everything, and the explorer driven on it by key presses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.widgets import Input
+
+from ovlctl.ops import reading
+from ovlctl.ops.atlas.background import Scanner
+from ovlctl.overlay.options import Flag, Options
+from ovlctl.overlay.stack import Stack
+from ovlctl.tui.app import Explorer
+from ovlctl.tui.glyphs import UNICODE
+from ovlctl.tui.look import Look
+from ovlctl.tui.palette import DARK
+from ovlctl.tui.session import Session
+from tests import trees
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from textual.pilot import Pilot
+
+    from ovlctl.tui.glyphs import Glyphs
+    from ovlctl.tui.palette import Palette
+
+MOMENT = 1_700_000_000
+#: Names of a layer that somebody else made.
+HOSTILE = (
+    "\x1b[31mred",
+    "[bold]markup[/bold]",
+    "[/b]",
+    "<script>alert(1)</script>",
+    "right\u202eleft",
+    "two\nlines",
+    "not-utf8-\udcff",
+    "w\u00efde-\u65e5\u672c\u8a9e",
+    "x" * 255,
+)
+
+
+def article(base: str) -> Stack:
+    """Two lowers and an upper below *base*: added, changed, unchanged, deleted and hidden names, and links."""
+    first, second, upper = (os.path.join(base, name) for name in ("lower-0", "lower-1", "upper"))
+    trees.make(
+        second,
+        {
+            "etc/app.conf": "port = 80\n",
+            "etc/hosts": "127.0.0.1 localhost\n",
+            "usr/lib/lib.so": b"\x7fELF" + bytes(range(256)) * 40,
+            "usr/lib/old.so": b"\0" * 5000,
+            "usr/share/doc/readme.txt": "hello\n" * 300,
+            "var/log/app.log": "x" * 70000 + "\n",
+        },
+    )
+    trees.make(first, {"etc/app.conf": "port = 8080\n" * 4, "usr/bin/tool": b"\0" * 70000})
+    trees.make(first, {f"usr/share/data/item-{number:02}.json": "{}" * number for number in range(40)})
+    trees.make(upper, {"etc/app.conf": "port = 9090\n" * 20, "etc/new.conf": "n = 1\n", "usr/lib/": None})
+    shutil.copy2(os.path.join(second, "etc/hosts"), os.path.join(upper, "etc/hosts"))
+    os.symlink("app.conf", os.path.join(upper, "etc/link"))
+    os.mknod(os.path.join(upper, "usr/lib/old.so"), 0o020000, os.makedev(0, 0))
+    _at_one_moment(base)
+    return stack(base)
+
+
+def hostile(base: str) -> Stack:
+    """A lower with names that would do harm if they were printed as they are."""
+    trees.make(os.path.join(base, "lower-0"), {f"bad/{name}": "x\n" for name in HOSTILE})
+    trees.make(os.path.join(base, "lower-1"), {"good": "y\n"})
+    trees.make(os.path.join(base, "upper"), {})
+    _at_one_moment(base)
+    return stack(base)
+
+
+def stack(base: str) -> Stack:
+    """The layers below *base*; marks are those that anybody can read."""
+    return Stack(
+        [os.path.join(base, "lower-0"), os.path.join(base, "lower-1")],
+        upper=os.path.join(base, "upper"),
+        options=Options(userxattr=Flag.YES),
+    )
+
+
+def words(of: Stack) -> tuple[str, ...]:
+    """How the stack is named on a command line."""
+    assert of.upper is not None
+    lowers = [word for lower in of.lowers for word in ("--lower", lower)]
+    return (*lowers, "--upper", of.upper, "--userxattr")
+
+
+def _at_one_moment(base: str) -> None:
+    for directory, names, files in os.walk(base):
+        for name in (*names, *files):
+            os.utime(os.path.join(directory, name), (MOMENT, MOMENT), follow_symlinks=False)
+        os.utime(directory, (MOMENT, MOMENT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driven:
+    """The explorer, as a test holds it."""
+
+    app: Explorer
+    pilot: Pilot[None]
+    session: Session
+
+    async def press(self, *keys: str) -> None:
+        """Press keys one after the other, each when the last one's work is done."""
+        for key in keys:
+            await self.pilot.press(key)
+            await self.settle()
+
+    async def type(self, text: str) -> None:
+        """Put *text* into the line that is typed in, as a paste would."""
+        line = self.app.focused
+        assert isinstance(line, Input)
+        line.value = text
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until nothing is read any more and everything is drawn."""
+        while self.session.read is not None:
+            await self.pilot.pause(0.01)
+        await self.app.workers.wait_for_complete()
+        await self.pilot.pause()
+
+    def lines(self) -> list[str]:
+        """The screen as text."""
+        return [strip.text.rstrip() for strip in self.app.screen._compositor.render_strips()]  # noqa: SLF001 -- Textual has no public way
+
+    def text(self) -> str:
+        """The screen as one text."""
+        return "\n".join(self.lines())
+
+    def shown(self) -> list[str]:
+        """The paths on the lines of the tree."""
+        page = self.session.page
+        return [page.atlas.path(page.row(line)) for line in range(len(page))]
+
+
+def drive(
+    of: Stack,
+    play: Callable[[Driven], Awaitable[None]],
+    *,
+    size: tuple[int, int] = (100, 30),
+    palette: Palette = DARK,
+    glyphs: Glyphs = UNICODE,
+) -> None:
+    """Run the explorer without a terminal, and *play* on it."""
+    with reading.opened(reading.of_directories(of)) as view, closing(Scanner.start(view)) as scanner:
+        session = Session(view, words(of), scanner)
+        app = Explorer(session, Look(palette=palette, glyphs=glyphs), scanner)
+
+        async def run() -> None:
+            async with app.run_test(size=size) as pilot:
+                driven = Driven(app=app, pilot=pilot, session=session)
+                await driven.settle()
+                await play(driven)
+
+        asyncio.run(run())
