@@ -81,7 +81,7 @@ class Explorer(App[None], inherit_bindings=False):
 
     def on_unmount(self) -> None:
         """Listen no longer."""
-        asyncio.get_running_loop().remove_reader(self._scanner.fileno())
+        self._listen_no_longer()
 
     async def action_quit(self) -> None:
         """End."""
@@ -91,6 +91,9 @@ class Explorer(App[None], inherit_bindings=False):
         # Textual's own would print where it happened; the command says it in one line.
         self.failure = self._exception
         self._close_messages_no_wait()
+
+    def _listen_no_longer(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._scanner.fileno())
 
     def _end_by(self, number: int) -> None:
         self.ended_by = number
@@ -102,5 +105,7 @@ class Explorer(App[None], inherit_bindings=False):
 
     def _scanned(self) -> None:
         self._session.received()
+        if self._session.alone:
+            self._listen_no_longer()
         if self.main.is_mounted:
             self.main.refreshed()

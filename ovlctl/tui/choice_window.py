@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Input
 
+from ovlctl.ops.atlas.atlas import Sign
 from ovlctl.show.names import show_name
 from ovlctl.tui.binding import bindings
 from ovlctl.tui.cells import cell_len, cut_middle, folded
@@ -104,7 +105,7 @@ class Finder(Window[int]):
         event.stop()
         atlas = self._page.atlas
         self._rows = self._page.fuzzy(event.value) if event.value else ()
-        self._choices.show([words(f" {show_name(atlas.path(row))}", OF_SIGN[atlas.signs[row]]) for row in self._rows])
+        self._choices.show([words(f" {show_name(atlas.path(row))}", OF_SIGN[Sign(atlas.signs[row])]) for row in self._rows])
 
     def action_move(self, lines: int) -> None:
         """Choose another."""

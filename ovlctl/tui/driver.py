@@ -45,4 +45,5 @@ class TerminalDriver(LinuxDriver):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        assert self._file is not None, "standard error is a terminal"  # noqa: S101 -- for the type checker
         self._file = Ending(self._file)  # type: ignore[assignment]  # all that is used of a file

@@ -12,10 +12,9 @@ from ovlctl.ops.atlas.outline import Outline
 from ovlctl.ops.atlas.totals import Totals, line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ovlctl.ops.atlas.atlas import Atlas
     from ovlctl.ops.atlas.finding import Found, Query
+    from ovlctl.ops.atlas.totals import Rows
 
 #: Where the cursor is when there is no line: the root, which has none.
 NOWHERE: Final = 0
@@ -31,20 +30,18 @@ class Page:
         atlas: The tree.
         query: The filter; None without one.
         found: What it leaves.
-        flat: Whether files are listed by size instead of the tree.
     """
 
     def __init__(self, atlas: Atlas) -> None:
         self.atlas = atlas
         self.query: Query | None = None
         self.found: Found | None = None
-        self.flat = False
         self.totals = Totals(atlas)
         self._finder = Finder(atlas)
         self._whole = Outline(atlas)
         # Unfolded by the filter, so that the other one is as before when the filter ends.
         self._narrowed: Outline | None = None
-        self._by_size: Sequence[int] = ()
+        self._by_size: Rows | None = None
         self._cursor = NOWHERE
         self._line: int | None = None
         self._large = NOWHERE
@@ -55,8 +52,13 @@ class Page:
         return len(self._rows)
 
     @property
-    def _rows(self) -> Sequence[int]:
-        return self._by_size if self.flat else self._outline.rows
+    def _rows(self) -> Rows:
+        return self._by_size if self._by_size is not None else self._outline.rows
+
+    @property
+    def flat(self) -> bool:
+        """Whether files are listed by size instead of the tree."""
+        return self._by_size is not None
 
     @property
     def cursor(self) -> int:
@@ -82,9 +84,9 @@ class Page:
         """Whether the filter leaves the row, or something below it."""
         if self.found is None:
             return True
-        rows: Sequence[int] = self.found.rows
+        rows = self.found.rows
         at = bisect_left(rows, row)
-        return at < len(rows) and rows[at] < self.atlas.ends[row]
+        return at < len(rows) and int(rows[at]) < self.atlas.ends[row]
 
     def is_unfolded(self, row: int) -> bool:
         """Whether what is in the directory is shown below it."""
@@ -108,7 +110,7 @@ class Page:
         """Put the cursor on a row, unfolding all that it is in; what hides it, filter or list by size, ends."""
         if self._hidden_by_filter(row):
             self.narrow(None)
-        self.flat = False
+        self._by_size = None
         self._outline.reveal(row)
         self.cursor = row
 
@@ -130,7 +132,7 @@ class Page:
         if row is None:
             return False
         self._large = row if want is Want.LARGEST else NOWHERE
-        if self.flat and not self._hidden_by_filter(row) and self._line_by_size(row) is not None:
+        if self.flat and not self._hidden_by_filter(row) and self._line_of(row) is not None:
             self.cursor = row
         else:
             self.reveal(row)
@@ -185,10 +187,9 @@ class Page:
         """Show files by size, or the tree again."""
         if on:
             self._by_size = self._finder.by_size(self.found)
-            self.flat = True
             self.go(0)
             return
-        self.flat, row = False, self.cursor
+        self._by_size, row = None, self.cursor
         self._outline.reveal(row)
         self._settle()
 
@@ -235,10 +236,7 @@ class Page:
             self.go(0)
 
     def _line_of(self, row: int) -> int | None:
-        return self._line_by_size(row) if self.flat else self._outline.position(row)
-
-    def _line_by_size(self, row: int) -> int | None:
-        return line_of(self._by_size, row)
+        return self._outline.position(row) if self._by_size is None else line_of(self._by_size, row)
 
     def _first_found(self) -> int:
         return NOWHERE if self.found is None or not self.found.count else int(self.found.rows[0])
@@ -246,9 +244,9 @@ class Page:
     def _is_found(self, row: int) -> bool:
         if self.found is None:
             return False
-        rows: Sequence[int] = self.found.rows
+        rows = self.found.rows
         at = bisect_left(rows, row)
-        return at < len(rows) and rows[at] == row
+        return at < len(rows) and int(rows[at]) == row
 
     def _hidden_by_filter(self, row: int) -> bool:
         return not self.shows(row)

@@ -7,9 +7,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import OvlError
-from ovlctl.ops.atlas import background, finding, layers, scan
+from ovlctl.ops.atlas import background, layers, scan
 from ovlctl.ops.extracting import content
 from ovlctl.ops.reading.troubles import Troubles
+from ovlctl.show.queries import parse_query
 from ovlctl.tui.page import Page
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Session:
         summaries: Of the layers; None until they were read.
         read: How many rows the scan has come to; None when nothing is being read.
         failures: What the scan could not do, oldest first.
+        alone: Whether the scanner has ended, and will say nothing any more.
     """
 
     def __init__(self, view: View, words: Sequence[str], scanner: Scanner) -> None:
@@ -65,6 +67,7 @@ class Session:
         self.summaries: tuple[LayerSummary, ...] | None = None
         self.read: int | None = None
         self.failures: list[OvlError] = []
+        self.alone = False
         self._scanner = scanner
         self._ordered = 0
         self._query: Query | None = None
@@ -112,17 +115,21 @@ class Session:
     def received(self) -> None:
         """Take what the scanner has to say; to be called when its descriptor is readable."""
         match self._scanner.receive():
-            case background.Progress(rows=rows):
-                self.read = rows
+            case background.Progress(count=count):
+                self.read = count
             case background.Done() as done:
                 self._one_done()
                 self._done(done)
-            case background.Failed() as failed:
+            case background.Failed(task=task, error=error):
                 self._one_done()
                 self.awaited = None
-                self.failures.append(failed.error)
+                self.failures.append(error)
+                if task is None:
+                    self.read, self.alone = None, True
 
     def _order(self, task: background.Task) -> None:
+        if self.alone:
+            return
         self._ordered += 1
         self.read = self.read or 0
         self._scanner.order(task)
@@ -132,10 +139,8 @@ class Session:
         self.read = 0 if self._ordered else None
 
     def _done(self, done: background.Done) -> None:
-        if done.summaries is not None:
-            self.summaries = done.summaries
-        if done.summary is not None:
-            self.summary = done.summary
+        self.summaries = done.layers or self.summaries
+        self.summary = done.merged or self.summary
         if done.atlas is None:
             return
         if isinstance(done.task, background.OneLayer):
@@ -180,10 +185,11 @@ class Session:
         """Filter by what was typed; nonsense leaves the filter as it was and says so in :attr:`trouble`."""
         self.filter, self.trouble = text, None
         try:
-            self._query = finding.parse(text, self.labels) if text.strip() else None
+            query = parse_query(text, self.labels)
         except OvlError as error:
             self.trouble = error
             return
+        self._query = None if query.empty else query
         self.page.narrow(self._query)
 
     # What reads the layers

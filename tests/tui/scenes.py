@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from textual.pilot import Pilot
+    from textual.screen import Screen
+    from textual.widget import Widget
 
     from ovlctl.tui.glyphs import Glyphs
     from ovlctl.tui.palette import Palette
@@ -128,6 +130,14 @@ class Driven:
             await self.pilot.pause(0.01)
         await self.app.workers.wait_for_complete()
         await self.pilot.pause()
+
+    def top(self) -> Screen[object]:
+        """The window that is over everything, or the main screen."""
+        return self.app.screen
+
+    def focused(self) -> Widget | None:
+        """What has the keys."""
+        return self.app.focused
 
     def lines(self) -> list[str]:
         """The screen as text."""

@@ -20,7 +20,7 @@ def test_everywhere(scratch: str) -> None:
             await it.press("j")
             _harmless(it)
             await it.press("y")
-            assert isinstance(it.app.screen, CommandWindow)
+            assert isinstance(it.top(), CommandWindow)
             _harmless(it)
             await it.press("escape", "x")
             _harmless(it)

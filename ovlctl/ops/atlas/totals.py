@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,12 @@ from ovlctl.ops.atlas.atlas import DIRECTORY, KINDS, Flag, Sign
 from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ovlctl.ops.atlas.atlas import Atlas
+
+    #: Rows in some order.
+    Rows = NDArray[np.int32]
 
 #: Rows with these signs are not seen, and count for nothing.
 _UNSEEN = (Sign.WHITEOUT, Sign.HIDDEN, Sign.ODD)
@@ -40,18 +45,18 @@ class Totals:
         """Names at and below *row* that are no directories; None when something there was not read yet."""
         return None if self._between(self._unread, row) else self._between(self._files, row)
 
-    def _between(self, running: np.ndarray, row: int) -> int:
+    def _between(self, running: NDArray[np.int64], row: int) -> int:
         return int(running[self._ends[row]] - running[row])
 
 
-def _running(each: np.ndarray) -> np.ndarray:
+def _running(each: NDArray[Any]) -> NDArray[np.int64]:
     # What is before each row; one element more than rows.
     sums = np.zeros(len(each) + 1, dtype=np.int64)
     np.cumsum(each, out=sums[1:])
     return sums
 
 
-def line_of(rows: np.ndarray, row: int) -> int | None:
+def line_of(rows: Rows, row: int) -> int | None:
     """Where *row* is among *rows*, in whatever order they are; None when it is not there."""
     if not len(rows):
         return None
