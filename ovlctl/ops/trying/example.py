@@ -8,8 +8,11 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.capabilities import Capability, has
+from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import reading
 from ovlctl.ops.workspace import TRYING, default_directory, scratch
+from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
@@ -58,7 +61,9 @@ def example(*, directory: str | None = None) -> Iterator[Subject]:
         lower = os.path.join(place.path, "lower")
         os.mkdir(lower, 0o755)
         lay_out(lower)
-        yield replace(reading.of_directories(Stack([lower])), label=LABEL)
+        trusted = has(Capability.CAP_SYS_ADMIN) and in_initial_user_namespace()
+        options = Options(userxattr=None if trusted else Flag.YES)
+        yield replace(reading.of_directories(Stack([lower], options=options)), label=LABEL)
 
 
 def _write(path: str, content: bytes, mode: int) -> None:

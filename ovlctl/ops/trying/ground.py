@@ -29,7 +29,7 @@ SCRATCH_UPPER = "scratch upper"
 
 
 def scratch_stack(stack: Stack, base: str, options: Options) -> Stack:
-    """The stack to be mounted: all layers of *stack*, its upper being the topmost lower, below a new upper in *base*."""
+    """The stack to be mounted: all layers of *stack*, its upper the topmost lower, below a new upper in *base*."""
     own = () if stack.upper is None else (stack.upper,)
     return Stack(
         (*own, *stack.lowers),

@@ -110,6 +110,8 @@ class _Foretelling:
         if action is Action.LINK:
             return cost.errno or (errno.EPERM if kind is Kind.DIRECTORY else self._obstacle(self.to))
         if action is Action.RENAME:
+            if self.to.startswith(f"{self.path}/") and self.found.is_directory:
+                return errno.EINVAL
             here = self.path.rpartition("/")[0] == self.to.rpartition("/")[0]
             return self._obstacle(self.to, replaces=True) or (cost.errno if here else cost.elsewhere_errno)
         return cost.errno
@@ -128,8 +130,6 @@ class _Foretelling:
 
     def _replacing(self, there: Resolution) -> int:
         moved = self.found.is_directory
-        if moved and f"{self.to}/".startswith(f"{self.path}/") and self.to != self.path:
-            return errno.EINVAL
         if there.is_directory is not moved:
             return errno.EISDIR if there.is_directory else errno.ENOTDIR
         if not moved or self.to == self.path:

@@ -135,9 +135,9 @@ class StepKind(StrEnum):
 
     ``LOOKED``: the lookup went through *layer* and found nothing, or a whiteout. ``FOUND``: *layer* has the object.
     ``READ``: its data were read there. ``PARENT``: a directory on the way came into the upper. ``COPIED``: the object
-    came into the upper, with *bytes* of data. ``METADATA``: it came without data. ``WRITTEN``: it was changed in place, in the upper.
-    ``CREATED``: something new is in the upper. ``WHITEOUT``: a whiteout is in the upper. ``REMOVED``: an object of the
-    upper is gone. ``MOVED``: an object of the upper has another name. ``LINKED``: it has one name more.
+    came into the upper, with *bytes* of data. ``METADATA``: it came without data. ``WRITTEN``: it was changed in place,
+    in the upper. ``CREATED``: something new is in the upper. ``WHITEOUT``: a whiteout is in the upper. ``REMOVED``: an
+    object of the upper is gone. ``MOVED``: an object of the upper has another name. ``LINKED``: it has one name more.
     ``REFUSED``: the kernel said no; what it changed before that stands in the steps before.
     """
 
