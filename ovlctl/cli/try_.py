@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.trying.live import Live
     from ovlctl.ops.trying.stage import Stage
-    from ovlctl.ops.trying.values import Deed, Preview, Recording
+    from ovlctl.ops.trying.values import Deed, Preview
 
 _ACTIONS = ", ".join(Action)
 _HINT = "`ovlctl try STACK modify etc/app.conf`; without STACK the example, `ovlctl try modify app.conf`"
@@ -66,18 +66,17 @@ def try_(
     asked = _asked(words or [], given)
     if asked.action is None and (live or dry_run):
         raise BadUsage("an ACTION and a PATH are needed", hint=_HINT)
+    example = asked.stack is None and not given.any
     with ExitStack() as closing:
         subject, paths = _subject(asked, given, state_dir, closing, directory)
         if asked.action is None:
-            from ovlctl.ops.trying.recording import record
-
-            return _tell_recording(record(subject, directory=directory), json=json)
+            return _tell_recording(subject, directory, example=example, json=json)
         path = path_in(subject, paths)[0]
         wish = Wish(action=asked.action, path=path, to=to, mode=None if mode is None else _mode(mode))
         ground = _ground(subject, closing, directory, live=live)
         preview = ground.preview(wish)
         deed = None if dry_run else _done(ground, wish, live=live, yes=yes, label=subject.label)
-        _tell(subject, ground, preview, deed, example=asked.stack is None and not given.any, live=live, json=json)
+        _tell(subject, ground, preview, deed, example=example, live=live, json=json)
     refused = preview.errno if deed is None else deed.errno
     return ExitStatus.FINDING if refused else ExitStatus.FINE
 
@@ -171,16 +170,18 @@ def _tell(
         )
         emit_json("try", data, warnings)
         return
-    emit(
-        f"{ground_text(subject.label, ground.ground, ground.file_system)}\n\n{deed_text(deed, preview, ground.ground)}"
-    )
+    layers = ground_text(subject.label, ground.ground, ground.file_system)
+    emit(f"{layers}\n\n{deed_text(deed, preview, ground.ground)}")
     warn(warnings)
 
 
-def _tell_recording(recording: Recording, *, json: bool) -> int:
+def _tell_recording(subject: Subject, directory: str | None, *, example: bool, json: bool) -> int:
+    from ovlctl.ops.trying.example import CONFIG
+    from ovlctl.ops.trying.recording import record
     from ovlctl.show.trying import ground_text, recording_text
     from ovlctl.show.trying_json import tried_json
 
+    recording = record(subject, path=CONFIG if example else None, directory=directory)
     warnings = []
     if recording.because is not None:
         text = literal(recording.because)
@@ -191,7 +192,7 @@ def _tell_recording(recording: Recording, *, json: bool) -> int:
             recording.layers,
             recording.file_system,
             [(None, deed) for deed in recording.deeds],
-            example=recording.example,
+            example=example or recording.example,
             live=False,
         )
         emit_json("try", data, warnings)

@@ -16,6 +16,7 @@ from ovlctl.ops.explain.file_systems import FileSystems
 from ovlctl.ops.explain.terms import Act, Data, Remark
 from ovlctl.ops.trying import steps
 from ovlctl.ops.trying.calls import READ_BYTES, WRITE_BYTES, check
+from ovlctl.ops.trying.sights import Data as FileData
 from ovlctl.ops.trying.sights import numbers, parents
 from ovlctl.ops.trying.values import Action, Preview, Step, StepKind
 from ovlctl.overlay.layers import Role
@@ -92,7 +93,7 @@ class _Foretelling:
         if not found.exists and found.outcome is not Outcome.UNKNOWN:
             number = number or errno.ENOENT
         size = found.attributes.size if found.attributes is not None and not found.is_directory else 0
-        evidence = steps.Evidence(errno=number, bytes=min(size, READ_BYTES), data_of=lambda _: (0, None))
+        evidence = steps.Evidence(errno=number, bytes=min(size, READ_BYTES), data_of=lambda _: FileData())
         told = () if found.outcome is Outcome.UNKNOWN else steps.of_reading(self.path, found, self.number, evidence)
         if found.kind not in {Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK}:
             told = tuple(step for step in told if step.kind is not StepKind.READ)

@@ -25,28 +25,28 @@ _ENTRIES, _SECONDS = 20_000, 2.0
 _NEW_NAMES = ("new.txt", *(f"new-{number}.txt" for number in range(1, 100)))
 
 
-def record(subject: Subject, *, directory: str | None = None) -> Recording:
+def record(subject: Subject, *, path: str | None = None, directory: str | None = None) -> Recording:
     """Read, modify and delete a file of *subject*, and create one beside it.
 
-    The file is a regular one that a lower provides, of a KiB to a MiB where such a file is found soon. What cannot be
-    mounted, or has no file that fits, is replaced by the example, and the recording says why.
+    What cannot be mounted, or has no file that fits, is replaced by the example, and the recording says why.
 
     Args:
         subject: A stack, mounted or not.
+        path: The file; by default a regular one that a lower provides, of a KiB to a MiB where one is found soon.
         directory: As for :func:`ovlctl.ops.trying.stage.stage`.
 
     Raises:
         OvlError: The example cannot be mounted, either.
     """
     try:
-        found = _recorded(subject, directory, because=None)
+        found = _recorded(subject, path, directory, because=None)
         if found is not None:
             return found
         because = "no regular file of a lower was found in it"
     except errors.OvlError as error:
         because = error.message(_quoted)
     with example(directory=directory) as instead:
-        told = _recorded(instead, directory, because=because)
+        told = _recorded(instead, CONFIG, directory, because=because)
     assert told is not None, "the example has such files"  # noqa: S101 -- for the type checker
     return told
 
@@ -55,10 +55,10 @@ def _quoted(path: str) -> str:
     return path
 
 
-def _recorded(subject: Subject, directory: str | None, because: str | None) -> Recording | None:
+def _recorded(subject: Subject, path: str | None, directory: str | None, because: str | None) -> Recording | None:
     with stage(subject, directory=directory) as ground:
         with reading.opened(ground.subject) as view:
-            path = CONFIG if because is not None else _fitting(view, has_upper=subject.stack.upper is not None)
+            path = path or _fitting(view, has_upper=subject.stack.upper is not None)
             if path is None:
                 return None
             new = _free(view, path)

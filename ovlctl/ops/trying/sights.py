@@ -46,6 +46,21 @@ class Whence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """The data of a file.
+
+    Attributes:
+        bytes: How many, holes left out.
+        shared: Whether some of its blocks belong to another file, too; None where that cannot be told.
+        can_be_shared: Whether its file system may share blocks at all.
+    """
+
+    bytes: int = 0
+    shared: bool | None = False
+    can_be_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """All that steps are worked out from, at one moment.
 
@@ -113,27 +128,23 @@ class Witness:
         found = self._view.resolver.resolve(path, complete=True)
         return Moment(path=path, merged=self._merged(path), layers=tuple(self._layers(found)))
 
-    def data_of(self, path: str) -> tuple[int, bool | None]:
-        """Bytes of data that the upper's file at *path* has, and whether they are shared with another file.
-
-        None: that cannot be told. (0, False) when there is no such file.
-        """
+    def data_of(self, path: str) -> Data:
+        """The data that the upper's file at *path* has; none when there is no such file."""
         upper = self._view.layers.upper
         try:
             descriptor = None if upper is None else upper.tree.descriptor(path)
         except OSError:
-            return 0, False
+            return Data()
         if descriptor is None:
-            return 0, False
+            return Data()
         try:
             found = data_bytes(descriptor)
             every = fiemap.extents(descriptor, sync=False)
-            if self._clones(descriptor) is Answer.NO:
-                return found, False
+            can_be_shared = self._clones(descriptor) is not Answer.NO
         finally:
             os.close(descriptor)
         shared = None if every is None else any(each.flags & fiemap.FIEMAP_EXTENT.SHARED for each in every)
-        return found, shared
+        return Data(bytes=found, shared=shared if can_be_shared else False, can_be_shared=can_be_shared)
 
     def _clones(self, descriptor: int) -> Answer:
         upper = self._view.layers.upper

@@ -14,7 +14,7 @@ from ovlctl.overlay.tree import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ovlctl.ops.trying.sights import Seen
+    from ovlctl.ops.trying.sights import Data, Seen
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.resolution import Resolution
 
@@ -31,13 +31,13 @@ class Evidence:
     Attributes:
         errno: Of the first call that failed; 0 when none did.
         bytes: Read or written.
-        data_of: What data the upper's file at a path has now: bytes, and whether they are shared.
+        data_of: What data the upper's file at a path has now.
         stand_ins: Paths at which a whiteout hides nothing but what the stack's own upper has.
     """
 
     errno: int
     bytes: int
-    data_of: Callable[[str], tuple[int, bool | None]]
+    data_of: Callable[[str], Data]
     stand_ins: frozenset[str] = frozenset()
 
 
@@ -150,15 +150,16 @@ class _Change:
         source = whence.provider if whence.data is None else whence.data
         if not is_file(new.sight):
             return self._step(StepKind.COPIED, path, source=source, cloned=False, marks=new.marks)
-        found, shared = self.evidence.data_of(now_at)
+        found = self.evidence.data_of(now_at)
         return self._step(
-            StepKind.COPIED, path, source=source, bytes=found, cloned=self._cloned(found, shared), marks=new.marks
+            StepKind.COPIED, path, source=source, bytes=found.bytes, cloned=self._cloned(found), marks=new.marks
         )
 
-    def _cloned(self, found: int, shared: bool | None) -> bool | None:  # noqa: FBT001 -- what was measured
-        if shared is False and self.wish.action is Action.MODIFY and found <= _LARGEST_BLOCK:
-            return None
-        return shared
+    def _cloned(self, found: Data) -> bool | None:
+        # What was written since has blocks of its own.
+        if found.can_be_shared and self.wish.action is Action.MODIFY and found.bytes <= _LARGEST_BLOCK:
+            return True if found.shared else None
+        return found.shared
 
     def _indexed(self, path: str, whence: Whence) -> Iterator[Step]:
         """What came into the index and nowhere else: the file of a name that was removed."""
