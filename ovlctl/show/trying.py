@@ -207,8 +207,8 @@ def mixing_lines(deed: Deed) -> Iterator[str]:
     """What is to be said where the stack's own upper has the object."""
     if deed.mixed:
         yield (
-            "Your own upper has it, so that a copy was put into the scratch upper before: the stack itself is changed "
-            "in place, too."
+            "Your own upper has it. A copy was put into the scratch upper before, so that the kernel does here what it "
+            "would do there."
         )
     elif deed.in_own_upper and deed.wish.action is not Action.READ:
         yield (
@@ -250,7 +250,7 @@ def recording_text(recording: Recording) -> str:
 def ground_text(label: str, ground: Sequence[GroundLayer], file_system: str) -> str:
     """The layers, topmost first, each with its directory."""
     width = max(len(layer.label) for layer in ground)
-    lines = [f"{show_name(label)}, the topmost layer on {show_text(file_system)}"]
+    lines = [f"{show_name(label)}: the topmost layer is on {show_text(file_system)}"]
     lines += [f"  {layer.label:{width}}  {show_name(layer.directory)}" for layer in ground]
     return "\n".join(lines)
 

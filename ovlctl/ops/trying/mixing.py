@@ -18,16 +18,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel import xattr
 from ovlctl.kernel.copying import SourceError, clone_content, copy_content
-from ovlctl.ops.trying.sights import data_bytes, lower_positive, parents
+from ovlctl.ops.trying.sights import data_bytes, parents, stands_in
 from ovlctl.ops.trying.values import Action
 from ovlctl.ops.workspace import remove_tree
 from ovlctl.overlay.marks import Mark
-from ovlctl.overlay.object_marks import read_marks
 from ovlctl.overlay.tree import Kind, join, xattrs
 
 if TYPE_CHECKING:
@@ -83,16 +82,8 @@ class Mixer:
         return found.exists and found.stack[0].layer is self._own
 
     def stands_in(self, path: str) -> bool:
-        """Whether nothing but the own upper has *path*, so that the stack itself needs no whiteout for it."""
-        directory = self._view.resolver.resolve(path.rpartition("/")[0])
-        for place in directory.stack:
-            if place.layer is self._own:
-                name = join(place.path, path.rpartition("/")[2])
-                with suppress(OSError):
-                    attributes = self._own.tree.lstat(name)
-                    if attributes is not None and self._whiteout(name, attributes) is False:
-                        return not lower_positive(self._view, path, self._own)
-        return False
+        """See :func:`ovlctl.ops.trying.sights.stands_in`."""
+        return stands_in(self._view, path, self._own)
 
     def needed(self, wish: Wish) -> tuple[str, ...]:
         """The paths to be copied for *wish*, each after the directories that it lies in; of READ none."""
@@ -153,9 +144,6 @@ class Mixer:
     def _is_apart(self, path: str) -> bool:
         """Whether the directory is made of the own upper alone, of the layers from there on."""
         return len(self._view.resolver.resolve(path).stack) == 1
-
-    def _whiteout(self, place: str, attributes: Attributes) -> bool:
-        return read_marks(self._own.tree, place, attributes, self._prefix).whiteout is not None
 
     def _left_out(self, attributes: Attributes) -> frozenset[str]:
         left = {Mark.REDIRECT, Mark.NLINK}

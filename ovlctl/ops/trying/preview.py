@@ -17,7 +17,7 @@ from ovlctl.ops.explain.terms import Act, Data, Remark
 from ovlctl.ops.trying import steps
 from ovlctl.ops.trying.calls import READ_BYTES, WRITE_BYTES, check
 from ovlctl.ops.trying.sights import Data as FileData
-from ovlctl.ops.trying.sights import numbers, parents
+from ovlctl.ops.trying.sights import numbers, parents, stands_in
 from ovlctl.ops.trying.values import Action, Preview, Step, StepKind
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
@@ -109,7 +109,7 @@ class _Foretelling:
         if action is Action.CHMOD and kind is Kind.SYMLINK:
             return errno.EOPNOTSUPP
         if action is Action.LINK:
-            return cost.errno or (errno.EPERM if kind is Kind.DIRECTORY else self._obstacle(self.to))
+            return self._obstacle(self.to) or (errno.EPERM if kind is Kind.DIRECTORY else cost.errno)
         if action is Action.RENAME:
             if self.to.startswith(f"{self.path}/") and self.found.is_directory:
                 return errno.EINVAL
@@ -156,7 +156,10 @@ class _Foretelling:
         elif action in {Action.RENAME, Action.LINK}:
             yield from self._naming()
         if cost.whiteout and action in {Action.DELETE, Action.RENAME} and self.to != self.path:
-            yield self._step(StepKind.WHITEOUT, self.path, marks=(Mark.WHITEOUT,))
+            yield self._step(StepKind.WHITEOUT, self.path, marks=(Mark.WHITEOUT,), only_here=self._stands_in())
+
+    def _stands_in(self) -> bool:
+        return self.own is not None and stands_in(self.view, self.path, self.view.layers.lowers[0])
 
     def _naming(self) -> Iterator[Step]:
         if self.to == self.path:
@@ -226,6 +229,7 @@ class _Foretelling:
         bytes: int = 0,  # noqa: A002 -- the attribute's name
         cloned: bool | None = None,
         marks: tuple[Mark, ...] = (),
+        only_here: bool = False,
     ) -> Step:
         step = Step(kind=kind, path=path, layer=0)
-        return replace(step, source=source, bytes=bytes, cloned=cloned, marks=marks)
+        return replace(step, source=source, bytes=bytes, cloned=cloned, marks=marks, only_here=only_here)

@@ -169,7 +169,7 @@ class Witness:
         if found.data is not None and found.data.layer.role is Role.DATA:
             places[found.data.layer] = found.data
         for layer, number in self._numbers.items():
-            if layer in places and layer is not upper:
+            if layer in places and layer.role is not Role.UPPER:
                 yield self._of(places[layer], number, found.path)
 
     def _in_upper(self, path: str) -> LayerSight:
@@ -220,9 +220,10 @@ class Witness:
 
 
 def numbers(view: View) -> dict[Layer, int]:
-    """The number of each layer, topmost first."""
+    """The number of each layer, topmost first; the index is a part of the upper."""
     layers = view.layers
-    return {layer: number for number, layer in enumerate((*layers.merged, *layers.data))}
+    every = {layer: number for number, layer in enumerate((*layers.merged, *layers.data))}
+    return every if layers.index is None else {**every, layers.index: 0}
 
 
 def names_of(marks: Marks) -> tuple[Mark, ...]:
@@ -277,6 +278,29 @@ def lower_positive(view: View, path: str, after: Layer) -> bool:
             except OSError:
                 return True  # as the kernel has it, where it cannot look
         below = below or place.layer is after
+    return False
+
+
+def stands_in(view: View, path: str, own: Layer) -> bool:
+    """Whether nothing but *own* and what is above it has *path*, so that the stack itself needs no whiteout for it.
+
+    Args:
+        view: A scratch stack.
+        path: From the root of the merged view.
+        own: Its topmost lower, which is the upper of the stack itself.
+    """
+    directory = view.resolver.resolve(path.rpartition("/")[0])
+    for place in directory.stack:
+        if place.layer is own:
+            name = join(place.path, path.rpartition("/")[2])
+            try:
+                attributes = own.tree.lstat(name)
+                if attributes is None:
+                    return False
+                marks = read_marks(own.tree, name, attributes, view.subject.following.prefix)
+            except OSError:
+                return False
+            return marks.whiteout is None and not lower_positive(view, path, own)
     return False
 
 
