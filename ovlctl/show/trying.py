@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _BECAUSE = {
     Because.WITHOUT_ROOT: "marks in trusted.overlay.* take root",
     Because.KERNEL: "the kernel made it so, for what the scratch upper's file system can do",
 }
+_OWNERS_MATTER = {errno.EACCES, errno.EPERM, errno.EOVERFLOW}
 _SAME = "the same"
 _NOTHING = "nothing"
 
@@ -180,7 +182,7 @@ def deed_lines(deed: Deed, ground: Sequence[GroundLayer]) -> Iterator[str]:
     for step in deed.steps:
         marks = f" [{marks_text(step.marks)}]" if step.marks and step.kind in _WITH_MARKS else ""
         yield wrapped(_told(step, deed, ground) + marks, "    ", "      ")
-    for line in mixing_lines(deed):
+    for line in (*mixing_lines(deed), *owner_lines(deed)):
         yield wrapped(line, "  ")
     for before, after in zip(deed.before, deed.after, strict=True):
         yield f"  {_path(before.path)}, before and after"
@@ -215,6 +217,13 @@ def mixing_lines(deed: Deed) -> Iterator[str]:
             "Your own upper has it, and it could not be put into the scratch upper before. The stack itself would be "
             "changed in place, without a copy."
         )
+
+
+def owner_lines(deed: Deed) -> Iterator[str]:
+    """What is to be said where somebody else owns what could not be changed."""
+    seen = deed.before[0].merged if deed.before else None
+    if deed.errno in _OWNERS_MATTER and seen is not None and seen.uid != os.geteuid() != 0:
+        yield f"It belongs to another user (uid {seen.uid}), whose files take root to be copied up."
 
 
 def _rows(before: Moment, after: Moment, ground: Sequence[GroundLayer]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from ovlctl.errors import ExitStatus
 from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, needs_userns, root
+from tests.capabilities import needs_overlay, needs_userns, root
 from tests.overlay.made import mounted
 from tests.schemas import valid
 
@@ -155,10 +155,3 @@ def test_as_an_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     assert _kinds(told["data"]["actions"][0]["done"]) == ["copied", "written"]
     assert (told["data"]["differences"], told["warnings"]) == ([], [])
     assert os.listdir(ordinary_user.home) == []
-
-
-@needs_root
-def test_an_image_is_told_to_be_unpacked(cli: Cli, scratch: str) -> None:
-    """The error says what to do; see tests/oci for images that are there."""
-    done = cli("try", f"oci:{scratch}", "read", "x", "--json")
-    assert done.error["code"] in {"OVL-E160", "OVL-E180"}

@@ -19,6 +19,7 @@ from ovlctl.ops.trying import protocol
 from ovlctl.ops.trying.calls import check
 from ovlctl.ops.trying.doing import stage_subject
 from ovlctl.ops.trying.ground import ground_of
+from ovlctl.ops.trying.owners import with_owners
 from ovlctl.ops.trying.preview import foretell
 from ovlctl.ops.workspace import TRYING, default_directory, scratch
 
@@ -84,7 +85,7 @@ class Stage:
         answer = self._ask(protocol.Do(wish=wish))
         if not isinstance(answer, protocol.Done):
             raise self._lost()
-        return answer.deed
+        return with_owners(answer.deed, self.ground)
 
     def reset(self) -> None:
         """Begin again: an empty scratch upper in place of the one there is, which is removed.
@@ -161,6 +162,11 @@ def stage(subject: Subject, *, directory: str | None = None) -> Iterator[Stage]:
         )
     with reading.opened(subject):
         pass  # says in clear words what is wrong with a layer
+    for layer in subject.stack.layers():
+        if not os.access(layer, os.R_OK | os.X_OK, effective_ids=True):
+            raise errors.AccessDenied(
+                "the layer {} may not be read by this user, and so cannot be mounted", layer, hint="try it as root"
+            )
     with scratch(_place(directory), TRYING) as place:
         file_system = mounts.mount_at(place.path).fs_type
         if file_system == "overlay":

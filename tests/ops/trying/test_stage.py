@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,22 +12,22 @@ import pytest
 from ovlctl import errors
 from ovlctl.kernel import fiemap
 from ovlctl.ops import reading
+from ovlctl.ops.state import locate
 from ovlctl.ops.trying.example import CONFIG, LIBRARY, example
 from ovlctl.ops.trying.live import Live
 from ovlctl.ops.trying.recording import record
-from ovlctl.ops.trying.stage import Stage, stage
+from ovlctl.ops.trying.stage import stage
 from ovlctl.ops.trying.values import Action, StepKind, Wish
 from ovlctl.overlay.marks import Mark
-from ovlctl.overlay.options import Flag, Options, Switch
+from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, needs_userns, root
+from tests.capabilities import needs_overlay, needs_root, root
+from tests.oci.images import Layout, Made, archive, entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ovlctl.ops.trying.values import LayerSight, Sight
-    from tests.conftest import MakeFs, OrdinaryUser
+    from tests.conftest import MakeFs
 
 pytestmark = needs_overlay
 
@@ -165,8 +161,6 @@ def test_a_redirect_shows_where_the_lower_has_it(scratch: str) -> None:
     """What a renamed directory holds is in the lower under its old name."""
     if not root():
         pytest.skip("redirects take trusted attributes")
-    from ovlctl.overlay.options import RedirectDir
-
     subject = _subject(scratch, {"d/f": "x"}, Options(redirect_dir=RedirectDir.ON))
     with stage(subject, directory=scratch) as ground:
         moved = ground.do(Wish(action=Action.RENAME, path="d", to="e"))
@@ -291,13 +285,10 @@ def test_what_is_too_large_is_not_put_there(scratch: str, make_fs: MakeFs) -> No
 
 def test_an_image_is_no_directory(scratch: str) -> None:
     """Its layers are archives."""
-    from dataclasses import replace
-    from unittest.mock import sentinel
-
-    with (
-        pytest.raises(errors.LayersAreArchives) as caught,
-        stage(replace(_subject(scratch, {}), image=sentinel.image), directory=scratch),
-    ):
+    here = Layout(f"{scratch}/l")
+    here.image("one", Made(archive(entry("f", b"x")), "gzip"))
+    subject = reading.subject(locate(f"{scratch}/state"), f"oci:{scratch}/l:one")
+    with pytest.raises(errors.LayersAreArchives) as caught, stage(subject, directory=scratch):
         pass
     assert "unpack" in (caught.value.hint() or "")
 
@@ -348,102 +339,3 @@ def test_a_recording_is_four_deeds(scratch: str) -> None:
     assert instead.example
     assert instead.because is not None
     assert instead.deeds[0].wish.path == CONFIG
-
-
-_HOLD = """
-import sys, time
-from ovlctl.ops.trying.example import example
-from ovlctl.ops.trying.stage import stage
-from ovlctl.ops.trying.values import Action, Wish
-with example(directory=sys.argv[1]) as subject, stage(subject, directory=sys.argv[1]) as ground:
-    ground.do(Wish(action=Action.MODIFY, path="app.conf"))
-    print(ground._process.pid, flush=True)
-    time.sleep(1000)
-"""
-
-
-def _held(directory: str) -> tuple[subprocess.Popen[str], int]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, directory], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout is not None
-    return process, int(process.stdout.readline())
-
-
-def _wait(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
-def test_the_mount_ends_with_its_starter(scratch: str, number: signal.Signals) -> None:
-    """Killed: the child ends, the mount with it; what is left goes with the next start."""
-    process, child = _held(scratch)
-    os.kill(process.pid, number)
-    process.communicate()
-    _wait(lambda: not os.path.exists(f"/proc/{child}"))
-    with example(directory=scratch) as subject, stage(subject, directory=scratch):
-        assert len(os.listdir(scratch)) == 2
-    assert os.listdir(scratch) == []
-
-
-def test_both_killed(scratch: str) -> None:
-    """The mount goes with the namespace, the directories with the next start."""
-    process, child = _held(scratch)
-    os.kill(process.pid, signal.SIGSTOP)
-    os.kill(child, signal.SIGKILL)
-    process.kill()
-    process.communicate()
-    _wait(lambda: not os.path.exists(f"/proc/{child}"))
-    assert len(os.listdir(scratch)) == 2
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-        assert scratch not in file.read()
-    with example(directory=scratch):
-        assert len(os.listdir(scratch)) == 1
-    assert os.listdir(scratch) == []
-
-
-def test_a_child_that_is_killed_is_an_error(scratch: str) -> None:
-    """Not a hang, and not silence."""
-    with example(directory=scratch) as subject, stage(subject, directory=scratch) as ground:
-        os.kill(_pid(ground), signal.SIGKILL)
-        with pytest.raises(errors.StageLost, match="SIGKILL"):
-            ground.do(Wish(action=Action.READ, path=CONFIG))
-    assert os.listdir(scratch) == []
-
-
-def _pid(ground: Stage) -> int:
-    return ground._process.pid  # noqa: SLF001 -- who would be killed
-
-
-_AS_USER = """
-import os, sys
-from ovlctl.ops.trying.example import example
-from ovlctl.ops.trying.stage import stage
-from ovlctl.ops.trying.values import Action, Wish
-here = os.environ["HOME"]
-with example(directory=here) as subject, stage(subject, directory=here) as ground:
-    upper = ground.ground[0].directory
-    for action, path in ((Action.READ, "app.conf"), (Action.MODIFY, "app.conf"), (Action.DELETE, "lib.so"),
-                         (Action.CREATE, "new"), (Action.MKDIR, "share/d"), (Action.DELETE, "share/d")):
-        wish = Wish(action=action, path=path)
-        foretold, deed = ground.preview(wish), ground.do(wish)
-        assert not deed.errno, deed
-        assert [step.kind for step in foretold.steps] == [step.kind for step in deed.steps]
-        seen = deed.after[0].layers[0].sight
-        if seen is not None:
-            status = os.lstat(os.path.join(upper, path))
-            assert (seen.ino, seen.uid, seen.gid) == (status.st_ino, status.st_uid, status.st_gid), seen
-    print(ground.differences, os.getuid(), sorted(os.listdir(upper)))
-"""
-
-
-@needs_userns
-def test_as_an_ordinary_user(ordinary_user: OrdinaryUser) -> None:
-    """The same in a user namespace; ids are told as the user knows them, and nothing is left."""
-    done = ordinary_user.run([sys.executable, "-c", _AS_USER])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"() {ordinary_user.uid} ['app.conf', 'lib.so', 'new', 'share']\n"
-    assert os.listdir(ordinary_user.home) == []
