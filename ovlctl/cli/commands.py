@@ -71,6 +71,11 @@ ROWS = (
         help="Tell which layer a path comes from, why, and what a change to it would cost",
     ),
     Row(name="tree", panel=_LAYERS, help="List the merged view with the layer that supplies each entry"),
+    Row(
+        name="layers",
+        panel=_LAYERS,
+        help="Tell what each layer of a stack holds, adds and hides, and what of it nobody sees",
+    ),
     Row(name="cat", panel=_LAYERS, help="Print a file of a stack, mounted or not, or what one layer has of it"),
     Row(
         name="cp", panel=_LAYERS, help="Copy a file or a directory out of a stack, mounted or not, or out of one layer"

@@ -150,7 +150,7 @@ def main() -> int:
         return 1
     try:
         frames.send(answers, made.ready())
-        while (order := frames.receive(0)) is not None:
+        while isinstance(order := frames.receive(0), protocol.Do | protocol.Reset):
             frames.send(answers, _answer(made, order))
     except BrokenPipeError:
         pass

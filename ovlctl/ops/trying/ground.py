@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.kernel import mounts, xattr
+from ovlctl.kernel import mountinfo, mounts, namespaces, xattr
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.ladder import mount_stack
@@ -38,6 +38,33 @@ def scratch_stack(stack: Stack, base: str, options: Options) -> Stack:
         work=os.path.join(base, "work"),
         options=options,
     )
+
+
+def check_layers(stack: Stack) -> None:
+    """See to it that this user can mount the layers of *stack*, where the kernel would only say EINVAL.
+
+    Raises:
+        AccessDenied: One may not be read.
+        LowerHoldsMounts: It takes a new user namespace, and something is mounted below one.
+    """
+    for layer in stack.layers():
+        if not os.access(layer, os.R_OK | os.X_OK, effective_ids=True):
+            raise errors.AccessDenied(
+                "the layer {} may not be read by this user, and so cannot be mounted", layer, hint="try it as root"
+            )
+    if namespaces.may_mount():
+        return
+    points = [found.mount_point for found in mountinfo.read("self")]
+    for layer in stack.layers():
+        inside = os.path.realpath(layer).rstrip("/") + "/"
+        held = next((point for point in points if point != "/" and point.startswith(inside)), None)
+        if held is not None:
+            raise errors.LowerHoldsMounts(
+                "{} has mounts below it, such as {}, and without root the kernel takes no such layer",
+                layer,
+                held,
+                hint="try it as root, or name a directory without mounts",
+            )
 
 
 def ground_of(stack: Stack, upper: str | None) -> tuple[GroundLayer, ...]:

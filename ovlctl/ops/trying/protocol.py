@@ -1,7 +1,7 @@
 """What the process that has the scratch mount and the one that started it say to each other.
 
-Frames of :mod:`ovlctl.ops.frames`. Down go one :class:`Begin`, then orders, each of which is answered; the end of the
-pipe is the order to clean up and end.
+Frames of :mod:`ovlctl.ops.frames`. Down go one :class:`Begin`, then orders, each of which is answered, but for
+:class:`End`; the end of the pipe means the same.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class Do:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset:
     """A fresh scratch upper."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Clean up and end. Said in so many words, because another child of the same process may hold the pipe open."""
 
 
 Order = Do | Reset

@@ -18,7 +18,7 @@ from ovlctl.ops.reading.paths import plain
 from ovlctl.ops.trying import protocol
 from ovlctl.ops.trying.calls import check
 from ovlctl.ops.trying.doing import stage_subject
-from ovlctl.ops.trying.ground import ground_of
+from ovlctl.ops.trying.ground import check_layers, ground_of
 from ovlctl.ops.trying.owners import with_owners
 from ovlctl.ops.trying.preview import foretell
 from ovlctl.ops.workspace import TRYING, default_directory, scratch
@@ -150,6 +150,7 @@ def stage(subject: Subject, *, directory: str | None = None) -> Iterator[Stage]:
     Raises:
         LayersAreArchives: The layers are no directories.
         NoUserNamespace: This user may mount nothing.
+        LowerHoldsMounts: A layer has mounts below it, which takes root.
         AccessDenied, LayerElsewhere, PathMissing, NotADirectory: A layer, or the directory, cannot be used.
         UpperOnOverlay, UpperFileSystemPoor: The directory cannot hold an upper.
         KernelRefused and others of :func:`ovlctl.ops.ladder.mount_stack`.
@@ -162,11 +163,7 @@ def stage(subject: Subject, *, directory: str | None = None) -> Iterator[Stage]:
         )
     with reading.opened(subject):
         pass  # says in clear words what is wrong with a layer
-    for layer in subject.stack.layers():
-        if not os.access(layer, os.R_OK | os.X_OK, effective_ids=True):
-            raise errors.AccessDenied(
-                "the layer {} may not be read by this user, and so cannot be mounted", layer, hint="try it as root"
-            )
+    check_layers(subject.stack)
     with scratch(_place(directory), TRYING) as place:
         file_system = mounts.mount_at(place.path).fs_type
         if file_system == "overlay":
@@ -200,6 +197,9 @@ def plain_wish(wish: Wish) -> Wish:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            frames.send(process.stdin.fileno(), protocol.End())
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()

@@ -109,6 +109,21 @@ def test_both_killed(scratch: str) -> None:
     assert os.listdir(scratch) == []
 
 
+def test_another_child_may_hold_the_pipe(scratch: str) -> None:
+    """A fork that lives on, as a process that scans does, keeps the stage from nothing."""
+    with example(directory=scratch) as subject:
+        with stage(subject, directory=scratch):
+            other = os.fork()
+            if other == 0:
+                signal.pause()
+                os._exit(0)
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 5
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+    assert os.listdir(scratch) == []
+
+
 def test_a_child_that_is_killed_is_an_error(scratch: str) -> None:
     """Not a hang, and not silence."""
     with example(directory=scratch) as subject, stage(subject, directory=scratch) as ground:

@@ -18,6 +18,7 @@ from ovlctl.ops.trying.live import Live
 from ovlctl.ops.trying.recording import record
 from ovlctl.ops.trying.stage import stage
 from ovlctl.ops.trying.values import Action, StepKind, Wish
+from ovlctl.ops.workspace import remove_tree
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch
 from ovlctl.overlay.stack import Stack
@@ -251,6 +252,7 @@ def test_paths_longer_than_a_system_call_takes(scratch: str) -> None:
     with stage(subject, directory=scratch) as ground:
         deed = ground.do(Wish(action=Action.MODIFY, path=path))
         assert [step.kind for step in deed.steps] == [*[StepKind.PARENT] * 22, StepKind.COPIED, StepKind.WRITTEN]
+    remove_tree(subject.stack.lowers[0])
 
 
 @needs_root
