@@ -73,18 +73,22 @@ class Caption(Bar):
 
 def hints(width: int) -> tuple[Line, Line]:
     """As many keys as there is room for."""
-    line: list[tuple[str, Role]] = []
-    used = 0
-    for key in keys_of(Where.SCREEN):
-        if key.hint is None:
-            continue
-        name = key.shown.split(" ")[0]
-        taken = len(name) + len(key.hint) + 4
-        if used + taken > width:
-            continue
-        used += taken
-        line += ((f" {name} ", Role.BAR_KEY), (f"{key.hint}  ", Role.BAR))
-    return tuple(line), ()
+    told = [(key.shown.split(" ")[0], key.hint) for key in keys_of(Where.SCREEN) if key.hint is not None]
+    # The last one, which ends the program, is there in any case.
+    *most, last = told
+    room = width - _taken(*last)
+    shown = []
+    for name, hint in most:
+        room -= _taken(name, hint)
+        if room < 0:
+            break
+        shown.append((name, hint))
+    pieces = (((f" {name} ", Role.BAR_KEY), (f"{hint}  ", Role.BAR)) for name, hint in (*shown, last))
+    return tuple(piece for pair in pieces for piece in pair), ()
+
+
+def _taken(name: str, hint: str) -> int:
+    return len(name) + len(hint) + 4
 
 
 def _within(line: Line, room: int, sign: str, fill: Role) -> Line:

@@ -124,6 +124,11 @@ class ChoiceView(LinesView):
             return Ground.PLAIN
         return Ground.CURSOR if self.has_focus or self.acting else Ground.CURSOR_ELSEWHERE
 
+    def on_resize(self, event: events.Resize) -> None:
+        """The cursor stays in sight."""
+        super().on_resize(event)
+        self.follow()
+
     def follow(self) -> None:
         """Scroll so that the cursor is seen."""
         top, height, line = self.scroll_offset.y, max(1, self.size.height), self.cursor

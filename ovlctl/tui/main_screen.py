@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: From so many columns on details stand beside the tree.
 WIDE: Final = 110
+#: Below so many lines there is room for the tree, and hardly for anything else.
+_LOW: Final = 16
 _LOG: Final = 8
 
 
@@ -58,6 +60,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.details_view = DetailsView(look, session.subject.label)
         self.log_view = LogView(look)
         self.status_bar = Bar(look, lambda width: status(session, look.glyphs, width), "status")
+        self._logs = False
+        # Where there is no room for it.
+        self._left_out: DetailsView | None = None
         self.reader = Reader(session)
         self.copying = Copying(self)
         self._panes: dict[LayersView | TreeView | DetailsView | LogView, Caption] = {
@@ -89,7 +94,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def on_mount(self) -> None:
         """Begin where the stack's name led to."""
         self.filter_line.display = False
-        self.query_one("#log-pane").display = False
+        self.query_one("#log-pane").display = self._logs
         inside = self.session.subject.inside
         if inside:
             self.run_worker(self._show_path(inside), group="listing")
@@ -100,15 +105,19 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._share(*event.size)
 
     def _share(self, width: int, height: int) -> None:
-        zoomed = self.has_class("zoomed")
-        wide = width >= WIDE
+        zoomed, wide = self.has_class("zoomed"), width >= WIDE
         self.set_class(wide, "wide")
-        layers = min(self.stack.count, max(4, height // 5))
+        layers = min(self.stack.count, max(4, height // 5) if height >= _LOW else 2)
         self.query_one("#layers-pane").styles.height = "1fr" if zoomed else layers + 1
         rest = height - layers - 3
         details = self.query_one("#details-pane")
         details.styles.width = max(44, width * 2 // 5) if wide and not zoomed else "100%"
         details.styles.height = "100%" if wide or zoomed else max(6, rest * 2 // 5)
+        self._left_out = None if wide or zoomed or rest >= _LOW - 4 else self.details_view
+        if self._left_out is None:
+            details.styles.clear_rule("display")
+        else:
+            details.display = False
         self.query_one("#log-pane").styles.height = "1fr" if zoomed else min(_LOG, height // 3)
 
     # What came from elsewhere
@@ -254,7 +263,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_pane(self, step: int) -> None:
         """Another pane."""
-        shown = [pane for pane in self._panes if pane is not self.log_view or self.query_one("#log-pane").display]
+        shown = [pane for pane in self._panes if pane is not self._left_out and (pane is not self.log_view or self._logs)]
         at = next((number for number, pane in enumerate(shown) if pane.has_focus), 1)
         shown[(at + step) % len(shown)].focus()
         if self.has_class("zoomed"):
@@ -270,9 +279,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_log(self) -> None:
         """Show or hide the log."""
-        pane = self.query_one("#log-pane")
-        pane.display = not pane.display
-        if self.log_view.has_focus and not pane.display:
+        self._logs = not self._logs
+        self.query_one("#log-pane").display = self._logs
+        if self.log_view.has_focus and not self._logs:
             self.tree_view.focus()
 
     def action_rescan(self) -> None:
