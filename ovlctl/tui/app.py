@@ -47,9 +47,7 @@ class Explorer(App[None], inherit_bindings=False):
     BINDINGS = bindings(Where.ALWAYS)
     ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
 
-    def __init__(
-        self, session: Session, look: Look, scanner: Scanner, *, driver: type[Driver] | None = None
-    ) -> None:
+    def __init__(self, session: Session, look: Look, scanner: Scanner, *, driver: type[Driver] | None = None) -> None:
         super().__init__(driver_class=driver, ansi_color=True if look.palette in {SIXTEEN, MONO} else None)
         self.title = "ovlctl explore"
         for theme in THEMES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.strip import Strip
 from textual.widget import Widget
 
 from ovlctl.tui.cells import cell_len, cut, padded
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.geometry import Size
+    from textual.strip import Strip
 
     from ovlctl.tui.look import Look
     from ovlctl.tui.tree_lines import Line
@@ -26,20 +26,19 @@ class Bar(Widget):
     Args:
         look: Of everything.
         says: Makes it, for a width; what stands at the left, and what at the right.
-        name: Its id.
     """
 
-    def __init__(self, look: Look, says: Callable[[int], tuple[Line, Line]], name: str) -> None:
-        super().__init__(id=name)
+    def __init__(self, look: Look, says: Callable[[int], tuple[Line, Line]]) -> None:
+        super().__init__()
         self._look = look
         self._says = says
 
     fill = Role.BAR
 
-    def _on(self, line: Line) -> Line:  # noqa: PLR6301 -- captions have something to do here
+    def _on(self, line: Line) -> Line:
         return line
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002, PLR6301 -- Textual's
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 -- Textual's
         """One line."""
         return 1
 

@@ -51,9 +51,7 @@ class Ground(Enum):
 
 
 #: Roles that bring their own ground.
-ON_BAR: Final = frozenset(
-    {Role.CAPTION, Role.CAPTION_HERE, Role.BAR, Role.BAR_DIM, Role.BAR_KEY, Role.BAR_TROUBLE}
-)
+ON_BAR: Final = frozenset({Role.CAPTION, Role.CAPTION_HERE, Role.BAR, Role.BAR_DIM, Role.BAR_KEY, Role.BAR_TROUBLE})
 OF_SIGN: Final = {
     Sign.SAME: Role.TEXT,
     Sign.ADDED: Role.ADDED,
@@ -98,8 +96,12 @@ class Palette:
         known = self._known.get((role, ground))
         if known is None:
             own = self.roles[role]
-            known = own if role in ON_BAR else self.grounds[ground] + own if ground is Ground.PLAIN else (
-                own + self.grounds[ground]
+            known = (
+                own
+                if role in ON_BAR
+                else self.grounds[ground] + own
+                if ground is Ground.PLAIN
+                else (own + self.grounds[ground])
             )
             self._known[role, ground] = known
         return known
