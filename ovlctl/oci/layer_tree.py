@@ -12,6 +12,7 @@ from ovlctl.overlay.tree import Child, Kind, Look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from ovlctl.kernel.handles import FileHandle
     from ovlctl.oci.content import Content
@@ -73,6 +74,16 @@ class LayerTree:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         for name, node in names.items():
             yield name, OSError(node.trouble, os.strerror(node.trouble), name) if node.trouble else node.attributes
+
+    def marked(self, path: str, marks: AbstractSet[str]) -> Iterator[tuple[str, Attributes | OSError, bool]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        inside = self._the(path)
+        for name, attributes in self.entries(path):
+            if isinstance(attributes, OSError):
+                yield name, attributes, True
+            else:
+                node = inside.find(name) if attributes.kind is Kind.FILE else None
+                yield name, attributes, node is not None and not marks.isdisjoint(node.xattrs or ())
 
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

@@ -13,6 +13,7 @@ from ovlctl.overlay.tree import Attributes, Child, Kind, Look, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from ovlctl.kernel.handles import FileHandle
 
@@ -93,6 +94,15 @@ class MemoryTree:
                 yield child.name, self._the(join(path, child.name)).attributes
             except OSError as error:
                 yield child.name, error
+
+    def marked(self, path: str, marks: AbstractSet[str]) -> Iterator[tuple[str, Attributes | OSError, bool]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        for name, attributes in self.entries(path):
+            if isinstance(attributes, OSError):
+                yield name, attributes, True
+            else:
+                has = attributes.kind is Kind.FILE and not marks.isdisjoint(self.xattr_names(join(path, name)))
+                yield name, attributes, has
 
     def readlink(self, path: str) -> str:
         """See :class:`~ovlctl.overlay.tree.Tree`."""

@@ -28,6 +28,7 @@ from ovlctl.overlay.tree import Attributes, Child, Kind, Look, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
 
     from ovlctl.kernel.handles import FileHandle
@@ -171,6 +172,34 @@ class RealTree:
                     continue
                 except OSError as error:
                     yield entry.name, error
+
+    def marked(self, path: str, marks: AbstractSet[str]) -> Iterator[tuple[str, Attributes | OSError, bool]]:
+        """See :class:`~ovlctl.overlay.tree.Tree`."""
+        directory, name = self._split(path)
+        readable = _Closing(_quietly(directory, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+        with readable as descriptor, os.scandir(descriptor) as entries:
+            place = f"/proc/self/fd/{descriptor}/"
+            for entry in entries:
+                try:
+                    attributes = self._attributes(descriptor, entry)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    yield entry.name, error, True
+                    continue
+                if marks and attributes.kind is Kind.FILE:
+                    try:
+                        # Where something is mounted in the layer, names may lead onto it.
+                        names = (
+                            self._names(join(path, entry.name))
+                            if self._guarded
+                            else os.listxattr(place + entry.name, follow_symlinks=False)
+                        )
+                        yield entry.name, attributes, bool(names) and not marks.isdisjoint(names)
+                    except OSError as error:
+                        yield entry.name, attributes, error.errno != errno.ENOTSUP
+                else:
+                    yield entry.name, attributes, False
 
     def _attributes(self, directory: int, entry: os.DirEntry[str]) -> Attributes:
         if not self._guarded:

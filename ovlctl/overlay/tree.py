@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, Self
 
@@ -171,6 +172,15 @@ class Tree(Protocol):
 
         Raises:
             OSError: The directory cannot be read, at the first step or on the way.
+        """
+
+    def marked(self, path: str, marks: AbstractSet[str]) -> Iterator[tuple[str, Attributes | OSError, bool]]:
+        """As :meth:`entries`, with whether the name is a regular file that has one of the extended attributes *marks*.
+
+        It is True also where that cannot be told. No attribute is asked for where *marks* is empty.
+
+        Raises:
+            OSError: As :meth:`entries`.
         """
 
     def readlink(self, path: str) -> str:

@@ -11,12 +11,13 @@ import os
 from array import array
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, IntFlag
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Final
 
 from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: What the column ``kinds`` counts through.
 KINDS: Final = tuple(Kind)
@@ -24,6 +25,7 @@ DIRECTORY: Final = KINDS.index(Kind.DIRECTORY)
 #: ``providers`` of a row that no layer supplies.
 NOBODY: Final = -1
 _SLASH = b"/"
+_DEEPEST = (1 << 16) - 1
 
 
 class Sign(IntEnum):
@@ -227,13 +229,39 @@ class Growing:
         self.offsets.append(len(self.names))
         self.parents.append(parent)
         self.ends.append(row + 1)
-        self.depths.append(min(depth, 65535))
+        self.depths.append(min(depth, _DEEPEST))
         self.kinds.append(kind)
         self.signs.append(sign)
         self.flags.append(0)
         self.providers.append(provider)
         self.sizes.append(size)
         return row
+
+    def add_run(self, names: Sequence[str], kinds: bytes, sizes: Iterable[int], parent: int, depth: int) -> int:
+        """Append rows of one directory that are no directories, and return the number of the first.
+
+        Their sign and provider are to be added by :meth:`alike`.
+        """
+        first, count = len(self.kinds), len(names)
+        together = "/".join(names)
+        lengths = map(len, names) if together.isascii() else (len(os.fsencode(name)) for name in names)
+        ends = accumulate((length + 1 for length in lengths), initial=len(self.names))
+        next(ends)
+        self.offsets.extend(ends)
+        self.names += os.fsencode(together)
+        self.names += _SLASH
+        self.parents.extend(repeat(parent, count))
+        self.ends.extend(range(first + 1, first + count + 1))
+        self.depths.extend(repeat(min(depth, _DEEPEST), count))
+        self.kinds.frombytes(kinds)
+        self.flags.frombytes(bytes(count))
+        self.sizes.extend(sizes)
+        return first
+
+    def alike(self, count: int, sign: Sign, provider: int) -> None:
+        """Sign and provider of a run of *count* rows."""
+        self.signs.extend(repeat(int(sign), count))
+        self.providers.extend(repeat(provider, count))
 
     def add_status(self, mode: int, uid: int, gid: int, mtime_ns: int) -> None:
         """Owner, mode and time of the row that was added last."""
