@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ovlctl.ops.atlas.atlas import Atlas
 
+    Column = memoryview[int] | array[int] | array[float]
+
 _ALIGNED: Final = 8
 # What typed arrays of JavaScript are called, by the type code of the array module.
 _TYPES: Final = {"B": "Uint8", "H": "Uint16", "h": "Int16", "I": "Uint32", "d": "Float64"}
@@ -29,8 +31,6 @@ _SECOND: Final = 10**9
 _GZIP: Final = 31
 # Divides by three, so that pieces of base64 can be put together.
 _PIECE: Final = 3 << 20
-
-Column = memoryview[int] | array[int] | array[float]
 
 
 def columns(atlas: Atlas) -> dict[str, Column]:

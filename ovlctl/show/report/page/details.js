@@ -5,8 +5,8 @@ const SIGN_SENTENCES = [
   "The upper adds it: no layer below has anything here.",
   "Changed: the upper has it in place of what a lower layer has.",
   "Copied up, and equal to what it hides: the copy is waste.",
-  "A whiteout of the upper stands here: what lies below is not seen.",
-  "Hidden by something above it.",
+  "Not there: a whiteout hides what lies below it.",
+  "Not there: something above hides it.",
   "The kernel lists the name and finds nothing, refuses it, or it cannot be known.",
 ];
 
@@ -40,9 +40,9 @@ function shownTime(seconds) {
 function showDetails(atlas, stack, stories, row) {
   const path = pathOf(atlas, row);
   const words = row ? shownArgument(pathBytes(atlas, row)) : "/";
-  const there = atlas.providers[row] !== NOBODY;
+  const there = isThere(atlas, row);
   const pane = at("details");
-  pane.replaceChildren(
+  const parts = [
     make("p.eyebrow", {}, KIND_WORDS[atlas.kinds[row]]),
     make("p.path", {}, path),
     make(`p.said.${SIGN_NAMES[atlas.signs[row]]}`, {}, glyph(atlas.signs[row]), sentence(atlas, row)),
@@ -54,8 +54,15 @@ function showDetails(atlas, stack, stories, row) {
     command(`ovlctl explain ${stack.command} ${words}`),
     there && atlas.kinds[row] === 0 ? command(`ovlctl cat ${stack.command} ${words}`) : null,
     there ? command(`ovlctl cp ${isDirectory(atlas, row) ? "-r " : ""}${stack.command} ${words} .`) : null,
-  );
+  ];
+  pane.replaceChildren(...parts.filter((part) => part !== null));
   pane.parentElement.scrollTop = 0;
+}
+
+/** Whether the merged view has something at a row. @param {Atlas} atlas @param {number} row */
+function isThere(atlas, row) {
+  const { whiteout, hidden, odd } = SIGNS;
+  return atlas.providers[row] !== NOBODY && ![whiteout, hidden, odd].includes(atlas.signs[row]);
 }
 
 /** @param {number} sign */
@@ -100,14 +107,14 @@ function history(atlas, stack, row, there) {
         "tr",
         {},
         make("th", { scope: "row" }, swatch(layer), stack.layers[layer].label),
-        make("td", {}, KIND_WORDS[kind]),
+        make("td", {}, word === "whiteout" ? "" : KIND_WORDS[kind]),
         make("td.number", {}, kind === DIRECTORY || word === "whiteout" ? "" : shownSize(size)),
         make("td", {}, word),
       ),
     );
-  if (there) {
-    const word = atlas.signs[row] === SIGNS.hidden ? "hidden" : "seen";
-    add(atlas.providers[row], atlas.kinds[row], atlas.sizes[row], word);
+  if (atlas.providers[row] !== NOBODY) {
+    const word = { [SIGNS.hidden]: "hidden", [SIGNS.whiteout]: "whiteout", [SIGNS.odd]: "odd" }[atlas.signs[row]];
+    add(atlas.providers[row], atlas.kinds[row], atlas.sizes[row], word ?? "seen");
   }
   const below = coveredAt(atlas, row);
   for (const each of below) {

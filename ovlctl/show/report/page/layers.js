@@ -59,7 +59,7 @@ function layerFigures(layer) {
     ["", counted.format(layer.files), layer.files === 1 ? "file" : "files"],
     ["+", counted.format(layer.adds), "added"],
     ["-", counted.format(layer.hides), "hidden"],
-    ["!", shownSize(layer.wasted), "wasted"],
+    ["", shownSize(layer.wasted), "wasted"],
   ];
 }
 

@@ -96,7 +96,7 @@ class Stage {
     this.lane.replaceChildren();
     const add = (/** @type {number} */ number, /** @type {string} */ label, /** @type {string} */ where) => {
       const chips = make("ul.chips-in");
-      const title = make("p.label", {}, swatch(number), make("strong", {}, label));
+      const title = make("p.label", {}, this.swatch(number), make("strong", {}, label));
       const lane = make("div.lane", { role: "listitem" }, title, make("p.where", { title: where }, where), chips);
       this.lanes.set(number, { lane, chips });
       this.lane.append(lane);
@@ -108,6 +108,12 @@ class Stage {
       this.lane.append(make("div.lane.others", { role: "listitem" }, make("p.label", {}, text)));
     }
     this.lane.style.setProperty("--lanes", String(this.lane.children.length));
+  }
+
+  /** The colour of a layer, as the stack has it; there is no scratch upper in that. @param {number} number */
+  swatch(number) {
+    if (number) return swatch(number < 0 ? MERGED : number - 1);
+    return make("span.swatch.scratch", { "aria-hidden": "true" });
   }
 
   /** @param {number} index */
