@@ -34,7 +34,8 @@ class LayerSummary:
         directories: Without its root.
         size: Of its regular files, each inode once.
         adds: Names that are seen, no directories, of which no layer below has anything.
-        hides: Names that it takes away from layers below it: whiteouts, and objects in the place of others.
+        hides: Names that layers below have and that are not seen, or seen as another object, because it is the topmost
+            that has something there: a whiteout, or an object in the place of others.
         whiteouts: Of whichever kind.
         wasted_files: Names that nobody sees: hidden by a layer above, or copied up and equal to what they hide.
         wasted: Bytes of those, each inode once.
