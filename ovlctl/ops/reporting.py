@@ -123,32 +123,32 @@ def report(
     )
 
 
-def _of_stack(
-    view: View, words: tuple[str, ...], *, run: bool, tick: Callable[[int], None] | None
-) -> StackReport:
-    from ovlctl.ops.atlas import layers, scan
+def _of_stack(view: View, words: tuple[str, ...], *, run: bool, tick: Callable[[int], None] | None) -> StackReport:
+    from ovlctl.ops.atlas.layers import labels
+    from ovlctl.ops.atlas.scan import merged as scan
+    from ovlctl.ops.atlas.summaries import summaries
 
-    atlas, merged = scan.merged(view, status=True, tick=tick)
-    summaries = layers.summaries(view)
+    atlas, merged = scan(view, status=True, tick=tick)
+    layers = summaries(view, atlas)
     recording, no_recording = _recorded(view.subject) if run else (None, None)
-    rows = dict.fromkeys(_interesting(atlas, summaries, recording))
+    rows = dict.fromkeys(_interesting(atlas, layers, recording))
     return StackReport(
         subject=view.subject,
         words=words,
-        labels=layers.labels(view),
-        layers=summaries,
+        labels=labels(view),
+        layers=layers,
         merged=merged,
         atlas=atlas,
         stories=tuple(_stories(view, atlas, rows)),
         recording=recording,
         no_recording=no_recording,
-        troubles=tuple(_troubles(view, atlas, merged, summaries)),
+        troubles=tuple(_troubles(view, atlas, merged, layers)),
     )
 
 
 def _recorded(subject: Subject) -> tuple[Recording | None, Note | None]:
     # The page is worth having without it, and says why it is missing.
-    from ovlctl.ops.trying import record
+    from ovlctl.ops.trying.recording import record
 
     try:
         return record(subject), None
@@ -158,11 +158,11 @@ def _recorded(subject: Subject) -> tuple[Recording | None, Note | None]:
         return None, Note(strerror(error))
 
 
-def _interesting(atlas: Atlas, summaries: tuple[LayerSummary, ...], recording: Recording | None) -> Iterator[int]:
+def _interesting(atlas: Atlas, layers: tuple[LayerSummary, ...], recording: Recording | None) -> Iterator[int]:
     if recording is not None and not recording.example:
         wished = (deed.wish for deed in recording.deeds)
         yield from _found(atlas, (path for wish in wished for path in (wish.path, wish.to) if path is not None))
-    wasted = sorted((each for layer in summaries for each in layer.largest), key=lambda each: -each.size)
+    wasted = sorted((each for layer in layers for each in layer.largest), key=lambda each: -each.size)
     yield from _found(atlas, (each.path for each in wasted[:_LARGEST]))
     signs, told = bytes(atlas.signs), 0
     for wanted in _TELLING:
@@ -188,10 +188,8 @@ def _stories(view: View, atlas: Atlas, rows: dict[int, None]) -> Iterator[Story]
         yield Story(row=row, explanation=explain(view, atlas.path(row)))
 
 
-def _troubles(
-    view: View, atlas: Atlas, merged: MergedSummary, summaries: tuple[LayerSummary, ...]
-) -> Iterator[Note]:
-    lost = max(merged.unreadable, sum(layer.unreadable for layer in summaries))
+def _troubles(view: View, atlas: Atlas, merged: MergedSummary, layers: tuple[LayerSummary, ...]) -> Iterator[Note]:
+    lost = max(merged.unreadable, sum(layer.unreadable for layer in layers))
     if lost:
         named = [row for row, flags in enumerate(atlas.flags) if flags & Flag.UNREADABLE][:_NAMED]
         for row in named:

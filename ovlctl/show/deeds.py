@@ -24,36 +24,13 @@ def step_text(step: Step, labels: Sequence[str]) -> str:
         step: What happened.
         labels: What the numbers of layers mean.
     """
-    name = show_name(os.path.basename(step.path) or "/")
-    here = labels[step.layer] if step.layer is not None else "the upper"
-    there = f" from {labels[step.source]}" if step.source is not None else ""
-    match step.kind:
-        case StepKind.LOOKED:
-            text = f"The kernel looks for {name} in {here}: not there"
-        case StepKind.FOUND:
-            text = f"It finds {name} in {here}"
-        case StepKind.READ:
-            text = f"{format_size(step.bytes)} are read where they lie, in {here}; nothing is copied"
-        case StepKind.PARENT:
-            text = f"The directory {name} comes into {here}{there}, without what is in it"
-        case StepKind.COPIED:
-            text = f"{name} comes into {here}{there}: {_amount(step)}"
-        case StepKind.METADATA:
-            text = f"{name} comes into {here}{there} without its data, which stay below"
-        case StepKind.WRITTEN:
-            text = f"The change is made to {name} in {here}; what lies below stays as it is"
-        case StepKind.CREATED:
-            text = f"{name} is made in {here}"
-        case StepKind.WHITEOUT:
-            text = f"A whiteout for {name} is put into {here}: it hides what lies below, which stays as it is"
-        case StepKind.REMOVED:
-            text = f"{name} is removed from {here}"
-        case StepKind.MOVED:
-            text = f"{name} is what it is called in {here} now"
-        case StepKind.LINKED:
-            text = f"{name} is one more name of it in {here}"
-        case StepKind.REFUSED:
-            text = "The kernel refuses, and nothing has changed"
+    text = _SENTENCES[step.kind].format(
+        name=show_name(os.path.basename(step.path) or "/"),
+        here=labels[step.layer] if step.layer is not None else "the upper",
+        there=f" from {labels[step.source]}" if step.source is not None else "",
+        size=format_size(step.bytes),
+        amount=_amount(step),
+    )
     marks = [_MARKS[mark] for mark in step.marks if mark in _MARKS]
     return text + (f" ({'; '.join(marks)})" if marks else "")
 
@@ -74,6 +51,21 @@ def outcome_text(deed: Deed) -> str:
     return "a whiteout" if whiteouts else "nothing copied"
 
 
+_SENTENCES = {
+    StepKind.LOOKED: "The kernel looks for {name} in {here}: not there",
+    StepKind.FOUND: "It finds {name} in {here}",
+    StepKind.READ: "{size} are read where they lie, in {here}; nothing is copied",
+    StepKind.PARENT: "The directory {name} comes into {here}{there}, without what is in it",
+    StepKind.COPIED: "{name} comes into {here}{there}: {amount}",
+    StepKind.METADATA: "{name} comes into {here}{there} without its data, which stay below",
+    StepKind.WRITTEN: "The change is made to {name} in {here}; what lies below stays as it is",
+    StepKind.CREATED: "{name} is made in {here}",
+    StepKind.WHITEOUT: "A whiteout for {name} is put into {here}: it hides what lies below, which stays as it is",
+    StepKind.REMOVED: "{name} is removed from {here}",
+    StepKind.MOVED: "{name} is what it is called in {here} now",
+    StepKind.LINKED: "{name} is one more name of it in {here}",
+    StepKind.REFUSED: "The kernel refuses, and nothing has changed",
+}
 # What is worth a word where it appears; a whiteout's own mark is told by its step.
 _MARKS = {
     Mark.ORIGIN: "it is marked with its origin",

@@ -34,9 +34,7 @@ SCRIPTS: Final = (
 )
 STYLES: Final = ("page.css", "files.css", "stage.css")
 # Nothing may be loaded, sent, framed or embedded, and no script or style runs but the one whose hash is named.
-_POLICY: Final = (
-    "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none'; form-action 'none'"
-)
+_POLICY: Final = "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none'; form-action 'none'"
 
 
 def page(report: Report) -> Iterator[str]:

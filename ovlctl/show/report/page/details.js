@@ -49,11 +49,11 @@ function showDetails(atlas, stack, stories, row) {
     factList(atlas, stack, row, there),
     make("h4", {}, "In the layers, topmost first"),
     history(atlas, stack, row, there),
-    make("h4", {}, stories.has(row) ? "In full" : "To go on"),
-    story(stories.get(row)),
+    make("h4", {}, "To go on"),
     command(`ovlctl explain ${stack.command} ${words}`),
     there && atlas.kinds[row] === 0 ? command(`ovlctl cat ${stack.command} ${words}`) : null,
     there ? command(`ovlctl cp ${isDirectory(atlas, row) ? "-r " : ""}${stack.command} ${words} .`) : null,
+    ...story(stories.get(row)),
   ];
   pane.replaceChildren(...parts.filter((part) => part !== null));
   pane.parentElement.scrollTop = 0;
@@ -127,10 +127,9 @@ function history(atlas, stack, row, there) {
   return make("table.plain", {}, make("thead", {}, make("tr", {}, ...head)), body);
 }
 
-/** @param {string | undefined} text */
+/** @param {string | undefined} text @returns {Node[]} */
 function story(text) {
-  if (text === undefined) {
-    return make("p.muted", {}, "The full story of this path is not in the page. These commands tell it:");
-  }
-  return make("pre.story", { tabindex: 0, role: "region", "aria-label": "The path in full" }, text);
+  if (text === undefined) return [];
+  const where = { tabindex: 0, role: "region", "aria-label": "What explain tells" };
+  return [make("h4", {}, "What explain tells"), make("pre.story", where, text)];
 }
