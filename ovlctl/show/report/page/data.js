@@ -2,15 +2,7 @@
 
 /** What an entry is, as KINDS in ovlctl.ops.atlas.atlas counts them. */
 const KINDS = ["file", "directory", "symlink", "character", "block", "fifo", "socket"];
-const KIND_WORDS = [
-  "file",
-  "directory",
-  "symbolic link",
-  "character device",
-  "block device",
-  "named pipe",
-  "socket",
-];
+const KIND_WORDS = ["file", "directory", "symbolic link", "character device", "block device", "named pipe", "socket"];
 const DIRECTORY = 1;
 const NOBODY = -1;
 const SIGNS = { same: 0, added: 1, changed: 2, unchanged: 3, whiteout: 4, hidden: 5, odd: 6 };
@@ -40,14 +32,20 @@ const FLAGS = { unread: 1, covers: 2, unreadable: 4 };
  * @property {Float64Array=} mtimes
  */
 
-const ARRAYS = { Uint8: Uint8Array, Uint16: Uint16Array, Int16: Int16Array, Uint32: Uint32Array, Float64: Float64Array };
+const ARRAYS = {
+  Uint8: Uint8Array,
+  Uint16: Uint16Array,
+  Int16: Int16Array,
+  Uint32: Uint32Array,
+  Float64: Float64Array,
+};
 
-/** @param {string} text */
+/** @param {string} text @returns {Uint8Array<ArrayBuffer>} */
 function fromBase64(text) {
   const clean = text.trim();
   // In browsers since 2025, and ten times as fast.
   const Bytes = /** @type {any} */ (Uint8Array);
-  if (Bytes.fromBase64) return /** @type {Uint8Array} */ (Bytes.fromBase64(clean));
+  if (Bytes.fromBase64) return Bytes.fromBase64(clean);
   const raw = atob(clean);
   const bytes = new Uint8Array(raw.length);
   for (let at = 0; at < raw.length; at += 1) bytes[at] = raw.charCodeAt(at);
@@ -57,18 +55,19 @@ function fromBase64(text) {
 /**
  * The facts and the tree (null on a page without one).
  * @param {string} text
- * @returns {Promise<{facts: any, atlas: Atlas | null}>}
+ * @returns {Promise<{facts: Facts, atlas: Atlas | null}>}
  */
 async function unpacked(text) {
   const stream = new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
   const buffer = await new Response(stream).arrayBuffer();
   const length = new DataView(buffer).getUint32(0, true);
+  /** @type {Facts} */
   const facts = JSON.parse(ascii.decode(new Uint8Array(buffer, 4, length)));
   const base = Math.ceil((4 + length) / 8) * 8;
   /** @type {Record<string, any>} */
   const columns = {};
   for (const [name, [type, at, count]] of Object.entries(facts.columns)) {
-    columns[name] = new ARRAYS[/** @type {keyof typeof ARRAYS} */ (type)](buffer, base + at, count);
+    columns[name] = new ARRAYS[type](buffer, base + at, count);
   }
   return { facts, atlas: columns.names ? completed(columns) : null };
 }
@@ -84,13 +83,18 @@ function completed(columns) {
   const parents = new Uint32Array(count);
   const ends = new Uint32Array(count);
   // The directories on the way to where we are; each ends where one is not below it.
-  const way = [];
-  for (let row = 0; row < count; row += 1) {
-    while (way.length && depths[way[way.length - 1]] >= depths[row]) ends[way.pop()] = row;
-    parents[row] = way.length ? way[way.length - 1] : 0;
+  const way = [0];
+  for (let row = 1; row < count; row += 1) {
+    let above = way[way.length - 1];
+    while (depths[above] >= depths[row]) {
+      ends[above] = row;
+      way.pop();
+      above = way[way.length - 1];
+    }
+    parents[row] = above;
     way.push(row);
   }
-  while (way.length) ends[way.pop()] = count;
+  for (const row of way) ends[row] = count;
   return { ...columns, count, offsets, parents, ends };
 }
 

@@ -28,12 +28,15 @@ function shownMode(mode, kind) {
 function shownTime(seconds) {
   const moment = new Date(seconds * 1000);
   if (Number.isNaN(moment.getTime())) return `${seconds} s after 1970`;
-  return moment.toISOString().replace("T", " ").replace(/\.000Z$/, " UTC");
+  return moment
+    .toISOString()
+    .replace("T", " ")
+    .replace(/\.000Z$/, " UTC");
 }
 
 /**
  * @param {Atlas} atlas
- * @param {any} stack
+ * @param {Stack} stack
  * @param {Map<number, string>} stories
  * @param {number} row
  */
@@ -48,7 +51,7 @@ function showDetails(atlas, stack, stories, row) {
     make(`p.said.${SIGN_NAMES[atlas.signs[row]]}`, {}, glyph(atlas.signs[row]), sentence(atlas, row)),
     factList(atlas, stack, row, there),
     make("h4", {}, "In the layers, topmost first"),
-    history(atlas, stack, row, there),
+    layerHistory(atlas, stack, row, there),
     make("h4", {}, "To go on"),
     command(`ovlctl explain ${stack.command} ${words}`),
     there && atlas.kinds[row] === 0 ? command(`ovlctl cat ${stack.command} ${words}`) : null,
@@ -77,7 +80,7 @@ function sentence(atlas, row) {
   return SIGN_SENTENCES[atlas.signs[row]];
 }
 
-/** @param {Atlas} atlas @param {any} stack @param {number} row @param {boolean} there */
+/** @param {Atlas} atlas @param {Stack} stack @param {number} row @param {boolean} there */
 function factList(atlas, stack, row, there) {
   const list = make("dl.facts");
   /** @param {string} name @param {...(string | Node)} value */
@@ -97,8 +100,8 @@ function factList(atlas, stack, row, there) {
   return list;
 }
 
-/** @param {Atlas} atlas @param {any} stack @param {number} row @param {boolean} there */
-function history(atlas, stack, row, there) {
+/** @param {Atlas} atlas @param {Stack} stack @param {number} row @param {boolean} there */
+function layerHistory(atlas, stack, row, there) {
   const body = make("tbody");
   /** @param {number} layer @param {number} kind @param {number} size @param {string} word */
   const add = (layer, kind, size, word) =>

@@ -24,8 +24,8 @@
 const MERGED = -1;
 const MOST_LANES = 4;
 
-/** @param {any} deed @param {number} layers @returns {Frame[]} */
-function frames(deed, layers) {
+/** @param {Deed} deed @param {number} layers @returns {Frame[]} */
+function framesOf(deed, layers) {
   let state = stateOf(deed.before, layers);
   /** @type {Frame[]} */
   const made = [{ kind: "before", text: beforeText(deed), state, motion: null, light: null }];
@@ -39,7 +39,12 @@ function frames(deed, layers) {
   return made;
 }
 
-/** What was read back, and directories that came along. @param {any} deed @param {State} state @param {number} layers */
+/**
+ * What was read back, and directories that came along.
+ * @param {Deed} deed
+ * @param {State} state
+ * @param {number} layers
+ */
 function settled(deed, state, layers) {
   const last = stateOf(deed.after, layers);
   state.forEach((layer, number) => {
@@ -48,13 +53,13 @@ function settled(deed, state, layers) {
   return last;
 }
 
-/** @param {any} deed */
+/** @param {Deed} deed */
 function beforeText(deed) {
   const put = deed.mixed ? "; it was put into the scratch upper first, as the upper of the stack has it" : "";
   return `Before: ${deed.action} ${deed.path}${put}`;
 }
 
-/** @param {any[]} moments @param {number} layers @returns {State} */
+/** @param {Moment[]} moments @param {number} layers @returns {State} */
 function stateOf(moments, layers) {
   const state = emptyState(layers);
   for (const moment of moments) {
@@ -78,7 +83,7 @@ function emptyState(layers) {
   return Array.from({ length: layers }, () => new Map());
 }
 
-/** The state after a step. @param {State} state @param {any} step @returns {State} */
+/** The state after a step. @param {State} state @param {Step} step @returns {State} */
 function applied(state, step) {
   const next = state.map((each) => new Map(each));
   const here = next[step.layer ?? 0];
@@ -115,13 +120,13 @@ function blankChip(path) {
   return { path, kind: "file", whiteout: false, partial: false, way: false, note: "" };
 }
 
-/** @param {State} state @param {any} step */
+/** @param {State} state @param {Step} step */
 function kindBelow(state, step) {
   const source = step.source === null ? undefined : state[step.source].get(step.path);
   return source ? source.kind : "file";
 }
 
-/** @param {any} step @returns {Frame["motion"]} */
+/** @param {Step} step @returns {Frame["motion"]} */
 function motionOf(step) {
   const { kind, path, layer, source } = step;
   const to = layer ?? 0;
@@ -131,7 +136,7 @@ function motionOf(step) {
   return null;
 }
 
-/** @param {any} step @returns {Frame["light"]} */
+/** @param {Step} step @returns {Frame["light"]} */
 function lightOf(step) {
   if (step.kind === "looked") return { layer: step.layer ?? 0, path: null };
   if (["found", "read", "written"].includes(step.kind)) return { layer: step.layer ?? 0, path: step.path };

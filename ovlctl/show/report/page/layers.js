@@ -1,20 +1,27 @@
 // The stack as a pile of buttons: the merged view on top, then each layer with what it adds, hides and wastes.
 
 /**
- * @param {any} stack facts of the stack
+ * @param {Stack} stack facts of the stack
  * @param {(layer: number | null) => void} choose told which layer's files are wanted; null for all
  */
 function layerList(stack, choose) {
   const { merged, layers } = stack;
-  const most = Math.max(merged.size, ...layers.map((/** @type {any} */ each) => each.size), 1);
+  const most = Math.max(merged.size, ...layers.map((each) => each.size), 1);
   const list = at("layers");
   list.append(card(-1, "merged", stack.root ?? "not mounted", mergedFigures(merged), merged.size, 0, most));
-  layers.forEach((/** @type {any} */ layer, /** @type {number} */ number) => {
+  layers.forEach((layer, number) => {
     list.append(card(number, layer.label, layer.directory, layerFigures(layer), layer.size, layer.wasted, most));
   });
 
-  /** @param {number} number @param {string} label @param {string} where @param {[string, string, string][]} figures */
-  /** @param {number} size @param {number} wasted @param {number} longest */
+  /**
+   * @param {number} number
+   * @param {string} label
+   * @param {string} where
+   * @param {[string, string, string][]} figures
+   * @param {number} size
+   * @param {number} wasted
+   * @param {number} longest
+   */
   function card(number, label, where, figures, size, wasted, longest) {
     const chosen = number < 0 ? null : number;
     const button = make(
@@ -43,7 +50,7 @@ function figureList(figures) {
   );
 }
 
-/** @param {any} merged @returns {[string, string, string][]} */
+/** @param {Merged} merged @returns {[string, string, string][]} */
 function mergedFigures(merged) {
   return [
     ["", counted.format(merged.files), merged.files === 1 ? "file" : "files"],
@@ -53,7 +60,7 @@ function mergedFigures(merged) {
   ];
 }
 
-/** @param {any} layer @returns {[string, string, string][]} */
+/** @param {Layer} layer @returns {[string, string, string][]} */
 function layerFigures(layer) {
   return [
     ["", counted.format(layer.files), layer.files === 1 ? "file" : "files"],

@@ -1,6 +1,6 @@
 // The page: unpacks the data and fills the parts that there is something for.
 
-/** @param {any} facts */
+/** @param {Facts} facts */
 function heading(facts) {
   const { stack } = facts;
   const title = stack ? stack.label : "What the first change costs";
@@ -8,7 +8,7 @@ function heading(facts) {
   at("title").textContent = title;
   at("title").title = title;
   if (!stack) return;
-  const wasted = stack.layers.reduce((/** @type {number} */ sum, /** @type {any} */ each) => sum + each.wasted, 0);
+  const wasted = stack.layers.reduce((sum, each) => sum + each.wasted, 0);
   const parts = [
     stack.image ? "An image" : stack.root ? `Mounted at ${stack.root}` : "Not mounted",
     shownCount(stack.layers.length, "layer"),
@@ -28,7 +28,7 @@ function troubles(notes) {
   box.querySelector("ul").append(...notes.map((note) => make("li", {}, note)));
 }
 
-/** @param {any} stack */
+/** @param {Stack} stack */
 function recorded(stack) {
   const { recording, noRecording } = stack;
   if (!recording && !noRecording) return;
@@ -58,7 +58,7 @@ function open(id) {
   at("nav").append(make("a", { href: `#${id}` }, section.querySelector("h2").textContent));
 }
 
-/** @param {any} bench */
+/** @param {NonNullable<Facts["bench"]>} bench */
 function benchmark(bench) {
   open("bench");
   // Made by ovlctl from numbers; its texts are escaped. Read as a document of its own, it cannot become anything else.
@@ -68,11 +68,15 @@ function benchmark(bench) {
   at("bench-text").textContent = bench.text;
 }
 
-/** @param {any} facts */
+/** @param {Facts} facts */
 function footing(facts) {
   const { stack } = facts;
   at("footer").append(
-    make("p", {}, `Made by ovlctl ${facts.ovlctl} on ${facts.made.replace("T", " ").replace("Z", " UTC")}, Linux ${facts.kernel}. `),
+    make(
+      "p",
+      {},
+      `Made by ovlctl ${facts.ovlctl} on ${facts.made.replace("T", " ").replace("Z", " UTC")}, Linux ${facts.kernel}. `,
+    ),
     make("p", {}, "One file that loads nothing and sends nothing. Sizes are those that files have; K is 1024 bytes."),
     stack ? command(`ovlctl explore ${stack.command}`) : command("ovlctl bench-copyup --json FILE"),
   );

@@ -52,7 +52,7 @@ function shownBytes(bytes, start = 0, end = bytes.length, doubled = true) {
   }
   if (plain) return ascii.decode(bytes.subarray(start, end));
   let text = "";
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     const length = sequenceLength(bytes, at, end);
     const next = at + (length || 1);
     const character = length ? utf8.decode(bytes.subarray(at, next)) : "";
@@ -76,7 +76,7 @@ function shownArgument(bytes) {
 
 /** Whether some of *bytes* cannot be shown as they are. @param {Uint8Array} bytes */
 function hasEscapes(bytes) {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes, at, bytes.length);
     if (!length) return true;
     const character = utf8.decode(bytes.subarray(at, at + length));
@@ -102,7 +102,11 @@ function typedBytes(text) {
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
-/** Bytes with at least three significant digits, as format_size() writes them. @param {number} size */
+/**
+ * Bytes with at least three significant digits, as format_size() writes them.
+ * @param {number} size
+ * @returns {string}
+ */
 function shownSize(size) {
   if (size < 0) return `-${shownSize(-size)}`;
   let power = size < 1 ? 0 : Math.floor(Math.log2(size) / 10);
@@ -114,7 +118,12 @@ function shownSize(size) {
 
 const counted = new Intl.NumberFormat("en");
 
-/** A number with its thousands apart, and what is counted. @param {number} count @param {string} one @param {string} many */
+/**
+ * A number with its thousands apart, and what is counted.
+ * @param {number} count
+ * @param {string} one
+ * @param {string} many
+ */
 function shownCount(count, one, many = `${one}s`) {
   return `${counted.format(count)} ${count === 1 ? one : many}`;
 }

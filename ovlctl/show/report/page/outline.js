@@ -37,7 +37,7 @@ class Outline {
     }
     const { atlas, marks, space } = this;
     let many = 0;
-    for (let row = 1; row < atlas.count; ) {
+    for (let row = 1; row < atlas.count;) {
       if (marks && !marks[row]) {
         row = atlas.ends[row];
         continue;

@@ -1,25 +1,32 @@
 // Sizes and waste as bars; each picture is a table, so that its numbers can be read, too.
 
-/** @param {any} stack @param {(path: string) => void} choose */
+/** @param {Stack} stack @param {(path: string) => void} choose */
 function sizeCharts(stack, choose) {
   at("charts").append(layerChart(stack), wasteChart(stack, choose));
 }
 
-/** @param {any} stack */
+/** @param {Stack} stack */
 function layerChart(stack) {
-  const most = Math.max(1, ...stack.layers.map((/** @type {any} */ each) => each.size));
-  const rows = stack.layers.map((/** @type {any} */ layer, /** @type {number} */ number) =>
+  const most = Math.max(1, ...stack.layers.map((each) => each.size));
+  const rows = stack.layers.map((layer, number) =>
     make(
       "tr",
       {},
       make("th", { scope: "row" }, swatch(number), layer.label),
-      make("td.drawn", {}, bar(most, [["seen", Math.max(0, layer.size - layer.wasted)], ["wasted", layer.wasted]])),
+      make(
+        "td.drawn",
+        {},
+        bar(most, [
+          ["seen", Math.max(0, layer.size - layer.wasted)],
+          ["wasted", layer.wasted],
+        ]),
+      ),
       make("td.number", {}, shownSize(Math.max(0, layer.size - layer.wasted))),
       make("td.number", {}, shownSize(layer.wasted)),
     ),
   );
-  const wasted = stack.layers.reduce((/** @type {number} */ sum, /** @type {any} */ each) => sum + each.wasted, 0);
-  const whole = stack.layers.reduce((/** @type {number} */ sum, /** @type {any} */ each) => sum + each.size, 0);
+  const wasted = stack.layers.reduce((sum, each) => sum + each.wasted, 0);
+  const whole = stack.layers.reduce((sum, each) => sum + each.size, 0);
   const share = whole ? ` (${((100 * wasted) / whole).toFixed(1)} %)` : "";
   return figure(
     "By layer",
@@ -33,15 +40,13 @@ function layerChart(stack) {
   );
 }
 
-/** @param {any} stack @param {(path: string) => void} choose */
+/** @param {Stack} stack @param {(path: string) => void} choose */
 function wasteChart(stack, choose) {
-  const all = stack.layers.flatMap((/** @type {any} */ layer, /** @type {number} */ number) =>
-    layer.largest.map(([path, size]) => ({ path, size, number })),
-  );
-  all.sort((/** @type {any} */ one, /** @type {any} */ other) => other.size - one.size);
+  const all = stack.layers.flatMap((layer, number) => layer.largest.map(([path, size]) => ({ path, size, number })));
+  all.sort((one, other) => other.size - one.size);
   const top = all.slice(0, 12);
   if (!top.length) return figure("Largest waste", "Nothing is wasted.", [], [], []);
-  const rows = top.map((/** @type {any} */ each) =>
+  const rows = top.map((each) =>
     make(
       "tr",
       {},
@@ -55,7 +60,13 @@ function wasteChart(stack, choose) {
       make("td.number", {}, shownSize(each.size)),
     ),
   );
-  return figure("Largest waste", "The largest files that nobody sees.", ["Path in the layer", "", "Layer", "Size"], rows, []);
+  return figure(
+    "Largest waste",
+    "The largest files that nobody sees.",
+    ["Path in the layer", "", "Layer", "Size"],
+    rows,
+    [],
+  );
 }
 
 /**
@@ -73,7 +84,15 @@ function figure(title, text, heads, rows, legend) {
   return make(
     "figure",
     {},
-    make("figcaption", {}, make("h3", {}, title), make("p.muted", {}, text), key.length ? make("p.legend", {}, ...key) : null),
-    rows.length ? make("table.plain.chart", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)) : null,
+    make(
+      "figcaption",
+      {},
+      make("h3", {}, title),
+      make("p.muted", {}, text),
+      key.length ? make("p.legend", {}, ...key) : null,
+    ),
+    rows.length
+      ? make("table.plain.chart", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows))
+      : null,
   );
 }

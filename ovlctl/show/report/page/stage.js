@@ -11,7 +11,7 @@ const ACTION_WORDS = /** @type {Record<string, string>} */ ({
 const KIND_ICONS = /** @type {Record<string, string>} */ ({ file: "\u25a4", directory: "\u25a2", symlink: "\u21aa" });
 
 class Stage {
-  /** @param {any} recording */
+  /** @param {Recording} recording */
   constructor(recording) {
     this.recording = recording;
     this.deeds = recording.deeds;
@@ -35,7 +35,7 @@ class Stage {
 
   start() {
     const player = at("player");
-    this.deeds.forEach((/** @type {any} */ deed, /** @type {number} */ number) => {
+    this.deeds.forEach((deed, number) => {
       const button = make(
         "button.action",
         { type: "button", "aria-pressed": "false", onclick: () => this.choose(number, true) },
@@ -76,7 +76,7 @@ class Stage {
   choose(number, playing) {
     this.chosen = number;
     [...this.actions.children].forEach((each, index) => each.setAttribute("aria-pressed", String(index === number)));
-    this.frames = frames(this.deeds[number], this.recording.layers.length);
+    this.frames = framesOf(this.deeds[number], this.recording.layers.length);
     this.layOut();
     this.steps.replaceChildren(
       ...this.frames.map((frame, index) =>
@@ -102,7 +102,8 @@ class Stage {
       this.lane.append(lane);
     };
     add(MERGED, "merged", "what programs see");
-    for (const number of numbers) add(number, this.recording.layers[number].label, this.recording.layers[number].directory);
+    for (const number of numbers)
+      add(number, this.recording.layers[number].label, this.recording.layers[number].directory);
     if (others > 0) {
       const text = `${shownCount(others, "more layer")}: nothing at this path`;
       this.lane.append(make("div.lane.others", { role: "listitem" }, make("p.label", {}, text)));
@@ -213,7 +214,13 @@ class Stage {
     const chip = [...lane.chips.children].find((/** @type {any} */ each) => each.dataset.path === motion.path);
     if (!chip) return;
     if (!from) {
-      chip.animate([{ transform: "scale(0.6)", opacity: 0 }, { transform: "none", opacity: 1 }], { duration: TRAVEL / 2 });
+      chip.animate(
+        [
+          { transform: "scale(0.6)", opacity: 0 },
+          { transform: "none", opacity: 1 },
+        ],
+        { duration: TRAVEL / 2 },
+      );
       return;
     }
     const to = chip.getBoundingClientRect();
@@ -229,14 +236,24 @@ class Stage {
     ghost.setAttribute("aria-hidden", "true");
     chip.append(ghost);
     ghost
-      .animate([{ transform: away, opacity: 0.9 }, { transform: "none", opacity: 0 }], { duration: TRAVEL, easing })
+      .animate(
+        [
+          { transform: away, opacity: 0.9 },
+          { transform: "none", opacity: 0 },
+        ],
+        { duration: TRAVEL, easing },
+      )
       .finished.finally(() => ghost.remove());
   }
 }
 
-/** The figures of a deed: what was called, and what was there before and after. @param {any} deed @param {any} recording */
+/**
+ * The figures of a deed: what was called, and what was there before and after.
+ * @param {Deed} deed
+ * @param {Recording} recording
+ */
 function measured(deed, recording) {
-  const calls = deed.calls.map((/** @type {any} */ call) =>
+  const calls = deed.calls.map((call) =>
     make(
       "tr",
       {},
@@ -245,45 +262,59 @@ function measured(deed, recording) {
     ),
   );
   const total = make("tr.total", {}, make("td", {}, "together"), make("td.number", {}, deed.time));
-  const tables = deed.before.map((/** @type {any} */ before, /** @type {number} */ number) =>
-    beforeAndAfter(before, deed.after[number], recording),
-  );
+  const tables = deed.before.map((before, number) => beforeAndAfter(before, deed.after[number], recording));
   return [
     make("h3", {}, "Measured, once"),
     make(
       "table.plain.calls",
       {},
-      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "System call"), make("th.number", { scope: "col" }, "Took"))),
+      make(
+        "thead",
+        {},
+        make("tr", {}, make("th", { scope: "col" }, "System call"), make("th.number", { scope: "col" }, "Took")),
+      ),
       make("tbody", {}, ...calls, deed.calls.length > 1 ? total : null),
     ),
     ...tables,
   ];
 }
 
-/** @param {any} before @param {any} after @param {any} recording */
+/** @param {Moment} before @param {Moment} after @param {Recording} recording */
 function beforeAndAfter(before, after, recording) {
   /** @param {string} name @param {(moment: any) => string} value */
   const line = (name, value) => {
     const [one, other] = [value(before), value(after)];
     const differs = one !== other;
-    return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, one), make(`td${differs ? ".differs" : ""}`, {}, other));
+    return make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, name),
+      make("td", {}, one),
+      make(`td${differs ? ".differs" : ""}`, {}, other),
+    );
   };
   /** @param {string} member @param {(value: any) => string} show */
-  const seen = (member, show = String) => (/** @type {any} */ moment) => (moment.merged ? show(moment.merged[member]) : "\u2013");
-  /** @param {any} moment */
+  const seen =
+    (member, show = String) =>
+    (/** @type {any} */ moment) =>
+      moment.merged ? show(moment.merged[member]) : "\u2013";
+  /** @param {Moment} moment */
   const where = (moment) =>
     moment.layers
-      .filter((/** @type {any} */ each) => each.sight)
-      .map((/** @type {any} */ each) => {
-        const marks = each.marks.length ? ` (${each.marks.join(", ")})` : "";
-        return `${recording.layers[each.layer].label}: inode ${each.sight.ino}${marks}`;
+      .flatMap(({ layer, sight, marks }) => {
+        const marked = marks.length ? ` (${marks.join(", ")})` : "";
+        return sight ? `${recording.layers[layer].label}: inode ${sight.ino}${marked}` : [];
       })
       .join("\n") || "nowhere";
   return make(
     "table.plain.moments",
     {},
     make("caption", {}, before.path),
-    make("thead", {}, make("tr", {}, make("td"), make("th", { scope: "col" }, "Before"), make("th", { scope: "col" }, "After"))),
+    make(
+      "thead",
+      {},
+      make("tr", {}, make("td"), make("th", { scope: "col" }, "Before"), make("th", { scope: "col" }, "After")),
+    ),
     make(
       "tbody",
       {},

@@ -17,11 +17,11 @@ function fillChoice(select, choices, changed) {
 }
 
 class Workspace {
-  /** @param {any} stack @param {Atlas} atlas */
+  /** @param {Stack} stack @param {Atlas} atlas */
   constructor(stack, atlas) {
     this.stack = stack;
     this.atlas = atlas;
-    this.labels = stack.layers.map((/** @type {any} */ each) => each.label);
+    this.labels = stack.layers.map((each) => each.label);
     this.stories = new Map(stack.stories);
     this.outline = new Outline(atlas);
     /** @type {Wanted} */
@@ -46,7 +46,14 @@ class Workspace {
     fillChoice(at("kind"), [["", "Any"], .../** @type {[number, string][]} */ ([...KIND_WORDS.entries()])], find);
     fillChoice(at("layer"), [["", "Any"], ...[...this.labels.entries()]], find);
     fillChoice(at("size"), /** @type {[number, string][]} */ (SIZES), find);
-    fillChoice(at("order"), [["", "Tree"], ["largest", "Largest first"]], find);
+    fillChoice(
+      at("order"),
+      [
+        ["", "Tree"],
+        ["largest", "Largest first"],
+      ],
+      find,
+    );
     at("text").addEventListener("input", () => {
       clearTimeout(this.waiting);
       // A million rows take some 50 ms; between two keys there is time for less than all of them.
@@ -123,7 +130,7 @@ class Workspace {
   firstFound() {
     const { marks, list, rows } = this.outline;
     if (list || !marks) return rows[0];
-    return rows.find((row) => marks[row] & FOUND) ?? rows[0];
+    return rows.find((row) => (marks[row] & FOUND) !== 0) ?? rows[0];
   }
 
   /** @param {number} many */
