@@ -2,13 +2,13 @@
 
 const PAUSE = 1500;
 const TRAVEL = 700;
+const NOT_THERE = "\u2013";
 const ACTION_WORDS = /** @type {Record<string, string>} */ ({
   read: "Read",
   modify: "Modify",
   delete: "Delete",
   create: "Create",
 });
-const KIND_ICONS = /** @type {Record<string, string>} */ ({ file: "\u25a4", directory: "\u25a2", symlink: "\u21aa" });
 
 class Stage {
   /** @param {Recording} recording */
@@ -193,7 +193,7 @@ class Stage {
     return make(
       `li.object${chip.whiteout ? ".gone" : ""}${chip.note ? ".touched" : ""}`,
       { "data-path": chip.path, title: chip.path },
-      make("b", { "aria-hidden": "true" }, chip.whiteout ? "o" : (KIND_ICONS[chip.kind] ?? "\u25c6")),
+      make(`b${chip.whiteout ? "" : `.icon.${chip.kind}`}`, { "aria-hidden": "true" }, chip.whiteout ? "o" : ""),
       make("span.called", {}, chip.kind === "directory" ? `${name}/` : name),
       notes.length ? make("span.note", {}, notes.join(", ")) : null,
     );
@@ -284,20 +284,12 @@ function beforeAndAfter(before, after, recording) {
   /** @param {string} name @param {(moment: any) => string} value */
   const line = (name, value) => {
     const [one, other] = [value(before), value(after)];
-    const differs = one !== other;
-    return make(
-      "tr",
-      {},
-      make("th", { scope: "row" }, name),
-      make("td", {}, one),
-      make(`td${differs ? ".differs" : ""}`, {}, other),
-    );
+    const differs = one !== other && one !== NOT_THERE && other !== NOT_THERE;
+    const head = make("th", { scope: "row" }, name);
+    return make("tr", {}, head, make("td", {}, one), make(`td${differs ? ".differs" : ""}`, {}, other));
   };
-  /** @param {string} member @param {(value: any) => string} show */
-  const seen =
-    (member, show = String) =>
-    (/** @type {any} */ moment) =>
-      moment.merged ? show(moment.merged[member]) : "\u2013";
+  /** @param {"ino" | "device" | "mode" | "links" | "time"} member @returns {(moment: Moment) => string} */
+  const seen = (member) => (moment) => (moment.merged ? String(moment.merged[member]) : NOT_THERE);
   /** @param {Moment} moment */
   const where = (moment) =>
     moment.layers
@@ -318,9 +310,10 @@ function beforeAndAfter(before, after, recording) {
     make(
       "tbody",
       {},
+      line("Merged", (moment) => (moment.merged ? "there" : "not there")),
       line("Inode number", seen("ino")),
       line("Device", seen("device")),
-      line("Size", seen("size", shownSize)),
+      line("Size", (moment) => (moment.merged ? shownSize(moment.merged.size) : NOT_THERE)),
       line("Mode", seen("mode")),
       line("Links", seen("links")),
       line("Modified", seen("time")),
