@@ -27,8 +27,8 @@ from ovlctl.bench.plan import OWN, Plan, PlannedCell, Schedule, cell_keys, varia
 from ovlctl.bench.sampling import WARMUP, Sampler, settle
 from ovlctl.bench.terms import Cache, Operation
 from ovlctl.bench.values import CellKey, Sample
-from ovlctl.bench.workspace import default_directory, scratch
 from ovlctl.kernel import capabilities, namespaces
+from ovlctl.ops.workspace import BENCH, default_directory, scratch
 from ovlctl.show.sizes import format_ns, format_size, parse_sizes
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def main() -> int:
     need = 4 * sum(sizes) * per_round + (400 << 20)
     with (
         tempfile.TemporaryDirectory() as build,
-        scratch(arguments.dir) as place,
+        scratch(arguments.dir, BENCH) as place,
         grounds((fs,), place.path, {fs: need}) as found,
         Meter() as meter,
         _program(build) as program,

@@ -20,9 +20,10 @@ from ovlctl.bench.grounds import Ground, grounds, refused
 from ovlctl.bench.plan import tasks_of_round
 from ovlctl.bench.sampling import WARMUP, Sampler
 from ovlctl.bench.terms import Privilege
-from ovlctl.bench.workspace import remove_tree
 from ovlctl.errors import OvlError
 from ovlctl.kernel import namespaces
+from ovlctl.ops import frames
+from ovlctl.ops.workspace import remove_tree
 
 if TYPE_CHECKING:
     from ovlctl.bench.plan import Schedule
@@ -55,7 +56,7 @@ class Parent:
             Stopped: Nobody is there.
         """
         try:
-            protocol.send(self._events, event)
+            frames.send(self._events, event)
         except BrokenPipeError as error:
             self.gone = self._stopped = True
             raise Stopped from error
@@ -98,7 +99,7 @@ def main() -> int:
     events = os.dup(1)
     os.dup2(2, 1)  # nothing that a tool prints gets between the frames
     parent = Parent(0, events)
-    order: protocol.Order | None = protocol.receive(0)
+    order: protocol.Order | None = frames.receive(0)
     if order is None:
         return 1
     try:

@@ -15,7 +15,7 @@ from ovlctl.bench import stage
 from ovlctl.bench.grounds import small_tmpfs
 from ovlctl.bench.terms import Settings
 from ovlctl.bench.values import FileStat, IdentityCase
-from ovlctl.bench.workspace import remove_tree
+from ovlctl.ops.workspace import remove_tree
 from ovlctl.overlay.options import Options, Switch, Xino
 
 if TYPE_CHECKING:

@@ -1,17 +1,13 @@
 """What the measuring process and the one that started it say to each other.
 
-Pickled frames, because both ends are the same program on one machine and the values are its own dataclasses. Down
-go the order, then single bytes: GO answers a report without samples, STOP may come at any time. Up come events. The
-end of either pipe says that the other process is gone.
+Frames of :mod:`ovlctl.ops.frames`. Down the order, then single bytes: GO answers a report without samples, STOP
+may come at any time. Up come events. The end of either pipe says that the other process is gone.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
     from ovlctl.errors import OvlError
 
 GO, STOP = b"g", b"s"
-_LENGTH = struct.Struct("=Q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,34 +82,3 @@ class Done:
 
 
 Event = Facts | Report | Identity | Failed | Done
-
-
-def send(fd: int, value: Order | Event) -> None:
-    """Write one frame.
-
-    Raises:
-        BrokenPipeError: The other process is gone.
-    """
-    data = pickle.dumps(value)
-    left = memoryview(_LENGTH.pack(len(data)) + data)
-    while left:
-        left = left[os.write(fd, left) :]
-
-
-def receive(fd: int) -> Any:
-    """Read one frame; None when the other process is gone, even in the middle of one."""
-    header = _read(fd, _LENGTH.size)
-    if header is None:
-        return None
-    data = _read(fd, _LENGTH.unpack(header)[0])
-    return None if data is None else pickle.loads(data)  # noqa: S301 - from our own process, over our own pipe
-
-
-def _read(fd: int, size: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < size:
-        block = os.read(fd, min(size - len(data), 1 << 20))
-        if not block:
-            return None
-        data += block
-    return bytes(data)

@@ -22,10 +22,11 @@ from ovlctl.bench.plan import OWN
 from ovlctl.bench.terms import Privilege
 from ovlctl.bench.values import BareSample, Cell, Result, Sample
 from ovlctl.bench.verdicts import verdicts
-from ovlctl.bench.workspace import scratch
 from ovlctl.errors import KernelRefused, UpperOnOverlay, literal
 from ovlctl.kernel import capabilities, namespaces
 from ovlctl.kernel.mounts import mount_at
+from ovlctl.ops import frames
+from ovlctl.ops.workspace import BENCH, scratch
 from ovlctl.overlay.rules import conflicts
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def run(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Resul
     privilege = _privilege()
     check_tools(plan.file_systems, root=privilege is Privilege.ROOT)
     plan = replace(plan, directory=os.path.realpath(plan.directory))
-    with scratch(plan.directory) as place:
+    with scratch(plan.directory, BENCH) as place:
         plan = _on_its_ground(plan, place.path)
         speed = estimate.measure_speed(place.path)
         schedule = estimate.schedule(plan, speed)
@@ -151,8 +152,8 @@ def _drive(
     with process, _stopping(process, control) as signals:
         try:
             with suppress(BrokenPipeError):
-                protocol.send(control, order)
-            while (event := protocol.receive(events)) is not None:
+                frames.send(control, order)
+            while (event := frames.receive(events)) is not None:
                 _take(event, gathered, pressure)
                 if isinstance(event, protocol.Report):
                     if progress is not None:

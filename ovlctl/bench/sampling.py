@@ -16,7 +16,7 @@ from ovlctl.bench.layers import relative_path, set_cache, sync
 from ovlctl.bench.plan import tasks_of_round
 from ovlctl.bench.terms import Cache, DataPath, Operation
 from ovlctl.bench.values import BareSample, FileStat, Sample
-from ovlctl.bench.workspace import remove_tree
+from ovlctl.ops.workspace import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl.bench.terms import Settings
-from ovlctl.bench.workspace import remove_tree
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.mounts import mount_at
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.ladder import mount_stack
 from ovlctl.ops.readback import on_one_fs, weaknesses
+from ovlctl.ops.workspace import remove_tree
 from ovlctl.overlay import live
 from ovlctl.overlay.options import Flag, Fsync, Options, Switch
 from ovlctl.overlay.stack import Stack

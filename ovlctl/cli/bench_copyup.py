@@ -13,11 +13,11 @@ from ovlctl.bench.plan import OWN, Plan, Sweep, parse_operations
 from ovlctl.bench.runner import run
 from ovlctl.bench.terms import Cache, Content
 from ovlctl.bench.values import Result
-from ovlctl.bench.workspace import default_directory
 from ovlctl.cli.output import emit, emit_json, say
 from ovlctl.cli.parameters import StateDir
 from ovlctl.errors import BadUsage, ExitStatus, Note, OvlError
 from ovlctl.ops.state import State, locate, write_atomically
+from ovlctl.ops.workspace import default_directory
 from ovlctl.show.bench import result_csv, result_json, result_text
 from ovlctl.show.bench_picture import result_svg
 from ovlctl.show.bench_progress import Progress

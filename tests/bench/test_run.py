@@ -12,9 +12,9 @@ from ovlctl.bench import stage
 from ovlctl.bench.plan import KIB, MIB, Plan, Sweep
 from ovlctl.bench.runner import run
 from ovlctl.bench.terms import Cache, Content, DataPath, Operation, Privilege
-from ovlctl.bench.workspace import PREFIX
 from ovlctl.errors import MissingCapability, OvlError, UpperOnOverlay
 from ovlctl.kernel.mounts import mounts
+from ovlctl.ops.workspace import BENCH
 from ovlctl.overlay.options import Options
 from tests import capabilities
 
@@ -177,7 +177,7 @@ def _loop_devices() -> set[str]:
         if os.path.exists(backing):
             with open(backing, encoding="utf-8", errors="replace") as file:
                 found.add(file.read().strip())
-    return {path for path in found if PREFIX in path}
+    return {path for path in found if BENCH in path}
 
 
 def test_an_ordinary_user_measures_too(ordinary_user: OrdinaryUser) -> None:

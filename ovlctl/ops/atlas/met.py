@@ -76,7 +76,7 @@ class Met:
         """See :class:`~ovlctl.overlay.fates.Register`."""
         key = (spot.layer, join(spot.path, name) if name else spot.path)
         if not spot.fresh or not name:
-            if fate in NEEDED and key not in self._led_to:
+            if fate is Fate.VISIBLE and key not in self._led_to:
                 self._led_to.add(key)
                 self._hidden.discard(key)
                 self.needed(*key, attributes)

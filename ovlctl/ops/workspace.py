@@ -1,7 +1,8 @@
 """The scratch directory of a run: made, locked while the run lives, and removed; after a kill, by the next run.
 
-The lock is flock(2) on the directory itself. The measuring process inherits the descriptor, so the lock lasts until
-both processes are gone, and a directory whose lock is free belongs to nobody.
+The lock is flock(2) on the directory itself. A child process that works in it inherits the descriptor, so the lock
+lasts until both processes are gone, and a directory whose lock is free belongs to nobody. Each purpose has a prefix of
+its own, and sweeps its own directories only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from ovlctl.errors import AccessDenied, NotADirectory, PathMissing, UpperReadOnl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PREFIX = "ovlctl-bench-"
+BENCH = "ovlctl-bench-"
+"""What directories of the benchmark are called."""
+
+TRYING = "ovlctl-try-"
+"""What directories of actions on a scratch upper are called."""
+
 _HINT = "give another directory with `--dir`"
 
 
@@ -38,8 +44,12 @@ def default_directory() -> str:
 
 
 @contextmanager
-def scratch(parent: str) -> Iterator[Scratch]:
+def scratch(parent: str, prefix: str) -> Iterator[Scratch]:
     """A new private directory in *parent*, gone afterwards; what killed runs left there goes first.
+
+    Args:
+        parent: Where to make it.
+        prefix: What its name begins with: one of those above.
 
     Raises:
         PathMissing: *parent* is not there.
@@ -48,8 +58,8 @@ def scratch(parent: str) -> Iterator[Scratch]:
         UpperReadOnly: It is on a read-only file system.
     """
     try:
-        sweep(parent)
-        made = _make(parent)
+        sweep(parent, prefix)
+        made = _make(parent, prefix)
     except FileNotFoundError as error:
         if os.path.isdir(parent):  # /proc says ENOENT to whoever makes a file in it
             raise AccessDenied("no files can be made in {}", parent, errno=error.errno, hint=_HINT) from error
@@ -69,14 +79,14 @@ def scratch(parent: str) -> Iterator[Scratch]:
         os.close(made.lock)
 
 
-def sweep(parent: str) -> tuple[str, ...]:
+def sweep(parent: str, prefix: str) -> tuple[str, ...]:
     """Remove what killed runs of this user left in *parent*, and return the paths.
 
-    A directory counts as left when it has our prefix, our owner, mode 0700, and a free lock.
+    A directory counts as left when it has the prefix, our owner, mode 0700, and a free lock.
     """
     removed = []
     with os.scandir(parent) as entries:
-        candidates = [e.path for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]
+        candidates = [e.path for e in entries if e.name.startswith(prefix) and e.is_dir(follow_symlinks=False)]
     for path in candidates:
         lock = _lock(path)
         if lock is None:
@@ -84,8 +94,9 @@ def sweep(parent: str) -> tuple[str, ...]:
         try:
             found = os.fstat(lock)
             if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700:  # noqa: PLR2004
-                remove_tree(path)
-                removed.append(path)
+                with suppress(OSError):  # what cannot go must not keep anybody from working
+                    remove_tree(path)
+                    removed.append(path)
         finally:
             os.close(lock)
     return tuple(removed)
@@ -118,9 +129,9 @@ def _remove(path: str, device: int) -> None:
         os.rmdir(path)
 
 
-def _make(parent: str) -> Scratch:
+def _make(parent: str, prefix: str) -> Scratch:
     while True:
-        path = tempfile.mkdtemp(prefix=PREFIX, dir=os.path.abspath(parent))
+        path = tempfile.mkdtemp(prefix=prefix, dir=os.path.abspath(parent))
         lock = _lock(path)
         # Another run's sweep may have taken the lock, and the directory, in between.
         if lock is not None:
