@@ -48,7 +48,9 @@ def outcome_text(deed: Deed) -> str:
     whiteouts = sum(step.kind is StepKind.WHITEOUT for step in deed.steps)
     if copied:
         return f"{format_size(copied)} copied up"
-    return "a whiteout" if whiteouts else "nothing copied"
+    if whiteouts:
+        return "a whiteout"
+    return "new in the upper" if any(step.kind is StepKind.CREATED for step in deed.steps) else "nothing copied"
 
 
 _SENTENCES = {

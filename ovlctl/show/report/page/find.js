@@ -2,7 +2,7 @@
 
 /**
  * @typedef {object} Wanted
- * @property {string} text part of the path, as it is shown; capitals of ASCII are the same as small letters
+ * @property {string} text parts of the path, as they are shown; capitals of ASCII are the same as small letters
  * @property {number | null} kind
  * @property {Set<number>} signs empty for any
  * @property {number | null} layer
@@ -16,7 +16,7 @@ const FOLDED = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x41 && by
 /** Whether something is asked for at all. @param {Wanted} wanted */
 function isNarrow(wanted) {
   const { text, kind, signs, layer, atLeast } = wanted;
-  return Boolean(text) || kind !== null || signs.size > 0 || layer !== null || atLeast > 0;
+  return Boolean(text.trim()) || kind !== null || signs.size > 0 || layer !== null || atLeast > 0;
 }
 
 /**
@@ -27,7 +27,8 @@ function isNarrow(wanted) {
  */
 function found(atlas, wanted) {
   const { count, kinds, signs, providers, sizes, parents } = atlas;
-  const marks = wanted.text ? withText(atlas, typedBytes(wanted.text)) : new Uint8Array(count).fill(FOUND);
+  const words = wanted.text.split(" ").filter(Boolean);
+  const marks = words.length ? withWords(atlas, words) : new Uint8Array(count).fill(FOUND);
   const bySign = Uint8Array.from({ length: 256 }, (_, sign) => Number(!wanted.signs.size || wanted.signs.has(sign)));
   let many = 0;
   marks[0] = 0;
@@ -49,24 +50,65 @@ function found(atlas, wanted) {
 }
 
 /**
- * Rows whose path holds *needle*: what is in a directory whose path holds it does, too.
+ * Rows in whose paths each of *words* is, and at least one of them in the name itself.
  * @param {Atlas} atlas
- * @param {Uint8Array} needle
+ * @param {string[]} words
  */
-function withText(atlas, needle) {
-  const { count, names, offsets, parents, depths } = atlas;
-  const wanted = needle.map((byte) => FOLDED[byte]);
+function withWords(atlas, words) {
+  const each = words.map((word) => {
+    const bytes = typedBytes(word).map((byte) => FOLDED[byte]);
+    return bytes.includes(SLASH) ? withNames(atlas, bytes) : withName(atlas, bytes);
+  });
+  if (each.length === 1) return each[0];
+  const { count, parents } = atlas;
   const marks = new Uint8Array(count);
-  const size = wanted.length;
-  const last = wanted[size - 1];
+  for (const own of each) for (let row = 1; row < count; row += 1) marks[row] |= own[row];
+  for (const own of each) {
+    // Here, or in a directory on the way.
+    for (let row = 1; row < count; row += 1) own[row] |= own[parents[row]];
+    for (let row = 1; row < count; row += 1) marks[row] &= own[row];
+  }
+  return marks;
+}
+
+/** Rows whose names hold *word*, which is folded. @param {Atlas} atlas @param {Uint8Array} word */
+function withName(atlas, word) {
+  const { count, names, offsets } = atlas;
+  const marks = new Uint8Array(count);
+  const size = word.length;
+  const last = word[size - 1];
+  for (let row = 1; row < count; row += 1) {
+    const end = offsets[row + 1] - 1;
+    for (let at = offsets[row] + size - 1; at < end; at += 1) {
+      if (FOLDED[names[at]] !== last) continue;
+      let same = 1;
+      while (same < size && FOLDED[names[at - same]] === word[size - 1 - same]) same += 1;
+      if (same < size) continue;
+      marks[row] = FOUND;
+      break;
+    }
+  }
+  return marks;
+}
+
+/**
+ * Rows whose paths hold *word*, which is folded and has slashes, up to somewhere in the name; a slash in front is that
+ * of the root.
+ * @param {Atlas} atlas
+ * @param {Uint8Array} word
+ */
+function withNames(atlas, word) {
+  const { count, names, offsets, depths } = atlas;
+  const marks = new Uint8Array(count);
+  const size = word.length;
+  const rooted = word[0] === SLASH;
   // The path of the row, folded, each name between slashes; where in it the names of each depth begin.
   let path = new Uint8Array(4096);
   const begins = new Uint32Array(65536 + 2);
   path[0] = SLASH;
   begins[1] = 1;
   for (let row = 1; row < count; row += 1) {
-    const depth = depths[row];
-    const from = begins[depth];
+    const from = begins[depths[row]];
     const length = offsets[row + 1] - offsets[row];
     while (from + length > path.length) {
       const longer = new Uint8Array(2 * path.length);
@@ -74,21 +116,13 @@ function withText(atlas, needle) {
       path = longer;
     }
     for (let at = 0, source = offsets[row]; at < length; at += 1) path[from + at] = FOLDED[names[source + at]];
-    begins[depth + 1] = from + length;
-    if (marks[parents[row]]) {
-      marks[row] = FOUND;
-      continue;
-    }
+    begins[depths[row] + 1] = from + length;
     // What ends in this name, or with the slash before it.
-    const end = from + length - 1;
-    for (let at = Math.max(from - 1, size - 1); at < end; at += 1) {
-      if (path[at] !== last) continue;
-      let same = 1;
-      while (same < size && path[at - same] === wanted[size - 1 - same]) same += 1;
-      if (same === size) {
-        marks[row] = FOUND;
-        break;
-      }
+    const end = rooted ? Math.min(size, from + length - 1) : from + length - 1;
+    for (let at = Math.max(from - 1, size - 1); at < end && !marks[row]; at += 1) {
+      let same = 0;
+      while (same < size && path[at - same] === word[size - 1 - same]) same += 1;
+      if (same === size) marks[row] = FOUND;
     }
   }
   return marks;

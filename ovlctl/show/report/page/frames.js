@@ -47,10 +47,7 @@ function framesOf(deed, layers) {
  */
 function settled(deed, state, layers) {
   const last = stateOf(deed.after, layers);
-  state.forEach((layer, number) => {
-    for (const [path, chip] of layer) if (chip.way) last[number].set(path, chip);
-  });
-  return last;
+  return state.map((layer, number) => new Map([...[...layer].filter(([, chip]) => chip.way), ...last[number]]));
 }
 
 /** @param {Deed} deed */

@@ -27,7 +27,8 @@ class Outline {
 
   /** Whether there is something to unfold. @param {number} row */
   canOpen(row) {
-    return !this.list && isDirectory(this.atlas, row) && this.atlas.ends[row] > row + 1;
+    if (this.list || this.atlas.ends[row] === row + 1) return false;
+    return !this.marks || (this.marks[row] & ON_THE_WAY) !== 0;
   }
 
   refresh() {

@@ -66,10 +66,15 @@ class TreeGrid {
     this.body.scrollTop = all <= TALLEST ? top : (top / (all - clientHeight)) * (TALLEST - clientHeight);
   }
 
+  /** Makes the bar stand for as many rows as there are. */
+  stretch() {
+    this.space.style.height = `${Math.min(TALLEST, this.outline.rows.length * ROW_HEIGHT)}px`;
+    this.grid.setAttribute("aria-rowcount", String(this.outline.rows.length + 1));
+  }
+
   draw() {
     const { rows } = this.outline;
     this.space.style.height = `${Math.min(TALLEST, rows.length * ROW_HEIGHT)}px`;
-    this.grid.setAttribute("aria-rowcount", String(rows.length + 1));
     const first = Math.min(Math.floor(this.first), Math.max(0, rows.length - 1));
     const many = Math.min(rows.length - first, this.fitting + 2);
     while (this.pool.length < many) this.pool.push(this.blank());
@@ -138,9 +143,17 @@ class TreeGrid {
     this.draw();
   }
 
+  /** Unfolds what is above a row and brings it into the middle. @param {number} row */
+  reveal(row) {
+    this.outline.reveal(row);
+    this.stretch();
+    this.scrollTo(this.outline.position(row) - Math.floor(this.fitting / 2));
+  }
+
   /** Makes a row the chosen one and brings it into sight. @param {number} row @param {boolean} middle */
   choose(row, middle = false) {
     this.active = row;
+    this.stretch();
     const position = this.outline.position(row);
     const first = this.first;
     if (position < Math.ceil(first) || position > first + this.fitting - 1) {

@@ -122,6 +122,8 @@ class Workspace {
     const list = at("order").value ? largest(atlas, answer && answer.marks, MOST_LISTED) : null;
     outline.narrow(answer && answer.marks, list);
     this.tree.scrollTo(0);
+    // Whoever has found something and clears the search wants to see where it is.
+    if (!answer && !list && this.tree.active) this.tree.reveal(this.tree.active);
     this.tree.draw();
     this.tell(answer ? answer.count : atlas.count - 1);
     at("unfold").disabled = at("fold").disabled = list !== null;
@@ -155,10 +157,9 @@ class Workspace {
     this.wanted.signs.clear();
     for (const chip of at("signs").children) chip.setAttribute("aria-pressed", "false");
     this.find();
-    this.outline.reveal(row);
     at("files").scrollIntoView({ block: "start" });
     at("grid").focus({ preventScroll: true });
-    this.tree.draw();
+    this.outline.reveal(row);
     this.tree.choose(row, true);
   }
 }
