@@ -32,7 +32,7 @@ SCRIPTS: Final = (
     "sizes.js",
     "main.js",
 )
-STYLES: Final = ("page.css", "parts.css", "files.css", "stage.css")
+STYLES: Final = ("page.css", "parts.css", "details.css", "files.css", "stage.css")
 # Nothing may be loaded, sent, framed or embedded, and no script or style runs but the one whose hash is named.
 _POLICY: Final = "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none'; form-action 'none'"
 
