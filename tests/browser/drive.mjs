@@ -31,7 +31,7 @@ const url = pathToFileURL(path).href;
 const seen = { console: [], errors: [], dialogs: [], requests: [] };
 
 /** A page that is ready. */
-async function opened(settings = {}) {
+async function opened(settings = {}, sign = "html[data-ready]") {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...settings });
   const page = await context.newPage();
   page.on("console", (message) => seen.console.push(`${message.type()}: ${message.text()}`));
@@ -44,7 +44,7 @@ async function opened(settings = {}) {
     if (request.url() !== url) seen.requests.push(request.url());
   });
   await page.goto(url);
-  await page.waitForSelector("html[data-ready]");
+  await page.waitForSelector(sign);
   return page;
 }
 
@@ -222,6 +222,12 @@ const scenarios = {
       colours[theme] = await ground();
     }
     return colours;
+  },
+
+  /** What a page says that cannot be shown. */
+  async damaged() {
+    const page = await opened({}, "#failure:not([hidden])");
+    return text(page, "#failure");
   },
 
   /** How wide the page is on screens of some widths: wider than the screen, it would scroll sideways. */
