@@ -194,7 +194,7 @@ const scenarios = {
       await page.click("#rows .row .fold.shut");
       await page.click("#rows .row:nth-child(2) .text");
       await page.click(".action:nth-child(3)");
-      for (const summary of await page.$$("details:not([hidden]) > summary")) await summary.click();
+      for (const each of await page.locator("details > summary:visible").all()) await each.click();
       // Through the debugger, for which the page's policy does not count; the page itself stays as it is.
       const session = await page.context().newCDPSession(page);
       const source = await (await import("node:fs/promises")).readFile(require.resolve("axe-core/axe.min.js"), "utf8");
