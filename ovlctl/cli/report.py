@@ -61,8 +61,8 @@ def report(
     from ovlctl.show.report.assets import page
 
     if html == _STDOUT:
-        found = _gathered(subject, words or (), given, result, run=run)
-        emit_bytes(piece.encode("ascii") for piece in page(found))
+        found = _gathered(subject, words or (), given, run=run)
+        emit_bytes(piece.encode("ascii") for piece in page(found, result))
         warn(_troubles(found))
         return _status(found)
     from ovlctl.ops import publishing
@@ -70,10 +70,10 @@ def report(
 
     # Before a long look at the stack.
     where = publishing.place(html, subject, replace=force)
-    found = _gathered(subject, words or (), given, result, run=run)
-    size = publishing.write(where, page(found))
+    found = _gathered(subject, words or (), given, run=run)
+    size = publishing.write(where, page(found, result))
     if json:
-        emit_json("report", written_json(found, where.path, size), _troubles(found))
+        emit_json("report", written_json(found, where.path, size, bench=result is not None), _troubles(found))
     else:
         emit(written_text(found, where.path, size))
         warn(_troubles(found))
@@ -95,20 +95,19 @@ def _loaded(path: str) -> Result:
     return storage.load(path)
 
 
-def _gathered(
-    subject: Subject | None, words: Sequence[str], given: Given, result: Result | None, *, run: bool
-) -> Report:
-    from ovlctl.ops import reading, reporting
-
+def _gathered(subject: Subject | None, words: Sequence[str], given: Given, *, run: bool) -> Report | None:
     if subject is None:
-        return reporting.report(None, bench=result)
-    with reading.opened(subject) as view:
-        return reporting.report(view, given.words() or tuple(words), bench=result, run=run)
+        return None
+    from ovlctl.ops import reading, reporting
+    from ovlctl.show.counting import Counting
+
+    with reading.opened(subject) as view, Counting("objects looked at") as tick:
+        return reporting.report(view, given.words() or tuple(words), run=run, tick=tick)
 
 
-def _troubles(found: Report) -> tuple[Note, ...]:
-    return () if found.stack is None else found.stack.troubles
+def _troubles(found: Report | None) -> tuple[Note, ...]:
+    return () if found is None else found.troubles
 
 
-def _status(found: Report) -> ExitStatus:
+def _status(found: Report | None) -> ExitStatus:
     return ExitStatus.PARTIAL if _troubles(found) else ExitStatus.FINE

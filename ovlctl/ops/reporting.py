@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,6 @@ from ovlctl.ops.reading.troubles import UNSEEN_MARKS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ovlctl.bench.values import Result
     from ovlctl.ops.atlas.atlas import Atlas
     from ovlctl.ops.atlas.summary import LayerSummary, MergedSummary
     from ovlctl.ops.explain.values import Explanation
@@ -48,7 +46,7 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StackReport:
+class Report:
     """One stack.
 
     Attributes:
@@ -81,58 +79,29 @@ class StackReport:
         return bool(self.troubles)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """One page.
-
-    Attributes:
-        made_ns: When, nanoseconds since the epoch.
-        stack: The stack; None on a page about a benchmark alone.
-        bench: A result of bench-copyup.
-    """
-
-    made_ns: int
-    stack: StackReport | None
-    bench: Result | None
-
-
 def report(
-    view: View | None,
-    words: tuple[str, ...] = (),
-    *,
-    bench: Result | None = None,
-    run: bool = True,
-    tick: Callable[[int], None] | None = None,
+    view: View, words: tuple[str, ...] = (), *, run: bool = True, tick: Callable[[int], None] | None = None
 ) -> Report:
     """Gather a report.
 
     Args:
-        view: An open stack; None for a page about *bench* alone.
+        view: An open stack.
         words: How the stack is named in a command line.
-        bench: A result to show beside it.
         run: Whether reading, modifying, deleting and creating are done on a scratch upper and recorded.
-        tick: Told now and then how many entries were read.
+        tick: Told now and then how many objects were looked at; each is twice.
 
     Raises:
         OSError: The root of the topmost layer cannot be looked at.
     """
-    return Report(
-        made_ns=time.time_ns(),
-        stack=None if view is None else _of_stack(view, words, run=run, tick=tick),
-        bench=bench,
-    )
-
-
-def _of_stack(view: View, words: tuple[str, ...], *, run: bool, tick: Callable[[int], None] | None) -> StackReport:
     from ovlctl.ops.atlas.layers import labels
     from ovlctl.ops.atlas.scan import merged as scan
     from ovlctl.ops.atlas.summaries import summaries
 
     atlas, merged = scan(view, status=True, tick=tick)
-    layers = summaries(view, atlas)
+    layers = summaries(view, atlas, tick=None if tick is None else lambda count: tick(len(atlas) + count))
     recording, no_recording = _recorded(view.subject) if run else (None, None)
     rows = dict.fromkeys(_interesting(atlas, layers, recording))
-    return StackReport(
+    return Report(
         subject=view.subject,
         words=words,
         labels=labels(view),
@@ -185,7 +154,8 @@ def _stories(view: View, atlas: Atlas, rows: dict[int, None]) -> Iterator[Story]
     from ovlctl.ops.explain import explain
 
     for row in rows:
-        yield Story(row=row, explanation=explain(view, atlas.path(row)))
+        # Who has a file open is an affair of the moment, and takes a look at every process.
+        yield Story(row=row, explanation=explain(view, atlas.path(row), who=False))
 
 
 def _troubles(view: View, atlas: Atlas, merged: MergedSummary, layers: tuple[LayerSummary, ...]) -> Iterator[Note]:

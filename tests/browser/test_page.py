@@ -23,29 +23,26 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def atlas(report: Report) -> Atlas:
     """The tree that the page shows."""
-    assert report.stack is not None
-    return report.stack.atlas
+    return report.atlas
 
 
 def test_it_opens(written: str, report: Report) -> None:
     """Everything is there, nothing is said on the console, nothing is asked for, and only the page's script is left."""
     seen = drive("open", written)
-    stack = report.stack
-    assert stack is not None
     assert seen.noise == ()
     page = seen.result
-    assert page["heading"] == show_name(stack.subject.label)
+    assert page["heading"] == show_name(report.subject.label)
     assert page["title"].startswith(page["heading"])
     assert page["scripts"] == 1
-    assert page["sections"] == ["files", *(["actions"] if stack.recording else []), "sizes"]
+    assert page["sections"] == ["files", *(["actions"] if report.recording else []), "sizes"]
     assert "Not mounted" in page["summary"]
     assert page["troubles"] is None
-    assert [text[: len(label)] for text, label in zip(page["layers"], ("merged", *stack.labels), strict=True)] == [
+    assert [text[: len(label)] for text, label in zip(page["layers"], ("merged", *report.labels), strict=True)] == [
         "merged",
-        *stack.labels,
+        *report.labels,
     ]
     assert [row["text"] for row in page["rows"]] == [
-        show_name(stack.atlas.name(row)) + "/" for row in stack.atlas.children(0)
+        show_name(report.atlas.name(row)) + "/" for row in report.atlas.children(0)
     ]
 
 
@@ -74,13 +71,11 @@ def test_stories(written: str, report: Report) -> None:
     """What was changed has its whole story in the page, word by word what `explain` prints."""
     from ovlctl.show.explain import explanation_text
 
-    stack = report.stack
-    assert stack is not None
     found = {each["row"]: each["details"] for each in drive("walk", written).result["found"]}
-    assert {row for row in found if stack.atlas.signs[row] in {Sign.CHANGED, Sign.WHITEOUT, Sign.UNCHANGED}} <= {
-        story.row for story in stack.stories
+    assert {row for row in found if report.atlas.signs[row] in {Sign.CHANGED, Sign.WHITEOUT, Sign.UNCHANGED}} <= {
+        story.row for story in report.stories
     }
-    for story in stack.stories:
+    for story in report.stories:
         if story.row:
             assert explanation_text(story.explanation) in found[story.row]
 
@@ -111,16 +106,14 @@ def test_search(written: str, atlas: Atlas) -> None:
 @needs_overlay
 def test_actions(written: str, report: Report) -> None:
     """The four actions by keyboard alone: each step is shown and said, and ends with what the real run came to."""
-    stack = report.stack
-    assert stack is not None
-    assert stack.recording is not None
-    assert stack.recording.example is False
+    assert report.recording is not None
+    assert report.recording.example is False
     seen = drive("actions", written)
     assert seen.noise == ()
     assert seen.result["reached"] is True
     walked = seen.result["walked"]
     assert [each["name"] for each in walked] == ["Read", "Modify", "Delete", "Create"]
-    for each, deed in zip(walked, stack.recording.deeds, strict=True):
+    for each, deed in zip(walked, report.recording.deeds, strict=True):
         states = each["states"]
         assert [state["place"] for state in states] == [
             f"Step {number} of {len(deed.steps) + 2}" for number in range(1, len(deed.steps) + 3)
@@ -134,7 +127,9 @@ def test_actions(written: str, report: Report) -> None:
             marked = [note for chip, note in state["lanes"]["scratch upper"] if chip == name]
             upper = moment.layers[0] if moment.layers else None
             assert bool(marked) is (upper is not None and upper.sight is not None and upper.layer == 0)
-        assert all(str(sight.ino) in each["figures"] for sight in (deed.before[0].merged, deed.after[0].merged) if sight)
+        assert all(
+            str(sight.ino) in each["figures"] for sight in (deed.before[0].merged, deed.after[0].merged) if sight
+        )
     modified, deleted = walked[1]["states"][-1]["lanes"], walked[2]["states"][-1]["lanes"]
     assert "from scratch upper" in modified["merged"][0][1]
     assert "whiteout" in [note for _, note in deleted["scratch upper"]]

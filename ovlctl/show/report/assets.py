@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
@@ -14,6 +15,7 @@ from ovlctl.show.report.facts import facts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ovlctl.bench.values import Result
     from ovlctl.ops.reporting import Report
 
 #: In the order in which they are put together.
@@ -37,14 +39,18 @@ STYLES: Final = ("page.css", "parts.css", "details.css", "files.css", "stage.css
 _POLICY: Final = "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none'; form-action 'none'"
 
 
-def page(report: Report) -> Iterator[str]:
+def page(report: Report | None, bench: Result | None = None) -> Iterator[str]:
     """The page, piece by piece, in ASCII.
 
     Law: what comes from a layer is in it as base64 only.
+
+    Args:
+        report: Of a stack; None for a page about *bench* alone.
+        bench: A result of bench-copyup to show beside it.
     """
     before, after = _frame()
     yield before
-    yield from block(facts(report), {} if report.stack is None else columns(report.stack.atlas))
+    yield from block(facts(report, bench, time.time_ns()), {} if report is None else columns(report.atlas))
     yield after
 
 

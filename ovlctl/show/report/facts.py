@@ -23,22 +23,28 @@ if TYPE_CHECKING:
 
     from ovlctl.bench.values import Result
     from ovlctl.ops.atlas.summary import LayerSummary
-    from ovlctl.ops.reporting import Report, StackReport
+    from ovlctl.ops.reporting import Report
     from ovlctl.ops.trying.values import Deed, LayerSight, Moment, Recording, Sight
 
 
-def facts(report: Report) -> dict[str, Any]:
-    """What is said of *report* as a whole."""
+def facts(report: Report | None, bench: Result | None, made_ns: int) -> dict[str, Any]:
+    """What a page says as a whole.
+
+    Args:
+        report: Of a stack; None on a page about a benchmark alone.
+        bench: A result of bench-copyup.
+        made_ns: When the page is made, nanoseconds since the epoch.
+    """
     return {
         "ovlctl": __version__,
         "kernel": show_text(os.uname().release),
-        "made": format_time(report.made_ns),
-        "stack": None if report.stack is None else _stack(report.stack),
-        "bench": None if report.bench is None else _bench(report.bench),
+        "made": format_time(made_ns),
+        "stack": None if report is None else _stack(report),
+        "bench": None if bench is None else _bench(bench),
     }
 
 
-def _stack(stack: StackReport) -> dict[str, Any]:
+def _stack(stack: Report) -> dict[str, Any]:
     subject, merged = stack.subject, stack.merged
     return {
         "label": show_name(subject.label),

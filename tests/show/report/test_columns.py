@@ -1,4 +1,4 @@
-"""The data of a page: what was put in comes out, in Python and in the browser's language, and nothing of it is markup."""
+"""The data of a page: what was put in comes out, in Python in the browser's language too, and none of it is markup."""
 
 from __future__ import annotations
 
@@ -92,9 +92,11 @@ def test_what_the_browser_works_out(atlas: Atlas) -> None:
         assert found["columns"][name] == list(getattr(atlas, name)), name
 
 
+_NAMES = ("a", "b", "etc", "Etc", "app.conf", "lib", "x y", "\\", "\udcff")
+
+
 def _grown(draw: st.DrawFn, growing: Growing, parent: int, depth: int) -> None:
-    names = draw(st.sets(st.sampled_from(["a", "b", "etc", "Etc", "app.conf", "lib", "x y", "\\", "\udcff"]), max_size=4))
-    for name in sorted(names):
+    for name in sorted(draw(st.sets(st.sampled_from(_NAMES), max_size=4))):
         directory = depth < 4 and draw(st.booleans())
         sign, layer, size = draw(st.sampled_from(Sign)), draw(st.integers(0, 2)), draw(st.integers(0, 5000))
         row = growing.add(name, parent, depth, DIRECTORY if directory else 0, sign, layer, size)

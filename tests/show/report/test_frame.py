@@ -9,11 +9,9 @@ import zipfile
 from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
-from time import time_ns
 
 import pytest
 
-from ovlctl.ops.reporting import Report
 from ovlctl.show.report import assets
 from tests.browser.tools import PAGE, packages
 from tests.capabilities import needs
@@ -24,7 +22,7 @@ _PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.pa
 @pytest.fixture
 def page() -> str:
     """A page about nothing."""
-    return "".join(assets.page(Report(made_ns=time_ns(), stack=None, bench=None)))
+    return "".join(assets.page(None))
 
 
 class _Elements(HTMLParser):

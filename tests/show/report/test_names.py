@@ -31,13 +31,12 @@ _UNKNOWN = (
     " || (each >= 0xd800 && each < 0xe000))"
 )
 
+_PIECES = (b"\\", b"'", b"\xe2\x80\xae", b"\xed\xa0\x80", b" ", b"a", b"\xf4\x90", b"\x7f")
 _names = st.lists(
     st.one_of(
         st.binary(min_size=1, max_size=24),
         st.text(min_size=1, max_size=12).map(lambda text: text.encode("utf-8", "surrogatepass")),
-        st.lists(st.sampled_from([b"\\", b"'", b"\xe2\x80\xae", b"\xed\xa0\x80", b" ", b"a", b"\xf4\x90", b"\x7f"])).map(
-            b"".join
-        ),
+        st.lists(st.sampled_from(_PIECES)).map(b"".join),
     ).map(lambda name: name.replace(b"/", b"_")),
     max_size=200,
 )
