@@ -152,6 +152,7 @@ from ovlctl.errors.state import (
     StateUnsafe,
     StateUnusable,
 )
+from ovlctl.errors.trying import LayersAreArchives, StageLost
 from ovlctl.errors.units import (
     ForeignFile,
     NoMountPoint,
@@ -188,6 +189,7 @@ __all__ = [
     "LayerMissing",
     "LayerTwice",
     "LayerWithoutHandles",
+    "LayersAreArchives",
     "LowerHoldsMounts",
     "LowerInUse",
     "LowerIsUpper",
@@ -249,6 +251,7 @@ __all__ = [
     "StackTooDeep",
     "StackUndeclared",
     "StacksInCircle",
+    "StageLost",
     "StateLocked",
     "StateUnsafe",
     "StateUnusable",
