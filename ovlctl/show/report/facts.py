@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ovlctl.show.deeds import error_words, outcome_text, step_text
+from ovlctl.ops.trying.values import StepKind
 from ovlctl.show.envelope import note_text
 from ovlctl.show.explain import explanation_text
+from ovlctl.show.explain_lines import named
 from ovlctl.show.modes import mode_text
 from ovlctl.show.names import show_argument, show_name, show_text
-from ovlctl.show.sizes import format_ns
+from ovlctl.show.sizes import format_ns, format_size
 from ovlctl.show.times import format_time
+from ovlctl.show.trying import call_text, mixing_lines, owner_lines, step_text
 from ovlctl.version import __version__
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def _stack(stack: Report) -> dict[str, Any]:
             "deleted": merged.deleted,
         },
         "stories": [[story.row, explanation_text(story.explanation)] for story in stack.stories],
-        "recording": None if stack.recording is None else _recording(stack.recording),
+        "recording": None if stack.recording is None else _recording(stack.recording, stack.words),
         "noRecording": None if stack.no_recording is None else note_text(stack.no_recording),
         "troubles": [note_text(note) for note in stack.troubles],
     }
@@ -85,8 +87,7 @@ def _layer(layer: LayerSummary, label: str) -> dict[str, Any]:
     }
 
 
-def _recording(recording: Recording) -> dict[str, Any]:
-    labels = [each.label for each in recording.layers]
+def _recording(recording: Recording, words: Sequence[str]) -> dict[str, Any]:
     return {
         "label": show_name(recording.label),
         "example": recording.example,
@@ -94,22 +95,19 @@ def _recording(recording: Recording) -> dict[str, Any]:
         "kernel": show_text(recording.kernel),
         "fileSystem": show_text(recording.file_system),
         "layers": [{"label": each.label, "directory": show_name(each.directory)} for each in recording.layers],
-        "deeds": [_deed(each, labels) for each in recording.deeds],
+        "deeds": [_deed(each, recording, () if recording.example else words) for each in recording.deeds],
     }
 
 
-def _deed(deed: Deed, labels: Sequence[str]) -> dict[str, Any]:
+def _deed(deed: Deed, recording: Recording, words: Sequence[str]) -> dict[str, Any]:
     return {
         "action": deed.wish.action,
         "path": show_name("/" + deed.wish.path),
         "time": format_ns(deed.ns),
-        "error": error_words(deed.errno),
-        "outcome": outcome_text(deed),
-        "mixed": deed.mixed,
-        "calls": [
-            {"text": show_text(each.text), "time": format_ns(each.ns), "error": error_words(each.errno)}
-            for each in deed.calls
-        ],
+        "outcome": _outcome(deed),
+        "remarks": [*mixing_lines(deed), *owner_lines(deed)],
+        "command": " ".join(map(show_argument, ("ovlctl", "try", *words, deed.wish.action, deed.wish.path))),
+        "calls": [{"text": call_text(each), "time": format_ns(each.ns)} for each in deed.calls],
         "steps": [
             {
                 "kind": each.kind,
@@ -118,13 +116,26 @@ def _deed(deed: Deed, labels: Sequence[str]) -> dict[str, Any]:
                 "source": each.source,
                 "bytes": each.bytes,
                 "marks": list(each.marks),
-                "text": step_text(each, labels),
+                "text": step_text(each, recording.layers),
             }
             for each in deed.steps
         ],
         "before": list(map(_moment, deed.before)),
         "after": list(map(_moment, deed.after)),
     }
+
+
+def _outcome(deed: Deed) -> str:
+    # In a few words; the steps have more.
+    kinds = {step.kind for step in deed.steps}
+    copied = sum(step.bytes for step in deed.steps if step.kind is StepKind.COPIED)
+    if deed.errno:
+        return f"refused: {named(deed.errno)}"
+    if copied:
+        return f"{format_size(copied)} copied up"
+    if StepKind.WHITEOUT in kinds:
+        return "a whiteout"
+    return "new in the upper" if StepKind.CREATED in kinds else "nothing copied"
 
 
 def _moment(moment: Moment) -> dict[str, Any]:
@@ -138,6 +149,7 @@ def _moment(moment: Moment) -> dict[str, Any]:
 def _layer_sight(each: LayerSight) -> dict[str, Any]:
     return {
         "layer": each.layer,
+        "path": None if each.path is None else show_name("/" + each.path),
         "sight": None if each.sight is None else _sight(each.sight),
         "marks": list(each.marks),
     }

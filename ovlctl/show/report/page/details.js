@@ -55,6 +55,7 @@ function showDetails(atlas, stack, stories, row) {
     make("h4", {}, "To go on"),
     command(`ovlctl explain ${stack.command} ${words}`),
     there && atlas.kinds[row] === 0 ? command(`ovlctl cat ${stack.command} ${words}`) : null,
+    there && atlas.kinds[row] === 0 ? command(`ovlctl try ${stack.command} modify ${words}`) : null,
     there ? command(`ovlctl cp ${isDirectory(atlas, row) ? "-r " : ""}${stack.command} ${words} .`) : null,
     ...story(stories.get(row)),
   ];

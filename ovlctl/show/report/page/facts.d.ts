@@ -61,10 +61,10 @@ interface Deed {
   action: string;
   path: string;
   time: string;
-  error: string | null;
   outcome: string;
-  mixed: boolean;
-  calls: { text: string; time: string; error: string | null }[];
+  remarks: string[];
+  command: string;
+  calls: { text: string; time: string }[];
   steps: Step[];
   before: Moment[];
   after: Moment[];
@@ -83,7 +83,7 @@ interface Step {
 interface Moment {
   path: string;
   merged: Sight | null;
-  layers: { layer: number; sight: Sight | null; marks: string[] }[];
+  layers: { layer: number; path: string | null; sight: Sight | null; marks: string[] }[];
 }
 
 interface Sight {

@@ -28,7 +28,7 @@ const MOST_LANES = 4;
 function framesOf(deed, layers) {
   let state = stateOf(deed.before, layers);
   /** @type {Frame[]} */
-  const made = [{ kind: "before", text: beforeText(deed), state, motion: null, light: null }];
+  const made = [{ kind: "before", text: `Before: ${deed.action} ${deed.path}`, state, motion: null, light: null }];
   for (const step of deed.steps) {
     const next = applied(state, step);
     made.push({ kind: step.kind, text: step.text, state: next, motion: motionOf(step), light: lightOf(step) });
@@ -48,12 +48,6 @@ function framesOf(deed, layers) {
 function settled(deed, state, layers) {
   const last = stateOf(deed.after, layers);
   return state.map((layer, number) => new Map([...[...layer].filter(([, chip]) => chip.way), ...last[number]]));
-}
-
-/** @param {Deed} deed */
-function beforeText(deed) {
-  const put = deed.mixed ? "; it was put into the scratch upper first, as the upper of the stack has it" : "";
-  return `Before: ${deed.action} ${deed.path}${put}`;
 }
 
 /** @param {Moment[]} moments @param {number} layers @returns {State} */

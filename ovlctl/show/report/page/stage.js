@@ -254,12 +254,7 @@ class Stage {
  */
 function measured(deed, recording) {
   const calls = deed.calls.map((call) =>
-    make(
-      "tr",
-      {},
-      make("td", {}, make("code", {}, call.text), call.error ? make("span.muted", {}, ` ${call.error}`) : null),
-      make("td.number", {}, call.time),
-    ),
+    make("tr", {}, make("td", {}, make("code", {}, call.text)), make("td.number", {}, call.time)),
   );
   const total = make("tr.total", {}, make("td", {}, "together"), make("td.number", {}, deed.time));
   const tables = deed.before.map((before, number) => beforeAndAfter(before, deed.after[number], recording));
@@ -276,6 +271,8 @@ function measured(deed, recording) {
       make("tbody", {}, ...calls, deed.calls.length > 1 ? total : null),
     ),
     ...tables,
+    ...deed.remarks.map((text) => make("p.muted", {}, text)),
+    command(deed.command),
   ];
 }
 
@@ -293,9 +290,10 @@ function beforeAndAfter(before, after, recording) {
   /** @param {Moment} moment */
   const where = (moment) =>
     moment.layers
-      .flatMap(({ layer, sight, marks }) => {
+      .flatMap(({ layer, path, sight, marks }) => {
         const marked = marks.length ? ` (${marks.join(", ")})` : "";
-        return sight ? `${recording.layers[layer].label}: inode ${sight.ino}${marked}` : [];
+        const elsewhere = path ? `, at ${path}` : "";
+        return sight ? `${recording.layers[layer].label}: inode ${sight.ino}${elsewhere}${marked}` : [];
       })
       .join("\n") || "nowhere";
   return make(
