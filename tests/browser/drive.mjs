@@ -272,14 +272,14 @@ const scenarios = {
 
   /** Pictures of the page, one for each width and theme. */
   async screens() {
-    for (const { file, width, height, colorScheme, script } of options.pictures) {
+    for (const { file, width, height, colorScheme, script, fullPage = true } of options.pictures) {
       const page = await opened({ viewport: { width, height }, colorScheme, reducedMotion: "reduce" });
       for (const step of script ?? []) {
         if (step.click) await page.click(step.click);
         else await page.keyboard.press(step.press);
       }
       await drawn(page);
-      await page.screenshot({ path: file, fullPage: true });
+      await page.screenshot({ path: file, fullPage });
       await page.context().close();
     }
     return options.pictures.length;

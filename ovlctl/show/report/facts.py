@@ -116,13 +116,18 @@ def _deed(deed: Deed, recording: Recording, words: Sequence[str]) -> dict[str, A
                 "source": each.source,
                 "bytes": each.bytes,
                 "marks": list(each.marks),
-                "text": step_text(each, recording.layers),
+                "text": _sentence(step_text(each, recording.layers)),
             }
             for each in deed.steps
         ],
         "before": list(map(_moment, deed.before)),
         "after": list(map(_moment, deed.after)),
     }
+
+
+def _sentence(text: str) -> str:
+    # Names of layers and paths begin as they are.
+    return text[0].upper() + text[1:] if text.startswith(("the ", "a ", "it ")) else text
 
 
 def _outcome(deed: Deed) -> str:
