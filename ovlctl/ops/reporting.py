@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -145,9 +146,17 @@ def _interesting(atlas: Atlas, layers: tuple[LayerSummary, ...], recording: Reco
 
 
 def _found(atlas: Atlas, paths: Iterator[str]) -> Iterator[int]:
+    # Not through the tree, where a directory of a million names would be walked for each.
+    names = bytes(atlas.names)
     for path in paths:
-        if (row := atlas.find(path)) is not None:
-            yield row
+        wanted = os.fsencode("/" + path.rpartition("/")[2] + "/")
+        at = names.find(wanted)
+        while at >= 0:
+            row = bisect_left(atlas.offsets, at + 1)
+            if atlas.path(row) == path:
+                yield row
+                break
+            at = names.find(wanted, at + 1)
 
 
 def _stories(view: View, atlas: Atlas, rows: dict[int, None]) -> Iterator[Story]:

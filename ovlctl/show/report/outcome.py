@@ -25,8 +25,8 @@ def written_text(report: Report | None, path: str, size: int) -> str:
 def _about(report: Report | None) -> str:
     if report is None:
         return "a benchmark"
-    layers = len(report.layers)
-    return f"{report.merged.files} files, {layers} {'layer' if layers == 1 else 'layers'}"
+    files, layers = report.merged.files, len(report.layers)
+    return f"{files} {'file' if files == 1 else 'files'}, {layers} {'layer' if layers == 1 else 'layers'}"
 
 
 def written_json(report: Report | None, path: str, size: int, *, bench: bool) -> dict[str, Any]:

@@ -41,7 +41,7 @@ function recorded(stack) {
   const where = `on Linux ${recording.kernel}, the scratch upper on ${recording.fileSystem}`;
   at("recorded").append(
     recording.example
-      ? `Recorded on a small example, because this stack could not be mounted: ${recording.because ?? "no reason is known"}. `
+      ? `Recorded on a small example instead of this stack: ${recording.because ?? "it could not be mounted"}. `
       : "Recorded on this stack's own layers with a scratch upper; nothing in the stack was changed. ",
     `Each action was done once, for real, ${where}. `,
     make("span.muted", {}, "Times of a single run say little; "),
@@ -105,7 +105,7 @@ async function main() {
     workspace.start();
     recorded(facts.stack);
     open("sizes");
-    sizeCharts(facts.stack, (path) => workspace.goTo(rowAt(atlas, path)));
+    sizeCharts(facts.stack, (path) => workspace.goTo(path));
   }
   if (facts.bench) benchmark(facts.bench);
   footing(facts);

@@ -117,8 +117,8 @@ class TreeGrid {
     else element.removeAttribute("aria-expanded");
     sign.firstChild.textContent = SIGN_GLYPHS[atlas.signs[row]];
     sign.lastChild.textContent = atlas.signs[row] ? SIGN_WORDS[atlas.signs[row]] : "";
-    // Deeper than this, a name would have no room; its path is in the details.
-    name.style.paddingInlineStart = `${listed ? 0 : 16 * Math.min(24, atlas.depths[row] - 1)}px`;
+    // Of something deep a part of the name is still seen; its path is in the details.
+    name.style.paddingInlineStart = `min(${listed ? 0 : 16 * (atlas.depths[row] - 1)}px, 50%)`;
     name.firstChild.className = outline.canOpen(row) ? `fold ${outline.isOpen(row) ? "open" : "shut"}` : "fold";
     name.lastChild.textContent = directory ? `${text}/` : text;
     name.title = text;

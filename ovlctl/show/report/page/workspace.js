@@ -75,6 +75,8 @@ class Workspace {
     const many = new Array(SIGN_WORDS.length).fill(0);
     for (let row = 1; row < this.atlas.count; row += 1) many[this.atlas.signs[row]] += 1;
     const order = [SIGNS.added, SIGNS.changed, SIGNS.unchanged, SIGNS.whiteout, SIGNS.hidden, SIGNS.odd, SIGNS.same];
+    // Where nothing is above, there is nothing to tell apart.
+    at("signs").hidden = many[SIGNS.same] === this.atlas.count - 1;
     for (const sign of order.filter((each) => many[each])) {
       const chip = make(
         `button.chip.${SIGN_NAMES[sign]}`,
@@ -150,14 +152,20 @@ class Workspace {
     showDetails(this.atlas, this.stack, this.stories, row);
   }
 
-  /** Brings a path into sight, wherever on the page it was chosen. @param {number} row */
-  goTo(row) {
+  /** Brings a path into sight, wherever on the page it was chosen. @param {string} path */
+  goTo(path) {
+    const row = rowAt(this.atlas, path);
+    at("files").scrollIntoView({ block: "start" });
+    if (!row) {
+      at("count").textContent = `The merged view has no name ${path}`;
+      say(at("count").textContent);
+      return;
+    }
     for (const id of ["text", "kind", "layer", "order"]) at(id).value = "";
     at("size").value = "0";
     this.wanted.signs.clear();
     for (const chip of at("signs").children) chip.setAttribute("aria-pressed", "false");
     this.find();
-    at("files").scrollIntoView({ block: "start" });
     at("grid").focus({ preventScroll: true });
     this.outline.reveal(row);
     this.tree.choose(row, true);
