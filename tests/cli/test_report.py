@@ -15,6 +15,7 @@ import pytest
 from ovlctl.errors import ExitStatus
 from tests import trees
 from tests.capabilities import needs_overlay, needs_root, needs_userns
+from tests.oci.images import Layout, Made, archive, directory, entry
 from tests.overlay.made import mounted
 from tests.schemas import valid
 from tests.show.report import made
@@ -183,3 +184,18 @@ def test_a_damaged_benchmark(scratch: str, cli: Cli) -> None:
     done = cli("report", "--bench", f"{scratch}/bench.json", "--html", f"{scratch}/r.html", "--json")
     assert done.error["name"] == "result-unreadable"
     assert not os.path.lexists(f"{scratch}/r.html")
+
+
+@needs_overlay
+def test_an_image(scratch: str, cli: Cli) -> None:
+    """Layers of an image are no directories that could be mounted: the run is that of the example, and that is said."""
+    base = archive(directory("etc"), entry("etc/app.conf", b"0"), entry("etc/old", b"old"))
+    Layout(f"{scratch}/l").image("one", Made(base, "gzip"), archive(directory("etc"), entry("etc/.wh.old")))
+    done = cli("report", f"oci:{scratch}/l:one", "--html", f"{scratch}/r.html", "--json")
+    assert done.status == ExitStatus.FINE, done.stderr
+    told = _data(done)["stack"]
+    assert (told["layers"], told["files"], told["recorded"]) == (2, 1, "example")
+    assert told["because"]
+    facts = facts_of(_read(f"{scratch}/r.html"))["stack"]
+    assert (facts["image"], facts["recording"]["example"]) == (True, True)
+    assert facts["recording"]["deeds"][0]["command"] == "ovlctl try read app.conf"
