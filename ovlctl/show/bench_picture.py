@@ -34,8 +34,14 @@ _COLUMNS = 96
 """Characters of the small print that fit below one panel."""
 
 
-def result_svg(result: Result, colors: Colors = PAPER) -> str:
-    """Time over size on logarithmic axes: medians as lines, the 5th to 95th percentile as bands."""
+def result_svg(result: Result, colors: Colors = PAPER, *, narrow: bool = False) -> str:
+    """Time over size on logarithmic axes: medians as lines, the 5th to 95th percentile as bands.
+
+    Args:
+        result: Of bench-copyup.
+        colors: To draw with.
+        narrow: Whether it is to be no wider than one panel.
+    """
     panels = tuple(_panel(cells, colors) for cells in groups(result.cells))
     counts = [cell.samples for cell in result.cells]
     few = f"{min(counts)} to {max(counts)}" if min(counts) != max(counts) else f"{counts[0]}"
@@ -47,10 +53,10 @@ def result_svg(result: Result, colors: Colors = PAPER) -> str:
         footer.append("NOISY: " + "; ".join(result.noise.warnings))
     if result.partial:
         footer.append("PARTIAL: the run was ended before everything was measured")
-    wide = _COLUMNS * (1 if len(panels) < _FEWEST else 2)
+    wide = _COLUMNS * (1 if narrow or len(panels) < _FEWEST else 2)
     footer = [line for text in footer for line in textwrap.wrap(text, wide, subsequent_indent="    ")]
     title = "What the first change to a lower file costs" + (" (noisy machine)" if result.noise.noisy else "")
-    return render(Picture(title=title, subtitle=subtitle, panels=panels, footer=tuple(footer)), colors)
+    return render(Picture(title=title, subtitle=subtitle, panels=panels, footer=tuple(footer)), colors, narrow=narrow)
 
 
 def _panel(cells: Sequence[Cell], colors: Colors) -> Panel:

@@ -85,12 +85,12 @@ class Picture:
     footer: tuple[str, ...]
 
 
-def render(picture: Picture, colors: Colors = PAPER) -> str:
-    """*picture* as an SVG document.
+def render(picture: Picture, colors: Colors = PAPER, *, narrow: bool = False) -> str:
+    """*picture* as an SVG document; a *narrow* one has its panels below each other.
 
     Law: well-formed XML whatever the texts hold; equal pictures give equal documents.
     """
-    across = 1 if len(picture.panels) < 2 else 2  # noqa: PLR2004
+    across = 1 if narrow or len(picture.panels) < 2 else 2  # noqa: PLR2004
     rows = -(-len(picture.panels) // across)
     decades = _decades(picture.panels)
     width = across * _PANEL_WIDTH

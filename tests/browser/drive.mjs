@@ -90,7 +90,7 @@ const scenarios = {
       recorded: await text(page, "#recorded"),
       layers: await page.$$eval("#layers .card", (all) => all.map((each) => each.textContent)),
       signs: await page.$$eval("#signs .chip", (all) => all.map((each) => each.textContent)),
-      picture: await page.$$eval("#picture svg", (all) => all.map((each) => each.getBoundingClientRect().width)),
+      picture: await page.$$eval("#picture svg.wide", (all) => all.map((each) => each.getBoundingClientRect().width)),
       rows: await rows(page),
     };
   },

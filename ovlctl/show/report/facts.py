@@ -178,4 +178,8 @@ def _bench(result: Result) -> dict[str, Any]:
     from ovlctl.show.bench import result_text
     from ovlctl.show.bench_picture import ON_PAGE, result_svg
 
-    return {"svg": result_svg(result, ON_PAGE), "text": result_text(result)}
+    return {
+        "wide": result_svg(result, ON_PAGE),
+        "narrow": result_svg(result, ON_PAGE, narrow=True),
+        "text": result_text(result),
+    }

@@ -5,7 +5,7 @@ interface Facts {
   kernel: string;
   made: string;
   stack: Stack | null;
-  bench: { svg: string; text: string } | null;
+  bench: { wide: string; narrow: string; text: string } | null;
   columns: Record<string, ["Uint8" | "Uint16" | "Int16" | "Uint32" | "Float64", number, number]>;
 }
 

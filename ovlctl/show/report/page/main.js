@@ -61,10 +61,13 @@ function open(id) {
 /** @param {NonNullable<Facts["bench"]>} bench */
 function benchmark(bench) {
   open("bench");
-  // Made by ovlctl from numbers; its texts are escaped. Read as a document of its own, it cannot become anything else.
-  const picture = new DOMParser().parseFromString(bench.svg, "image/svg+xml").documentElement;
-  for (const size of ["width", "height"]) picture.removeAttribute(size);
-  at("picture").append(document.importNode(picture, true));
+  for (const kind of /** @type {const} */ (["wide", "narrow"])) {
+    // Made by ovlctl from numbers; its texts are escaped. Read as a document of its own, it cannot become anything else.
+    const picture = new DOMParser().parseFromString(bench[kind], "image/svg+xml").documentElement;
+    for (const size of ["width", "height"]) picture.removeAttribute(size);
+    picture.setAttribute("class", kind);
+    at("picture").append(document.importNode(picture, true));
+  }
   at("bench-text").textContent = bench.text;
 }
 
