@@ -64,8 +64,8 @@ function mergedFigures(merged) {
 function layerFigures(layer) {
   return [
     ["", counted.format(layer.files), layer.files === 1 ? "file" : "files"],
-    ["+", counted.format(layer.adds), "added"],
-    ["-", counted.format(layer.hides), "hidden"],
+    ["+", counted.format(layer.adds), "adds"],
+    ["-", counted.format(layer.hides), "hides"],
     ["", shownSize(layer.wasted), "wasted"],
   ];
 }
