@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from ovlctl.cli.signals import Terminated
 from ovlctl.errors import BadUsage, ExitStatus
 from ovlctl.show.names import show_argument
 from ovlctl.tui.terminal import Colour, Theme
+
+if TYPE_CHECKING:
+    from ovlctl.ops.reading import Subject
 
 
 @takes_directories
@@ -39,22 +43,37 @@ def explore(
     the chosen path, as `ovlctl explain` tells it. `?` shows all keys: filters, finding, files by size, whiteouts one
     after the other, viewing and extracting files. `y` shows the plain command for what is on the screen.
 
-    The stack need not be mounted, and nothing is changed.
+    The stack need not be mounted, and nothing is changed. Without STACK it is an example: app.conf and lib.so in one
+    lower.
     """
     from ovlctl.tui import terminal
 
     terminal.check(_instead(stack))
-    subject, rest = subject_of(() if stack is None else (stack,), given, state_dir)
-    if rest:
-        raise BadUsage("`--lower` and its like stand for a STACK", hint="name a STACK, or give directories")
-    from ovlctl.tui.running import explore as show
+    with ExitStack() as closing:
+        subject, words = _subject(stack, given, state_dir, closing)
+        from ovlctl.tui.running import explore as show
 
-    ended_by = show(subject, (stack,) if stack is not None else _as_given(given), color, theme)
+        ended_by = show(subject, words, color, theme)
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
     if ended_by is not None:
         raise Terminated(ended_by)
     return ExitStatus.FINE
+
+
+def _subject(
+    stack: str | None, given: Given, state_dir: str | None, closing: ExitStack
+) -> tuple[Subject, tuple[str, ...]]:
+    """What is looked at, and how it is named on a command line."""
+    if stack is None and not given.any:
+        from ovlctl.ops.trying.example import example
+
+        subject = closing.enter_context(example())
+        return subject, ("--lower", *subject.stack.lowers)
+    subject, rest = subject_of(() if stack is None else (stack,), given, state_dir)
+    if rest:
+        raise BadUsage("`--lower` and its like stand for a STACK", hint="name a STACK, or give directories")
+    return subject, (stack,) if stack is not None else _as_given(given)
 
 
 def _instead(stack: str | None) -> str:
