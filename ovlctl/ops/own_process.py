@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,10 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+#: What a terminal sends to all of its processes.
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 def start(module: str, *, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a new interpreter that calls ``main()`` of *module* and ends with what it returns.
+
+    Signals of :data:`ENDING` are blocked in it until *module* lets them in: one that comes while the interpreter starts
+    would end it with a traceback.
 
     Args:
         module: Its full name.
@@ -22,6 +28,9 @@ def start(module: str, *, pass_fds: Sequence[int] = ()) -> subprocess.Popen[byte
     """
     # -P and an explicit path: the working directory must not be able to offer modules to a process of root's.
     code = f"import sys; sys.path.insert(0, sys.argv[1]); from {module} import main; sys.exit(main())"
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", code, _HOME], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=pass_fds
-    )
+    words = [sys.executable, "-P", "-c", code, _HOME]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=pass_fds)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

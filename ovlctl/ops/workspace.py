@@ -16,11 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.errors import AccessDenied, NotADirectory, PathMissing, UpperReadOnly
+from ovlctl.errors import AccessDenied, NotADirectory, OutputFailed, PathMissing, UpperReadOnly, literal, strerror
 from ovlctl.ops.removal import remove_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ovlctl.errors import OvlError
 
 BENCH = "ovlctl-bench-"
 """What directories of the benchmark are called."""
@@ -57,6 +59,7 @@ def scratch(parent: str, prefix: str) -> Iterator[Scratch]:
         NotADirectory: It is no directory.
         AccessDenied: It may not be written.
         UpperReadOnly: It is on a read-only file system.
+        OutputFailed: The disk is full, or the like.
     """
     try:
         sweep(parent, prefix)
@@ -70,14 +73,20 @@ def scratch(parent: str, prefix: str) -> Iterator[Scratch]:
     except PermissionError as error:
         raise AccessDenied("no files may be made in {}", parent, errno=error.errno, hint=_HINT) from error
     except OSError as error:
-        if error.errno != errno.EROFS:
-            raise
-        raise UpperReadOnly("{} is on a read-only file system", parent, errno=error.errno, hint=_HINT) from error
+        raise _failed(error, parent) from error
     try:
         yield made
     finally:
         remove_tree(made.path)
         os.close(made.lock)
+
+
+def _failed(error: OSError, parent: str) -> OvlError:
+    if error.errno == errno.EROFS:
+        return UpperReadOnly("{} is on a read-only file system", parent, errno=error.errno, hint=_HINT)
+    return OutputFailed(
+        f"no files can be made in {{}}: {literal(strerror(error))}", parent, errno=error.errno, hint=_HINT
+    )
 
 
 def sweep(parent: str, prefix: str) -> tuple[str, ...]:

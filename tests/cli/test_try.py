@@ -11,12 +11,12 @@ from ovlctl.errors import ExitStatus
 from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_overlay, needs_userns, root
+from tests.capabilities import needs_overlay, needs_root, needs_userns, root
 from tests.overlay.made import mounted
 from tests.schemas import valid
 
 if TYPE_CHECKING:
-    from tests.conftest import Cli, Finished, OrdinaryUser
+    from tests.conftest import Cli, Finished, MakeFs, OrdinaryUser
 
 pytestmark = needs_overlay
 
@@ -155,3 +155,14 @@ def test_as_an_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     assert _kinds(told["data"]["actions"][0]["done"]) == ["copied", "written"]
     assert (told["data"]["differences"], told["warnings"]) == ([], [])
     assert os.listdir(ordinary_user.home) == []
+
+
+@needs_root
+@pytest.mark.parametrize("size", [4096, 3 * 4096])
+def test_no_room_for_the_example(make_fs: MakeFs, size: int, cli: Cli) -> None:
+    """A full disk is said in one line, and what is there was written in full or not at all."""
+    directory = make_fs("tmpfs", size)
+    done = cli("try", "modify", "app.conf", "--dir", directory, "--json")
+    assert done.status == ExitStatus.UNSUPPORTED
+    assert (done.error["code"], done.error["errno"]) == ("OVL-E093", "ENOSPC")
+    assert os.listdir(directory) == []

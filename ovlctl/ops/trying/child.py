@@ -21,7 +21,7 @@ from ovlctl.errors import KernelLacks, OvlError, literal, strerror
 from ovlctl.kernel import idmap, namespaces
 from ovlctl.kernel.mount import MNT, umount2
 from ovlctl.kernel.pidfd import pidfd_open
-from ovlctl.ops import frames, reading
+from ovlctl.ops import frames, own_process, reading
 from ovlctl.ops.trying import ground, protocol
 from ovlctl.ops.trying.doing import Ids, do, stage_subject
 from ovlctl.ops.trying.mixing import Mixer, TooMuch, whole
@@ -126,8 +126,9 @@ class _Ground:
 
 def main() -> int:
     """Serve orders from standard input; answers go to standard output."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in own_process.ENDING:
         signal.signal(number, signal.SIG_IGN)  # the whole group may get it; the other process decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, own_process.ENDING)
     answers = os.dup(1)
     os.dup2(2, 1)  # nothing that is printed gets between the frames
     parent = _parent()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from ovlctl.errors import OutputFailed, literal, strerror
 from ovlctl.kernel.capabilities import Capability, has
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import reading
@@ -55,12 +56,20 @@ def example(*, directory: str | None = None) -> Iterator[Subject]:
         directory: Where the scratch directory is made; by default as for :func:`ovlctl.ops.trying.stage.stage`.
 
     Raises:
-        PathMissing, NotADirectory, AccessDenied, UpperReadOnly: No directory can be made there.
+        PathMissing, NotADirectory, AccessDenied, UpperReadOnly, OutputFailed: No directory can be made there.
     """
     with scratch(directory or default_directory(), TRYING) as place:
         lower = os.path.join(place.path, "lower")
-        os.mkdir(lower, 0o755)
-        lay_out(lower)
+        try:
+            os.mkdir(lower, 0o755)
+            lay_out(lower)
+        except OSError as error:
+            raise OutputFailed(
+                f"no example can be made in {{}}: {literal(strerror(error))}",
+                place.path,
+                errno=error.errno,
+                hint="name a directory with more room with `--dir`",
+            ) from error
         trusted = has(Capability.CAP_SYS_ADMIN) and in_initial_user_namespace()
         options = Options(userxattr=None if trusted else Flag.YES)
         yield replace(reading.of_directories(Stack([lower], options=options)), label=LABEL)
@@ -68,8 +77,6 @@ def example(*, directory: str | None = None) -> Iterator[Subject]:
 
 def _write(path: str, content: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        os.write(descriptor, content)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
         os.fchmod(descriptor, mode)
-    finally:
-        os.close(descriptor)

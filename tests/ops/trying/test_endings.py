@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl import errors
+from ovlctl.ops import own_process
 from ovlctl.ops.trying.example import CONFIG, example
 from ovlctl.ops.trying.stage import Stage, stage
 from ovlctl.ops.trying.values import Action, Wish
@@ -107,6 +108,18 @@ def test_both_killed(scratch: str) -> None:
     with example(directory=scratch):
         assert len(os.listdir(scratch)) == 1
     assert os.listdir(scratch) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_child_starts(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C, which goes to both processes, leaves the end to the one that started the other, without a traceback."""
+    process = own_process.start("ovlctl.ops.trying.child")
+    for _ in range(20):
+        process.send_signal(number)
+        time.sleep(0.01)
+    process.communicate()
+    assert process.returncode == 1  # the end of the pipe
+    assert capfd.readouterr().err == ""
 
 
 def test_another_child_may_hold_the_pipe(scratch: str) -> None:
