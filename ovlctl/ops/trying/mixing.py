@@ -44,6 +44,9 @@ MOST_BYTES = 64 << 20
 MOST_OBJECTS = 2000
 """How many objects of one directory are copied, at most."""
 
+MOST_LEVELS = 100
+"""How deep a directory is copied, at most: each level keeps a descriptor."""
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {
     Kind.CHARACTER: stat.S_IFCHR,
@@ -153,7 +156,11 @@ class Mixer:
             left.add(Mark.ORIGIN)
         return frozenset(self._prefix + mark for mark in left)
 
-    def _tree(self, place: str, directory: int, name: str, attributes: Attributes, *, drop: frozenset[str]) -> None:
+    def _tree(
+        self, place: str, directory: int, name: str, attributes: Attributes, *, drop: frozenset[str], level: int = 0
+    ) -> None:
+        if level > MOST_LEVELS:
+            raise TooMuch
         self._one(place, directory, name, attributes, drop=drop)
         if attributes.kind is not Kind.DIRECTORY:
             return
@@ -162,7 +169,7 @@ class Mixer:
                 below = join(place, child.name)
                 found = self._own.tree.lstat(below)
                 if found is not None:
-                    self._tree(below, here, child.name, found, drop=drop)
+                    self._tree(below, here, child.name, found, drop=drop, level=level + 1)
             os.utime(here, ns=(attributes.atime_ns, attributes.mtime_ns))
 
     def _one(self, place: str, directory: int, name: str, attributes: Attributes, *, drop: frozenset[str]) -> None:

@@ -17,7 +17,7 @@ from ovlctl.ops.explain.terms import Act, Data, Remark
 from ovlctl.ops.trying import steps
 from ovlctl.ops.trying.calls import READ_BYTES, WRITE_BYTES, check
 from ovlctl.ops.trying.sights import Data as FileData
-from ovlctl.ops.trying.sights import numbers, parents, stands_in
+from ovlctl.ops.trying.sights import numbers, parents, resolved, stands_in
 from ovlctl.ops.trying.values import Action, Preview, Step, StepKind
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
@@ -80,6 +80,8 @@ class _Foretelling:
         cost = next((each for each in self._costs() if each.act is _ACTS[self.wish.action]), None)
         if cost is None:
             return self._told(None, self.found.errno or errno.ENOENT, ())
+        if self.wish.action is Action.RENAME and self.to == self.path:
+            return self._told(None, 0, ())  # one file under both names: rename(2) does nothing
         number = self._errno(cost)
         return self._told(cost, number, self._changing(cost) if not number else ())
 
@@ -110,12 +112,16 @@ class _Foretelling:
             return errno.EOPNOTSUPP
         if action is Action.LINK:
             return self._obstacle(self.to) or (errno.EPERM if kind is Kind.DIRECTORY else cost.errno)
-        if action is Action.RENAME:
-            if self.to.startswith(f"{self.path}/") and self.found.is_directory:
-                return errno.EINVAL
-            here = self.path.rpartition("/")[0] == self.to.rpartition("/")[0]
-            return self._obstacle(self.to, replaces=True) or (cost.errno if here else cost.elsewhere_errno)
-        return cost.errno
+        return self._errno_of_rename(cost) if action is Action.RENAME else cost.errno
+
+    def _errno_of_rename(self, cost: Cost) -> int:
+        # One in the other is looked at before anything else.
+        if self.to.startswith(f"{self.path}/") and self.found.is_directory:
+            return errno.EINVAL
+        if self.path.startswith(f"{self.to}/"):
+            return errno.ENOTEMPTY
+        here = self.path.rpartition("/")[0] == self.to.rpartition("/")[0]
+        return self._obstacle(self.to, replaces=True) or (cost.errno if here else cost.elsewhere_errno)
 
     def _obstacle(self, path: str, *, replaces: bool = False) -> int:
         """What the kernel answers to making *path*; 0 for nothing."""
@@ -194,8 +200,9 @@ class _Foretelling:
         yield self._step(StepKind.CREATED, self.path)
 
     def _parents(self, path: str, among: tuple[str, ...] | None = None) -> Iterator[Step]:
+        found = resolved(self.view, parents(path))
         for each in parents(path):
-            there = self.view.resolver.resolve(each)
+            there = found[each]
             if self._is_above(there) or (among is not None and self.meant is self.view and each not in among):
                 continue
             source = None if not there.stack else self.number.get(there.stack[0].layer)

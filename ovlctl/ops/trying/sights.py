@@ -22,7 +22,7 @@ from ovlctl.overlay.resolution import Place
 from ovlctl.overlay.tree import Attributes, Kind, join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ovlctl.ops.reading import View
     from ovlctl.overlay.layers import Layer
@@ -90,6 +90,19 @@ def watched(*paths: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for path in paths for each in (*parents(path), path)))
 
 
+def resolved(view: View, paths: Iterable[str]) -> dict[str, Resolution]:
+    """What *paths* resolve to, each of which comes after the directories on the way to it: a lookup for each."""
+    found = {"": view.resolver.root()}
+    for path in paths:
+        directory, _, name = path.rpartition("/")
+        around = found.get(directory)
+        if path and around is not None and around.is_directory:
+            found[path] = view.resolver.child(around, name)
+        else:
+            found[path] = view.resolver.resolve(path)
+    return found
+
+
 def same(number: int) -> int:
     """An id as it is."""
     return number
@@ -120,7 +133,7 @@ class Witness:
             moments=tuple(map(self.moment, paths)),
             upper={path: self._in_upper(path) for path in every},
             index=dict(self._index()),
-            whence={path: self._whence(path) for path in every},
+            whence={path: self._whence(found) for path, found in resolved(self._view, every).items()},
         )
 
     def moment(self, path: str) -> Moment:
@@ -197,8 +210,7 @@ class Witness:
             for child in index.tree.scandir(""):
                 yield child.name, self._of(Place(index, child.name), 0, child.name)
 
-    def _whence(self, path: str) -> Whence:
-        found = self._view.resolver.resolve(path)
+    def _whence(self, found: Resolution) -> Whence:
         if not found.stack:
             return Whence()
         data = None if found.data is None else self._numbers.get(found.data.layer)

@@ -136,6 +136,21 @@ def test_the_scratch_upper_is_like_the_stack_itself(scratch: str, name: str) -> 
             _compare(ground, stack, scratch, wish)
 
 
+def test_a_rename_to_where_it_is_and_to_where_it_lies(scratch: str) -> None:
+    """Nothing is done when both names are one, and no directory gets the name of one that it lies in."""
+    stack = used(f"{scratch}/s", OPTIONS["default"])
+    names = (("low", "low"), ("pure", "pure"), ("dir", "dir"), ("pure dir", "pure dir"), ("nothing", "nothing"))
+    around = (("dir/lf", "dir"), ("dir/sub", "dir"), ("pure dir/in/f", "pure dir"), ("dir", "dir/sub"))
+    with stage(reading.of_directories(stack), directory=scratch) as ground:
+        for path, to in (*names, *around):
+            ground.reset()
+            wish = Wish(action=Action.RENAME, path=path, to=to)
+            foretold, deed = ground.preview(wish), ground.do(wish)
+            assert (foretold.errno, kinds(foretold)) == (deed.errno, kinds(deed)), wish
+            with copied(stack, scratch) as real:
+                assert _plainly(real.subject.root or "", wish) == deed.errno
+
+
 def test_one_deed_after_another(scratch: str) -> None:
     """Without a reset each deed starts where the last one ended, and the preview knows."""
     stack = used(f"{scratch}/s", OPTIONS["default"])

@@ -256,6 +256,40 @@ def test_paths_longer_than_a_system_call_takes(scratch: str) -> None:
 
 
 @needs_root
+def test_a_very_deep_path(scratch: str) -> None:
+    """Hundreds of directories on the way are looked up once each, not once for each that is below; and all are made."""
+    depth = 300
+    subject = _subject(scratch, {})
+    _deep(subject.stack.lowers[0], depth)
+    with stage(subject, directory=scratch) as ground:
+        path = "d/" * depth + "f"
+        foretold = ground.preview(Wish(action=Action.CREATE, path=path))
+        deed = ground.do(Wish(action=Action.CREATE, path=path))
+        assert [step.kind for step in deed.steps] == [step.kind for step in foretold.steps]
+        assert [step.kind for step in deed.steps] == [StepKind.PARENT] * depth + [StepKind.CREATED]
+
+
+def test_what_is_too_deep_is_not_put_there(scratch: str) -> None:
+    """A directory of the own upper that is deeper than anything sensible ends nothing but the copy."""
+    trees.make(scratch, {"lower/": None, "upper/deep/": None, "work/": None})
+    _deep(f"{scratch}/upper/deep", 300)
+    stack = Stack([f"{scratch}/lower"], upper=f"{scratch}/upper", work=f"{scratch}/work", options=MINE)
+    with stage(reading.of_directories(stack), directory=scratch) as ground:
+        deed = ground.do(Wish(action=Action.RENAME, path="deep", to="other"))
+        assert (deed.mixed, deed.in_own_upper) == (False, True)
+        assert not ground.do(Wish(action=Action.CREATE, path="new")).errno
+
+
+def _deep(top: str, depth: int) -> None:
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
 def test_a_full_disk_is_told(make_fs: MakeFs, scratch: str) -> None:
     """ENOSPC: the deed has the error, the lower is what is read, and the stage goes on."""
     small = make_fs("tmpfs", 4 << 20)
