@@ -98,7 +98,7 @@ class DestinationTaken(UsageError):
 
 
 class DestinationInLayer(UsageError):
-    """The destination of a copy lies in what is being copied from.
+    """The destination of a copy, or a scratch directory, lies in a layer of the stack that is only to be read.
 
     What changes in a layer below a mounted overlay, behind its back, is undefined: names appear that cannot be opened,
     old content stays, and the kernel promises nothing. And a directory that is copied into itself has no end.

@@ -6,7 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.ops.extracting.destination import Destination, check_outside, destination, failed, temporary
+from ovlctl.ops.extracting.destination import (
+    Destination,
+    check_outside,
+    destination,
+    failed,
+    layer_around,
+    temporary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,13 +35,21 @@ def place(word: str, subject: Subject | None, *, replace: bool) -> Destination:
         BadUsage: *word* is no name for a file.
         PathMissing, NotADirectory: The directory that it would go to is not there.
         DestinationTaken: Something is there that may not be replaced, or cannot be.
-        DestinationInLayer: It would be in a layer of a mounted stack.
+        DestinationInLayer: It would be in a layer of the stack.
     """
     if os.path.isdir(word):
         raise errors.DestinationTaken("{} is a directory", word, hint="give the name of a file")
-    where = destination(word, "", is_directory=False, replace=replace)
+    where = destination(word, "", is_directory=False, replace=replace, what=_PAGE)
     if subject is not None:
         check_outside(where, subject, None)
+        layer = layer_around(where.directory, subject.stack)
+        if layer is not None:
+            raise errors.DestinationInLayer(
+                "{} lies in {}, a layer of the stack that the page is about",
+                where.path,
+                layer,
+                hint="write it elsewhere",
+            )
     return where
 
 
@@ -58,7 +73,7 @@ def write(where: Destination, pieces: Iterable[str]) -> int:
             made.gives(_PAGE, where)
             return size
     except OSError as error:
-        raise failed(error, where.path, "page") from error
+        raise failed(error, where.path, _PAGE) from error
 
 
 def _fill(directory: int, pieces: Iterable[str]) -> int:

@@ -165,6 +165,26 @@ def test_never_into_a_mounted_layer(stack: Stack, scratch: str, cli: Cli) -> Non
     assert (done.status, done.error["name"]) == (ExitStatus.USAGE, "destination-in-layer")
 
 
+@pytest.mark.parametrize("layer", ["upper", "app", "base"])
+def test_never_into_its_own_stack(stack: Stack, scratch: str, layer: str, cli: Cli) -> None:
+    """Nothing in the stack is changed, mounted or not, neither by the page nor by the recording."""
+    before = trees.everything(scratch)
+    done = cli("report", *made.given(stack), "--html", f"{scratch}/{layer}/r.html", "--no-run", "--json")
+    assert (done.status, done.error["name"]) == (ExitStatus.USAGE, "destination-in-layer")
+    assert trees.everything(scratch) == before
+
+
+def test_errors_speak_of_a_page(scratch: str, cli: Cli) -> None:
+    """What the page has in common with copies is not called by their name."""
+    done = cli("report", "--lower", scratch, "--html", "", "--json")
+    assert (done.status, "cp" in done.error["hint"]) == (ExitStatus.USAGE, False)
+    assert (
+        cli("report", "--lower", scratch, "--html", "/dev/null", "--json")
+        .error["message"]
+        .startswith("/dev/null is a character device already")
+    )
+
+
 @needs_root
 def test_what_could_not_be_read(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """The page is written all the same, says what is missing, and the exit status is 6."""

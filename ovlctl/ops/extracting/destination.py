@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ovlctl.ops.reading import Subject
+    from ovlctl.overlay.stack import Stack
 
 _PURPOSE = "cp"
 # Whom NFS takes root for, and who owns what a user namespace does not map.
@@ -56,7 +57,7 @@ class Destination:
         return os.path.join(self.directory, self.name)
 
 
-def destination(word: str, name: str, *, is_directory: bool, replace: bool) -> Destination:
+def destination(word: str, name: str, *, is_directory: bool, replace: bool, what: str = "copy") -> Destination:
     """What *word* means, as cp(1) reads it: an existing directory to copy into, or a name that does not exist.
 
     Args:
@@ -64,6 +65,7 @@ def destination(word: str, name: str, *, is_directory: bool, replace: bool) -> D
         name: What the copy is called when *word* is a directory; empty for the root of a view.
         is_directory: Whether a directory is to be copied.
         replace: Whether a file that is there may be replaced.
+        what: What is to be written, in a word.
 
     Raises:
         BadUsage: *word* is empty.
@@ -71,7 +73,7 @@ def destination(word: str, name: str, *, is_directory: bool, replace: bool) -> D
         DestinationTaken: Something is there that may not be replaced, or cannot be.
     """
     if not word or "\0" in word:
-        raise errors.BadUsage("the destination is empty", hint="`ovlctl cp --help` shows how it is used")
+        raise errors.BadUsage("the destination is empty", hint="give the name of a file or a directory")
     inside = os.path.isdir(word)
     if inside and not name:
         raise errors.DestinationTaken(
@@ -94,13 +96,13 @@ def destination(word: str, name: str, *, is_directory: bool, replace: bool) -> D
             "{} does not exist", directory or ".", errno=error.errno, hint="`mkdir -p {}` makes it"
         ) from error
     except OSError as error:
-        raise failed(error, whole) from error
+        raise failed(error, whole, what) from error
     try:
         if not os.path.isdir(real):
             raise errors.NotADirectory("{} is not a directory", directory, errno=errno.ENOTDIR)
         found = _status(os.path.join(real, last))
     except OSError as error:
-        raise failed(error, whole) from error
+        raise failed(error, whole, what) from error
     if found is not None:
         _check_replaceable(whole, found, is_directory=is_directory, replace=replace)
     return Destination(directory=real, name=last, replace=replace)
@@ -124,8 +126,10 @@ def _check_replaceable(path: str, status: os.stat_result, *, is_directory: bool,
         )
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         # Replaced, /dev/null would be gone for everybody.
+        kind = Kind.of(status.st_mode)
+        device = " device" if kind in {Kind.CHARACTER, Kind.BLOCK} else ""
         raise errors.DestinationTaken(
-            f"{{}} is a {Kind.of(status.st_mode).value} already, and only files and links are replaced",
+            f"{{}} is a {kind}{device} already, and only files and links are replaced",
             path,
             hint="give another name",
         )
@@ -147,23 +151,19 @@ def check_outside(where: Destination, subject: Subject, copied: str | None) -> N
     here = _disk_place(where.directory)
     if here is None:
         return
-    stack, live = subject.stack, subject.mount is not None
-    for layer in (*stack.layers(), *(() if stack.work is None else (stack.work,))):
-        there = _disk_place(layer)
-        if there is None or not (here.is_same(there) or here.is_inside(there)):
-            continue
-        if live:
-            raise errors.DestinationInLayer(
-                "{} lies in {}, a layer of the stack that is mounted at {}",
-                where.path,
-                layer,
-                subject.root or "",
-                hint="write through the merged view: give a destination below {2}",
-            )
-        if copied is not None:
-            raise errors.DestinationInLayer(
-                "{} lies in {}, which a directory is to be copied from", where.path, layer, hint="copy it elsewhere"
-            )
+    layer = layer_around(where.directory, subject.stack)
+    if layer is not None and subject.mount is not None:
+        raise errors.DestinationInLayer(
+            "{} lies in {}, a layer of the stack that is mounted at {}",
+            where.path,
+            layer,
+            subject.root or "",
+            hint="write through the merged view: give a destination below {2}",
+        )
+    if layer is not None and copied is not None:
+        raise errors.DestinationInLayer(
+            "{} lies in {}, which a directory is to be copied from", where.path, layer, hint="copy it elsewhere"
+        )
     root = None if subject.root is None or copied is None else _disk_place(subject.root)
     if root is not None and copied is not None and (here.is_same(root) or here.is_inside(root)):
         inside = here.position[len(root.position) :]
@@ -172,6 +172,19 @@ def check_outside(where: Destination, subject: Subject, copied: str | None) -> N
             raise errors.DestinationInLayer(
                 "{} lies in the directory that is to be copied", where.path, hint="copy it elsewhere"
             )
+
+
+def layer_around(directory: str, stack: Stack) -> str | None:
+    """The layer or work directory of *stack* that *directory* is or lies in, by whatever way; None for none of them."""
+    here = _disk_place(directory)
+    if here is None:
+        return None
+    every: tuple[str, ...] = (*stack.layers(), *(() if stack.work is None else (stack.work,)))
+    for layer in every:
+        there = _disk_place(layer)
+        if there is not None and (here.is_same(there) or here.is_inside(there)):
+            return layer
+    return None
 
 
 def _disk_place(path: str) -> DiskPlace | None:

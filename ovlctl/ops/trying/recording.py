@@ -36,6 +36,7 @@ def record(subject: Subject, *, path: str | None = None, directory: str | None =
         directory: As for :func:`ovlctl.ops.trying.stage.stage`.
 
     Raises:
+        DestinationInLayer: *directory* lies in a layer of the stack.
         OvlError: The example cannot be mounted, either.
     """
     try:
@@ -43,6 +44,8 @@ def record(subject: Subject, *, path: str | None = None, directory: str | None =
         if found is not None:
             return found
         because = "no regular file of a lower was found in it"
+    except errors.DestinationInLayer:
+        raise  # the example would be made there, too
     except errors.OvlError as error:
         because = error.message(_quoted)
     with example(directory=directory) as instead:

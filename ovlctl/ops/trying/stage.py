@@ -14,6 +14,7 @@ from ovlctl import errors
 from ovlctl.errors import literal
 from ovlctl.kernel import mounts
 from ovlctl.ops import frames, own_process, reading
+from ovlctl.ops.extracting.destination import layer_around
 from ovlctl.ops.reading.paths import plain
 from ovlctl.ops.trying import protocol
 from ovlctl.ops.trying.calls import check
@@ -152,6 +153,7 @@ def stage(subject: Subject, *, directory: str | None = None) -> Iterator[Stage]:
         NoUserNamespace: This user may mount nothing.
         LowerHoldsMounts: A layer has mounts below it, which takes root.
         AccessDenied, LayerElsewhere, PathMissing, NotADirectory: A layer, or the directory, cannot be used.
+        DestinationInLayer: The directory lies in a layer of the stack.
         UpperOnOverlay, UpperFileSystemPoor: The directory cannot hold an upper.
         KernelRefused and others of :func:`ovlctl.ops.ladder.mount_stack`.
     """
@@ -164,14 +166,10 @@ def stage(subject: Subject, *, directory: str | None = None) -> Iterator[Stage]:
     with reading.opened(subject):
         pass  # says in clear words what is wrong with a layer
     check_layers(subject.stack)
-    with scratch(_place(directory), TRYING) as place:
+    parent = _place(directory)
+    _check_place(parent, subject)
+    with scratch(parent, TRYING) as place:
         file_system = mounts.mount_at(place.path).fs_type
-        if file_system == "overlay":
-            raise errors.UpperOnOverlay(
-                "{} is on an overlay itself, which cannot hold the upper of another one",
-                place.path,
-                hint="name a directory on another file system with `--dir`",
-            )
         process = own_process.start("ovlctl.ops.trying.child", pass_fds=(place.lock,))
         try:
             made = Stage(subject, process, file_system)
@@ -189,6 +187,24 @@ def _place(directory: str | None) -> str:
         if mounts.mount_at(place).fs_type == "overlay" and os.access(_MEMORY, os.W_OK | os.X_OK):
             return _MEMORY
     return place
+
+
+def _check_place(parent: str, subject: Subject) -> None:
+    # Before anything is made there: the layers of the stack, and its merged view, are not to be touched.
+    layer = layer_around(parent, subject.stack)
+    if layer is not None:
+        raise errors.DestinationInLayer(
+            "the scratch directory would be made in {}, a layer of the stack",
+            layer,
+            hint="name a directory outside of it with `--dir`",
+        )
+    with suppress(OSError):  # making it says what is wrong with it
+        if mounts.mount_at(parent).fs_type == "overlay":
+            raise errors.UpperOnOverlay(
+                "{} is on an overlay itself, which cannot hold the upper of another one",
+                parent,
+                hint="name a directory on another file system with `--dir`",
+            )
 
 
 def plain_wish(wish: Wish) -> Wish:

@@ -329,6 +329,19 @@ def test_an_image_is_no_directory(scratch: str) -> None:
     assert "unpack" in (caught.value.hint() or "")
 
 
+@pytest.mark.parametrize("where", ["lower", "lower/d", "link"])
+def test_no_scratch_directory_in_a_layer(scratch: str, where: str) -> None:
+    """Layers are only read: not even a directory that goes again is made in one, under whichever name."""
+    subject = _subject(scratch, {"d/f": "x"})
+    os.symlink("lower/d", f"{scratch}/link")
+    before = trees.everything(scratch)
+    with pytest.raises(errors.DestinationInLayer), stage(subject, directory=f"{scratch}/{where}"):
+        pass
+    with pytest.raises(errors.DestinationInLayer):
+        record(subject, directory=f"{scratch}/{where}")
+    assert trees.everything(scratch) == before
+
+
 def test_what_is_not_mounted_has_no_real_mount(scratch: str) -> None:
     """`Live` wants a mount."""
     with pytest.raises(errors.NotMountedHere):
