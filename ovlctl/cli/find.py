@@ -10,7 +10,8 @@ from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit_json_items, emit_lines, warn
 from ovlctl.cli.parameters import Json, StateDir
 from ovlctl.cli.reading import Given, LayerOption, subject_of
-from ovlctl.errors import BadUsage, ExitStatus
+from ovlctl.errors import BadUsage, ExitStatus, literal
+from ovlctl.show.names import show_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,7 @@ def find(
 
     extras.require("`find`", "numpy")
     from ovlctl.ops.atlas import layers, scan
+    from ovlctl.ops.atlas.atlas import Flag
     from ovlctl.ops.reading.troubles import UNSEEN_MARKS
     from ovlctl.show.found import found_json, found_lines
 
@@ -69,12 +71,13 @@ def find(
             atlas, whole = scan.merged(view)
             lost = whole.unreadable
         else:
-            atlas, lost = _of_layer(view, layer), 0
+            atlas = _of_layer(view, layer)
+            lost = sum(flags & Flag.UNREADABLE != 0 for flags in atlas.flags)
         rows = _rows(atlas, wanted, labels, fuzzy=fuzzy, by_size=by_size)[:limit]
         certain = view.resolver.certain
     notes: list[str | Note] = [] if certain else [UNSEEN_MARKS]
     if lost:
-        notes.append(f"{lost} objects could not be read: they may be missing here")
+        notes.append(f"{lost} {'object' if lost == 1 else 'objects'} could not be read: something may be missing here")
     if json:
         emit_json_items("find", found_json(atlas, rows, labels), lambda: notes)
     else:
@@ -95,10 +98,13 @@ def _of_layer(view: View, word: str) -> Atlas:
 
 def _rows(atlas: Atlas, wanted: Sequence[str], labels: Sequence[str], *, fuzzy: bool, by_size: bool) -> Sequence[int]:
     from ovlctl.ops.atlas.finding import Finder
-    from ovlctl.show.queries import parse_query
+    from ovlctl.show.queries import parse_words
 
     finder = Finder(atlas)
     if fuzzy:
         return finder.fuzzy(" ".join(wanted), limit=len(atlas))
-    found = finder.find(parse_query(" ".join(wanted), labels))
+    for word in wanted:
+        if word and parse_words([word], labels).empty:
+            raise BadUsage(f"`{literal(show_text(word))}` asks for nothing", hint="such as `size:>1M`, `kind:file`")
+    found = finder.find(parse_words(wanted, labels))
     return [int(row) for row in (finder.by_size(found) if by_size else found.rows)]

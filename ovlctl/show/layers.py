@@ -59,11 +59,14 @@ def unread(whole: MergedSummary, layers: Sequence[LayerSummary]) -> Iterator[Not
     """What the figures leave out, because it could not be read."""
     for layer in layers:
         if layer.unreadable:
-            yield Note(
-                f"{layer.unreadable} objects in {layer_label(layer)} could not be read: its figures are too small"
-            )
+            objects = _objects(layer.unreadable)
+            yield Note(f"{objects} in {layer_label(layer)} could not be read: its figures are too small")
     if whole.unreadable and not any(layer.unreadable for layer in layers):
-        yield Note(f"{whole.unreadable} objects could not be read: the figures are too small")
+        yield Note(f"{_objects(whole.unreadable)} could not be read: the figures are too small")
+
+
+def _objects(count: int) -> str:
+    return f"{count} {'object' if count == 1 else 'objects'}"
 
 
 def layers_json(whole: MergedSummary, layers: Sequence[LayerSummary]) -> dict[str, Any]:

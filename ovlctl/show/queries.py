@@ -12,7 +12,7 @@ from ovlctl.show.names import show_text
 from ovlctl.show.sizes import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _T = TypeVar("_T")
 
@@ -29,14 +29,19 @@ _SIGNS: Final = {
 
 
 def parse_query(text: str, labels: Sequence[str]) -> Query:
-    """What *text* asks for.
+    """What *text* asks for: words with blanks between, as in :func:`parse_words`, which raises the same."""
+    return parse_words(text.split(), labels)
 
-    Words with blanks between; all have to hold. ``size:>1M`` and ``size:<1M`` bound sizes, ``size:0`` is one exactly.
+
+def parse_words(given: Iterable[str], labels: Sequence[str]) -> Query:
+    """What words ask for; all have to hold.
+
+    ``size:>1M`` and ``size:<1M`` bound sizes, ``size:0`` is one exactly.
     ``kind:``, ``sign:`` and ``layer:`` take one or several with commas between. Everything else is a part of a path,
     and so is a word with a colon that begins with none of these. What is not typed to its end yet asks for nothing.
 
     Args:
-        text: As typed.
+        given: As typed; a word may have blanks in it.
         labels: Of the layers, by number; lowers also go by their index alone.
 
     Raises:
@@ -48,7 +53,7 @@ def parse_query(text: str, labels: Sequence[str]) -> Query:
     layers: set[int] = set()
     least: int | None = None
     most: int | None = None
-    for word in text.split():
+    for word in filter(None, given):
         key, colon, value = word.partition(":")
         if not colon or key not in {"size", "kind", "sign", "layer"}:
             words.append(word)

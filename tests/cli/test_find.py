@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from tests import trees
+from tests.capabilities import needs_root
 from tests.schemas import valid
 
 if TYPE_CHECKING:
-    from tests.conftest import Cli
+    from tests.conftest import Cli, OrdinaryUser
 
 
 def _stack(scratch: str) -> list[str]:
@@ -68,3 +70,26 @@ def test_without_numpy_it_says_what_to_install(scratch: str) -> None:
     )
     assert done.returncode == 5
     assert "pip install 'ovlctl[tui]'" in done.stderr
+
+
+def test_a_word_is_a_word(scratch: str, cli: Cli) -> None:
+    """Blanks in it are looked for; and one that asks for nothing, such as that of an empty variable, is a mistake."""
+    low = trees.make(f"{scratch}/low", {"b a": "", "a b": "", "a/b": "", " a": "", "a\nb": ""})
+    words = ("-l", low, "--no-userxattr", "--json")
+    assert [each["path"] for each in cli("find", *words, "a b").data] == ["a b"]
+    assert [each["path"] for each in cli("find", *words, "a\nb").data] == ["a\nb"]
+    assert [each["path"] for each in cli("find", *words, "/ ").data] == [" a"]
+    for wrong in ("size:", "size:>", "kind:", "sign:,", "layer:"):
+        assert cli("find", *words, wrong).status == 2, wrong
+
+
+@needs_root
+def test_what_cannot_be_read_makes_it_partial(scratch: str, ordinary_user: OrdinaryUser) -> None:
+    """Somebody else's directory may hold what is looked for, in the merged view and in its layer."""
+    words = _stack(scratch)[:-1]
+    os.chmod(f"{scratch}/low/var", 0o700)
+    for more in ((), ("--layer", "0"), ("--layer", "0", "nowhere")):
+        done = ordinary_user.ovlctl("find", *words, "--userxattr", *more)
+        assert done.status == 6, more
+        assert "could not be read: something may be missing here" in done.stderr
+    assert ordinary_user.ovlctl("find", *words, "--userxattr", "--layer", "upper").status == 0
