@@ -16,6 +16,8 @@ from ovlctl.errors import AccessDenied, BadUsage, OutputFailed, PathMissing, Res
 
 SCHEMA = "ovlctl.bench-copyup/1"
 _LARGEST_FILE = 64 << 20
+#: What an off_t holds.
+_MOST_BYTES = (1 << 63) - 1
 
 
 def load(path: str) -> Result:
@@ -49,6 +51,10 @@ def load(path: str) -> Result:
         raise ResultUnreadable(f"{{}} is damaged: {literal(str(error))}", path) from error
     if not all(cell.samples_ns and min(cell.samples_ns) > 0 and cell.aa_ratio != 0 for cell in result.cells):
         raise ResultUnreadable("{} is damaged: a cell has no times, or a time of zero", path)
+    if not result.cells:
+        raise ResultUnreadable("{} has nothing that was measured", path)
+    if not all(0 < cell.size <= _MOST_BYTES for cell in result.cells):
+        raise ResultUnreadable("{} is damaged: a cell has a size that no file has", path)
     return result
 
 

@@ -67,6 +67,17 @@ def test_times_that_cannot_be_are_refused(result: Result, scratch: str, times: l
         storage.load(scratch)
 
 
+@pytest.mark.parametrize("size", [-1, 0, 10**30])
+def test_sizes_that_no_file_has(scratch: str, result: Result, size: int) -> None:
+    """Nothing is worked out from them, nor from nothing: they would end in the middle of a picture."""
+    path, data = os.path.join(scratch, "result.json"), result_json(result)
+    data["cells"][0]["size"] = size
+    for cells in (data["cells"], []):
+        storage.write(path, dumps(envelope("bench-copyup", {**data, "cells": cells})))
+        with pytest.raises(ResultUnreadable):
+            storage.load(path)
+
+
 @pytest.mark.parametrize(
     ("content", "error"),
     [

@@ -232,7 +232,7 @@ def _delete(log: _Log, root: int, wish: Wish) -> int:
 def _create(log: _Log, root: int, wish: Wish) -> int:
     with _around(log, root, wish.path) as (directory, name):
         opening = partial(os.open, name, _CREATE, _NEW_FILE, dir_fd=directory)
-        opened = log.timed(f'open("{name}", O_WRONLY|O_CREAT|O_EXCL, {_NEW_FILE:#05o})', opening)
+        opened = log.timed(f'open("{name}", O_WRONLY|O_CREAT|O_EXCL, 0{_NEW_FILE:03o})', opening)
         log.timed("close(fd)", partial(os.close, opened))
     return 0
 
@@ -240,7 +240,7 @@ def _create(log: _Log, root: int, wish: Wish) -> int:
 def _mkdir(log: _Log, root: int, wish: Wish) -> int:
     with _around(log, root, wish.path) as (directory, name):
         making = partial(os.mkdir, name, _NEW_DIRECTORY, dir_fd=directory)
-        log.timed(f'mkdir("{name}", {_NEW_DIRECTORY:#05o})', making)
+        log.timed(f'mkdir("{name}", 0{_NEW_DIRECTORY:03o})', making)
     return 0
 
 
@@ -248,7 +248,7 @@ def _chmod(log: _Log, root: int, wish: Wish) -> int:
     mode = wish.mode or 0
     with _around(log, root, wish.path) as (directory, name):
         _kind(log, directory, name)  # what is mounted there is not meant
-        log.timed(f'chmod("{name}", {mode:#05o})', partial(chmod_nofollow, directory, name, mode))
+        log.timed(f'chmod("{name}", 0{mode:03o})', partial(chmod_nofollow, directory, name, mode))
     return 0
 
 

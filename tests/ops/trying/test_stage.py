@@ -94,6 +94,8 @@ def test_the_example_of_the_article(scratch: str) -> None:
         created = ground.do(Wish(action=Action.CREATE, path="new"))
         assert [step.kind for step in created.steps] == [StepKind.CREATED]
         _is(_layer(created.after[0].layers, 0).sight, f"{upper}/new")
+        # As strace(1) writes it.
+        assert created.calls[0].text == 'open("new", O_WRONLY|O_CREAT|O_EXCL, 0644)'
     assert os.listdir(scratch) == []
 
 
