@@ -72,8 +72,8 @@ def test_sizes_that_no_file_has(scratch: str, result: Result, size: int) -> None
     """Nothing is worked out from them, nor from nothing: they would end in the middle of a picture."""
     path, data = os.path.join(scratch, "result.json"), result_json(result)
     data["cells"][0]["size"] = size
-    for cells in (data["cells"], []):
-        storage.write(path, dumps(envelope("bench-copyup", {**data, "cells": cells})))
+    for damaged in (data, {**data, "cells": []}):
+        storage.write(path, dumps(envelope("bench-copyup", damaged)))
         with pytest.raises(ResultUnreadable):
             storage.load(path)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic_ns
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ovlctl import errors
 from ovlctl.kernel.modes import chmod_nofollow
 from ovlctl.kernel.openat2 import open_beneath, open_far_beneath
+from ovlctl.ops.trying.sights import data_bytes
 from ovlctl.ops.trying.values import Action, Call
 from ovlctl.overlay.tree import Kind
 
@@ -57,10 +58,13 @@ class Performed:
     Attributes:
         calls: In order; the last one has the errno when it failed.
         bytes: Read or written.
+        data: Of a file that was opened to be written, in bytes, holes left out, and before the write: what a copy-up
+            brought. None for anything else.
     """
 
     calls: tuple[Call, ...]
     bytes: int = 0
+    data: int | None = None
 
 
 class _Refused(Exception):
@@ -70,6 +74,7 @@ class _Refused(Exception):
 class _Log:
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.data: int | None = None
 
     def timed(self, text: str, call: Callable[[], _T]) -> _T:
         clock = monotonic_ns
@@ -84,12 +89,14 @@ class _Log:
         self.calls.append(Call(text=text, ns=end - begin))
         return result
 
-    def untimed(self, text: str, call: Callable[[], _T]) -> _T:
+    def preparing(self, text: str, call: Callable[[], _T]) -> _T:
         """Of what only prepares an action: in the log when it fails."""
+        begin = monotonic_ns()
         try:
             return call()
         except OSError as error:
-            self.calls.append(Call(text=text, ns=0, errno=error.errno or errno.EIO))
+            end = monotonic_ns()
+            self.calls.append(Call(text=text, ns=end - begin, errno=error.errno or errno.EIO))
             raise _Refused from error
 
 
@@ -111,7 +118,7 @@ def perform(root: int, wish: Wish) -> Performed:
     finally:
         if collects:
             gc.enable()
-    return Performed(calls=tuple(log.calls), bytes=done)
+    return Performed(calls=tuple(log.calls), bytes=done, data=log.data)
 
 
 def check(wish: Wish) -> None:
@@ -138,7 +145,7 @@ def _around(log: _Log, root: int, path: str) -> Iterator[tuple[int, str]]:
     """A descriptor of the directory that *path* lies in, and its name there."""
     parent = path.rpartition("/")[0]
     opening = partial(open_far_beneath, root, parent or ".", _DIRECTORY)
-    directory = log.untimed(f'open("{name_of(parent)}", O_PATH|O_DIRECTORY|O_NOFOLLOW)', opening)
+    directory = log.preparing(f'open("{name_of(parent)}", O_PATH|O_DIRECTORY|O_NOFOLLOW)', opening)
     try:
         yield directory, name_of(path)
     finally:
@@ -147,7 +154,7 @@ def _around(log: _Log, root: int, path: str) -> Iterator[tuple[int, str]]:
 
 def _kind(log: _Log, directory: int, name: str) -> Kind:
     looking = partial(open_beneath, directory, name, os.O_PATH | os.O_NOFOLLOW)
-    found = log.untimed(f'open("{name}", O_PATH|O_NOFOLLOW)', looking)
+    found = log.preparing(f'open("{name}", O_PATH|O_NOFOLLOW)', looking)
     try:
         return Kind.of(os.fstat(found).st_mode)
     finally:
@@ -207,15 +214,28 @@ def _modify(log: _Log, root: int, wish: Wish) -> int:
         data = _first_bytes(log, directory, name) if kind is Kind.FILE else b""
         opened = log.timed(f'open("{name}", O_WRONLY)', partial(os.open, name, _WRITE, dir_fd=directory))
         try:
+            if kind is Kind.FILE:
+                log.data = _data(directory, name)
             return log.timed(f"write(fd, {len(data)})", partial(os.write, opened, data))
         finally:
             log.timed("close(fd)", partial(os.close, opened))
 
 
+def _data(directory: int, name: str) -> int | None:
+    # By a descriptor of its own: looking for holes moves the offset.
+    with suppress(OSError):
+        opened = os.open(name, _READ, dir_fd=directory)
+        try:
+            return data_bytes(opened)
+        finally:
+            os.close(opened)
+    return None
+
+
 def _first_bytes(log: _Log, directory: int, name: str) -> bytes:
-    opened = log.untimed(f'open("{name}", O_RDONLY)', partial(os.open, name, _READ, dir_fd=directory))
+    opened = log.preparing(f'open("{name}", O_RDONLY)', partial(os.open, name, _READ, dir_fd=directory))
     try:
-        return log.untimed("read(fd)", partial(os.pread, opened, WRITE_BYTES, 0)) or b"\n"
+        return log.preparing("read(fd)", partial(os.pread, opened, WRITE_BYTES, 0)) or b"\n"
     finally:
         os.close(opened)
 

@@ -86,6 +86,7 @@ def do(
             errno=next((call.errno for call in performed.calls if call.errno), 0),
             bytes=performed.bytes,
             data_of=witness.data_of,
+            data=performed.data,
             stand_ins=stand_ins,
         )
         told = (

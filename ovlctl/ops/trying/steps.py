@@ -32,12 +32,14 @@ class Evidence:
         errno: Of the first call that failed; 0 when none did.
         bytes: Read or written.
         data_of: What data the upper's file at a path has now.
+        data: What a file had before it was written; None when nothing was.
         stand_ins: Paths at which a whiteout hides nothing but what the stack's own upper has.
     """
 
     errno: int
     bytes: int
     data_of: Callable[[str], Data]
+    data: int | None = None
     stand_ins: frozenset[str] = frozenset()
 
 
@@ -151,9 +153,8 @@ class _Change:
         if not is_file(new.sight):
             return self._step(StepKind.COPIED, path, source=source, cloned=False, marks=new.marks)
         found = self.evidence.data_of(now_at)
-        return self._step(
-            StepKind.COPIED, path, source=source, bytes=found.bytes, cloned=self._cloned(found), marks=new.marks
-        )
+        size = found.bytes if self.evidence.data is None else self.evidence.data
+        return self._step(StepKind.COPIED, path, source=source, bytes=size, cloned=self._cloned(found), marks=new.marks)
 
     def _cloned(self, found: Data) -> bool | None:
         # What was written since has blocks of its own.

@@ -160,6 +160,29 @@ def test_the_index_keeps_hard_links(scratch: str) -> None:
         assert [step.kind for step in removed.steps] == [StepKind.COPIED, StepKind.WHITEOUT]
 
 
+def test_what_is_written_was_not_copied(scratch: str) -> None:
+    """A copy-up brings what the lower has: nothing of an empty file, and no holes, whatever is written then."""
+    subject = _subject(scratch, {"empty": ""})
+    with open(f"{subject.stack.lowers[0]}/sparse", "wb") as file:
+        file.seek(1 << 20)
+        file.write(b"x" * 4096)
+    with stage(subject, directory=scratch) as ground:
+        for path, copied, written in (("empty", 0, 1), ("sparse", 4096, 4096)):
+            wish = Wish(action=Action.MODIFY, path=path)
+            for told in (ground.preview(wish), ground.do(wish)):
+                assert [(step.kind, step.bytes) for step in told.steps] == [
+                    (StepKind.COPIED, copied),
+                    (StepKind.WRITTEN, written),
+                ]
+
+
+def test_what_fails_on_the_way_was_timed(scratch: str) -> None:
+    """No time is told that was not measured, such as that of the directory around that is not there."""
+    with example(directory=scratch) as subject, stage(subject, directory=scratch) as ground:
+        (call,) = ground.do(Wish(action=Action.CREATE, path="nowhere/new")).calls
+        assert (call.errno, call.ns > 0) == (errno.ENOENT, True)
+
+
 def test_a_redirect_shows_where_the_lower_has_it(scratch: str) -> None:
     """What a renamed directory holds is in the lower under its old name."""
     if not root():
