@@ -1,6 +1,6 @@
 """What the measuring process and the one that started it say to each other.
 
-Frames of :mod:`ovlctl.ops.frames`. Down the order, then single bytes: GO answers a report without samples, STOP
+Frames of :mod:`ovlctl.ops.frames`. Down go the order, then single bytes: GO answers a report without samples, STOP
 may come at any time. Up come events. The end of either pipe says that the other process is gone.
 """
 

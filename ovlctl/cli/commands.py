@@ -7,6 +7,7 @@ docstring.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from keyword import iskeyword
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +32,12 @@ class Row:
 
     @property
     def function(self) -> str:
-        """Name of the function, and of the module below ``ovlctl.cli`` that defines it."""
-        return self.name.replace("-", "_")
+        """Name of the function, and of the module below ``ovlctl.cli`` that defines it.
+
+        One that is a keyword of Python, such as ``try``, has an underscore at its end.
+        """
+        name = self.name.replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
     @property
     def module(self) -> str:
@@ -67,11 +72,21 @@ ROWS = (
     ),
     Row(name="explore", panel=_LAYERS, help="Look around in a stack, on the whole terminal"),
     Row(name="tree", panel=_LAYERS, help="List the merged view with the layer that supplies each entry"),
+    Row(
+        name="layers",
+        panel=_LAYERS,
+        help="Tell what each layer of a stack holds, adds and hides, and what of it nobody sees",
+    ),
     Row(name="cat", panel=_LAYERS, help="Print a file of a stack, mounted or not, or what one layer has of it"),
     Row(
         name="cp", panel=_LAYERS, help="Copy a file or a directory out of a stack, mounted or not, or out of one layer"
     ),
     Row(name="diff", panel=_LAYERS, help="Tell what an upper changes of its lowers, or how two stacks differ"),
+    Row(
+        name="try",
+        panel=_LAYERS,
+        help="Read, change or delete a path on a scratch upper, and tell what the kernel did",
+    ),
     Row(name="du", panel=_LAYERS, help="Tell what stacks take on disk: by layer, by path, and what of it is not seen"),
     Row(name="up", panel=_SETS, help="Mount the stacks of a file, all or nothing"),
     Row(name="down", panel=_SETS, help="End the stacks of a file, in reverse order"),

@@ -116,12 +116,16 @@ def _json_lines(verb: str, items: Iterable[Any], warnings: Callable[[], Iterable
 
 def confirmed(doomed: Iterable[str]) -> bool:
     """Ask on a terminal whether the directories *doomed* may be removed; where nobody can be asked the answer is no."""
+    return agreed(f"Remove {', '.join(map(show_name, doomed))} with all that is in there?")
+
+
+def agreed(question: str) -> bool:
+    """Ask *question*, which is printable, on a terminal; where nobody can be asked the answer is no."""
     if not sys.stdin.isatty():
         return False
     import typer
 
-    lost = ", ".join(map(show_name, doomed))
-    return typer.confirm(f"Remove {lost} with all that is in there?", default=False, err=True)
+    return typer.confirm(question, default=False, err=True)
 
 
 def warn(warnings: Iterable[str | Note]) -> None:

@@ -153,6 +153,7 @@ from ovlctl.errors.state import (
     StateUnsafe,
     StateUnusable,
 )
+from ovlctl.errors.trying import LayersAreArchives, StageLost
 from ovlctl.errors.units import (
     ForeignFile,
     NoMountPoint,
@@ -190,6 +191,7 @@ __all__ = [
     "LayerMissing",
     "LayerTwice",
     "LayerWithoutHandles",
+    "LayersAreArchives",
     "LowerHoldsMounts",
     "LowerInUse",
     "LowerIsUpper",
@@ -252,6 +254,7 @@ __all__ = [
     "StackTooDeep",
     "StackUndeclared",
     "StacksInCircle",
+    "StageLost",
     "StateLocked",
     "StateUnsafe",
     "StateUnusable",

@@ -48,12 +48,7 @@ def copy_content(source: int, target: int) -> bool:
         SourceError: The source cannot be read.
         OSError: The target cannot be written.
     """
-    try:
-        fcntl.ioctl(target, _FICLONE, source)
-    except OSError as error:
-        if error.errno not in _NO_CLONE:
-            raise
-    else:
+    if clone_content(source, target):
         return True
     size = os.fstat(source).st_size
     at = 0
@@ -64,6 +59,25 @@ def copy_content(source: int, target: int) -> bool:
     # What grew meanwhile, and files whose size says nothing, such as those of /proc.
     _copy_range(source, target, max(at, size), None)
     return False
+
+
+def clone_content(source: int, target: int) -> bool:
+    """Let the empty file *target* share the blocks of *source*; False, and nothing is done, where that cannot be.
+
+    Args:
+        source: A descriptor of a regular file, open for reading.
+        target: One open for writing.
+
+    Raises:
+        OSError: The target cannot be written.
+    """
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno not in _NO_CLONE:
+            raise
+        return False
+    return True
 
 
 def copy_stream(source: BinaryIO, target: int) -> None:

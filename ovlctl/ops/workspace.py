@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import AccessDenied, NotADirectory, PathMissing, UpperReadOnly
+from ovlctl.ops.removal import remove_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,30 +104,26 @@ def sweep(parent: str, prefix: str) -> tuple[str, ...]:
 
 
 def remove_tree(path: str) -> None:
-    """Remove *path* and all below it, never following a symbolic link nor leaving its file system.
+    """Remove *path* and all below it, however deep, never following a symbolic link nor leaving its mount.
 
     overlayfs leaves WORK/work with mode 000, which an ordinary user cannot list before changing it. A directory
     that something is mounted on stays.
     """
-    with suppress(FileNotFoundError):
-        _remove(path, os.lstat(path).st_dev)
-
-
-def _remove(path: str, device: int) -> None:
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode):
-        os.unlink(path)
+    try:
+        parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return
-    if found.st_dev != device:
-        return
-    os.chmod(path, 0o700)
-    with os.scandir(path) as entries:
-        children = [entry.path for entry in entries]
-    for child in children:
+    try:
         with suppress(FileNotFoundError):
-            _remove(child, device)
-    with suppress(FileNotFoundError):
-        os.rmdir(path)
+            if stat.S_ISDIR(os.stat(os.path.basename(path), dir_fd=parent, follow_symlinks=False).st_mode):
+                remove_at(parent, os.path.basename(path))
+            else:
+                os.unlink(os.path.basename(path), dir_fd=parent)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    finally:
+        os.close(parent)
 
 
 def _make(parent: str, prefix: str) -> Scratch:

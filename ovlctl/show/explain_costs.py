@@ -55,6 +55,11 @@ def _cost(cost: Cost, size: int, time: str) -> str:
     return done + (f" ({'; '.join(told)})" if told else "") + time
 
 
+def cost_text(cost: Cost) -> str:
+    """The remarks on a change, in words; empty where there is nothing to remark."""
+    return "; ".join(_remark(cost, remark) for remark in cost.remarks)
+
+
 def _remark(cost: Cost, remark: Remark) -> str:
     elsewhere = remark is Remark.REDIRECT_TOO_LONG and not cost.errno
     return f"into another directory EXDEV, as {REMARKS[remark]}" if elsewhere else REMARKS[remark]

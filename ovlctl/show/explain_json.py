@@ -13,7 +13,7 @@ from ovlctl.overlay.tree import ARCHIVE, Kind
 from ovlctl.show.names import json_path, json_paths, show_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ovlctl.bench.prediction import Prediction
     from ovlctl.ops.explain.values import Cost, Explanation, Hider, InodeStory, KernelWord, LayerLook, Obstacle, Users
@@ -43,8 +43,7 @@ def explanation_json(explanation: Explanation, predictions: Iterable[Prediction]
         "on_change": None
         if not explanation.on_change
         else {
-            cost.act: _cost_json(cost, [each for each in told if each.act is cost.act])
-            for cost in explanation.on_change
+            cost.act: cost_json(cost, [each for each in told if each.act is cost.act]) for cost in explanation.on_change
         },
         "users": None if explanation.users is None else _users_json(explanation.users),
         "kernel": _kernel_json(explanation.kernel),
@@ -174,7 +173,8 @@ def _inode_json(story: InodeStory) -> dict[str, Any]:
     }
 
 
-def _cost_json(cost: Cost, predictions: list[Prediction]) -> dict[str, Any]:
+def cost_json(cost: Cost, predictions: Sequence[Prediction] = ()) -> dict[str, Any]:
+    """What one change would do to the upper, with times where some are predicted."""
     moved = {
         "errno": _errno(cost.errno),
         "copies_bytes": cost.copies_bytes,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ovlctl.overlay.marks import Mark
+
 if TYPE_CHECKING:
     from ovlctl.ops.explain.values import Cost
-    from ovlctl.overlay.marks import Mark
     from ovlctl.overlay.tree import Kind
 
 
@@ -76,14 +77,26 @@ class LayerSight:
     """What one layer has at a path.
 
     Attributes:
-        layer: Its number in :attr:`Ground.layers`.
+        layer: Its number in the ground.
         sight: None for nothing.
+        path: Where in the layer, when a redirect leads to another place there; None for the same path.
         marks: On it, sorted; a whiteout of whichever kind is ``Mark.WHITEOUT``.
     """
 
     layer: int
     sight: Sight | None
     marks: tuple[Mark, ...] = ()
+    path: str | None = None
+
+    @property
+    def is_whiteout(self) -> bool:
+        """Whether it says that the name is gone."""
+        return Mark.WHITEOUT in self.marks
+
+    @property
+    def has_object(self) -> bool:
+        """Whether something is there that is no whiteout."""
+        return self.sight is not None and not self.is_whiteout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +120,7 @@ class Call:
 
     Attributes:
         text: As strace(1) would write it, with the path's last component only, such as ``open("app.conf", O_WRONLY)``;
-            the name in it is not escaped.
+            the name in it is not escaped. Reads of one file count as one call.
         ns: How long it took.
         errno: 0 when it worked.
     """
@@ -120,12 +133,12 @@ class Call:
 class StepKind(StrEnum):
     """What happened, as found by comparing before with after on the real directories.
 
-    ``LOOKED``: the lookup went through *layer* and found nothing. ``FOUND``: *layer* has the object. ``READ``: its data
-    were read there. ``PARENT``: a directory on the way came into the upper. ``COPIED``: the object came into the upper,
-    with *bytes* of data. ``METADATA``: it came without data. ``WRITTEN``: it was changed in place, in the upper.
-    ``CREATED``: something new is in the upper. ``WHITEOUT``: a whiteout is in the upper. ``REMOVED``: an object of the
-    upper is gone. ``MOVED``: an object of the upper has another name. ``LINKED``: it has one name more.
-    ``REFUSED``: the kernel said no, and nothing changed.
+    ``LOOKED``: the lookup went through *layer* and found nothing, or a whiteout. ``FOUND``: *layer* has the object.
+    ``READ``: its data were read there. ``PARENT``: a directory on the way came into the upper. ``COPIED``: the object
+    came into the upper, with *bytes* of data. ``METADATA``: it came without data. ``WRITTEN``: it was changed in place,
+    in the upper. ``CREATED``: something new is in the upper. ``WHITEOUT``: a whiteout is in the upper. ``REMOVED``: an
+    object of the upper is gone. ``MOVED``: an object of the upper has another name. ``LINKED``: it has one name more.
+    ``REFUSED``: the kernel said no; what it changed before that stands in the steps before.
     """
 
     LOOKED = "looked"
@@ -151,9 +164,11 @@ class Step:
         path: In the merged view.
         source: The number of the layer that it came from; None when from nowhere.
         layer: The number of the layer where it happened, 0 = the scratch upper.
-        bytes: Data that were copied, cloned or read.
+        bytes: Data that were copied, cloned, written or read.
         cloned: Whether COPIED data share their extents with the source; None when that cannot be told.
-        marks: That the object in the upper has now.
+        marks: That the object in the upper has now; of LOOKED, ``whiteout`` where one ended the search.
+        only_here: Whether only the scratch upper needs it: a whiteout that hides what the stack's own upper has, where
+            the stack itself would keep none.
     """
 
     kind: StepKind
@@ -163,6 +178,7 @@ class Step:
     bytes: int = 0
     cloned: bool | None = None
     marks: tuple[Mark, ...] = ()
+    only_here: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,11 +207,13 @@ class Deed:
 
     Attributes:
         wish: What was asked for.
-        calls: The system calls, in order; the last one has the errno when it failed.
+        calls: The system calls, in order; after one that failed there is at most the close(2) of what was open.
         steps: What happened.
         before: The path (and after it :attr:`Wish.to`), just before.
         after: The same, just after.
         mixed: Whether the object was put into the scratch upper beforehand, because the stack's own upper has it.
+        in_own_upper: Whether the stack's own upper has it. Where it could not be put there (not *mixed*: it is too
+            large, or of a kind that this user cannot make), the stack itself would have changed it in place.
         live: Whether it was done on the real mount.
     """
 
@@ -205,12 +223,13 @@ class Deed:
     before: tuple[Moment, ...]
     after: tuple[Moment, ...]
     mixed: bool = False
+    in_own_upper: bool = False
     live: bool = False
 
     @property
     def errno(self) -> int:
         """0 when all calls worked."""
-        return self.calls[-1].errno if self.calls else 0
+        return next((call.errno for call in self.calls if call.errno), 0)
 
     @property
     def ns(self) -> int:
@@ -231,6 +250,34 @@ class GroundLayer:
     directory: str
 
 
+class Because(StrEnum):
+    """Why the scratch mount has an option otherwise than the stack.
+
+    ``IN_USE``: the stack's upper is in use by its own mount, and with the index the kernel takes no such lower.
+    ``WITHOUT_ROOT``: it takes marks in trusted.*, which need root. ``KERNEL``: the kernel made it weaker than asked.
+    """
+
+    IN_USE = "in-use"
+    WITHOUT_ROOT = "without-root"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """An option that the scratch mount has otherwise than the stack.
+
+    Attributes:
+        option: Such as ``index``.
+        asked: What the stack has.
+        value: What the scratch mount has; None for unset.
+    """
+
+    option: str
+    asked: str
+    value: str | None
+    because: Because
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """Deeds that belong together, for a page to replay.
@@ -238,7 +285,7 @@ class Recording:
     Attributes:
         label: The stack that they were done on, or that of the example.
         example: Whether that is the built-in example, because the stack itself could not be mounted.
-        because: Why so; None when it is the stack itself.
+        because: Why so, in words, with paths that are not escaped; None when it is the stack itself.
         layers: What the numbers in the deeds mean.
         kernel: Its release.
         file_system: The type that the scratch upper is on.
