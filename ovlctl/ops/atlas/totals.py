@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovlctl.ops.atlas.atlas import DIRECTORY, KINDS, Flag, Sign
+from ovlctl.ops.atlas.summary import MergedSummary
 from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
@@ -47,6 +48,27 @@ class Totals:
 
     def _between(self, running: NDArray[np.int64], row: int) -> int:
         return int(running[self._ends[row]] - running[row])
+
+
+def counted(atlas: Atlas) -> MergedSummary | None:
+    """The figures of a merged view whose upper, layer 0, is part of it; None when something was not read yet.
+
+    Law: equals what a scan says of the same tree, but for what could not be read.
+    """
+    kinds, signs, flags = np.asarray(atlas.kinds), np.asarray(atlas.signs), np.asarray(atlas.flags)
+    if (flags & Flag.UNREAD).any():
+        return None
+    directories = kinds == DIRECTORY
+    seen = ~np.isin(signs, _UNSEEN)
+    of_upper = (np.asarray(atlas.providers) == 0) & ((flags & Flag.COVERS) != 0)
+    return MergedSummary(
+        files=int((seen & ~directories).sum()),
+        directories=int((seen & directories).sum()) - 1,
+        size=int(np.asarray(atlas.sizes)[seen & (kinds == _FILE)].sum()),
+        added=int(((signs == Sign.ADDED) & ~directories).sum()),
+        changed=int(((signs == Sign.CHANGED) & ~directories).sum()),
+        deleted=int(((signs == Sign.WHITEOUT) & of_upper).sum()),
+    )
 
 
 def _running(each: NDArray[Any]) -> NDArray[np.int64]:
