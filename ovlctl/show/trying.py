@@ -180,8 +180,7 @@ def deed_lines(deed: Deed, ground: Sequence[GroundLayer]) -> Iterator[str]:
         yield f"    {call_text(call):{min(width, 60)}}  {format_ns(call.ns):>8}"
     yield "  what it did"
     for step in deed.steps:
-        marks = f" [{marks_text(step.marks)}]" if step.marks and step.kind in _WITH_MARKS else ""
-        yield wrapped(_told(step, deed, ground) + marks, "    ", "      ")
+        yield wrapped(told_text(step, deed, ground), "    ", "      ")
     for line in (*mixing_lines(deed), *owner_lines(deed)):
         yield wrapped(line, "  ")
     for before, after in zip(deed.before, deed.after, strict=True):
@@ -200,9 +199,12 @@ _WITH_MARKS = {
 }
 
 
-def _told(step: Step, deed: Deed, ground: Sequence[GroundLayer]) -> str:
+def told_text(step: Step, deed: Deed, ground: Sequence[GroundLayer]) -> str:
+    """A step of *deed* as a sentence, with the marks that it left, or with the error."""
     text = step_text(step, ground)
-    return f"{text}: {named(deed.errno)}" if step.kind is StepKind.REFUSED and deed.errno else text
+    if step.kind is StepKind.REFUSED and deed.errno:
+        return f"{text}: {named(deed.errno)}"
+    return f"{text} [{marks_text(step.marks)}]" if step.marks and step.kind in _WITH_MARKS else text
 
 
 def mixing_lines(deed: Deed) -> Iterator[str]:
