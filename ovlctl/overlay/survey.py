@@ -66,6 +66,8 @@ class Survey:
         self._unchanged = unchanged
         self._apart = apart
         self._prefix = None if resolver.following.blind else resolver.following.prefix
+        # The marks on a file that are not for it alone to answer.
+        self._deciding = frozenset(self._prefix + mark for mark in (Mark.METACOPY, Mark.WHITEOUT) if self._prefix)
         self._indexed = resolver.layers.index is not None
         self._walked: set[tuple[Place, ...]] = set()
         self._on_the_way: dict[Place, Spot] = {}
@@ -133,8 +135,8 @@ class Survey:
             return False
         self._register.begin(spot)
         try:
-            for name, attributes in spot.layer.tree.entries(spot.path):
-                self._name(spot, name, attributes, states, start, last=last)
+            for name, attributes, marked in spot.layer.tree.marked(spot.path, self._deciding):
+                self._name(spot, name, attributes, states, start, marked=marked, last=last)
         except OSError as error:
             self._register.trouble(Place(spot.layer, spot.path), error.errno or 0)
             return False
@@ -148,6 +150,7 @@ class Survey:
         states: dict[str, Fate | _Question],
         start: int | None,
         *,
+        marked: bool,
         last: bool,
     ) -> None:
         state = states.get(name)
@@ -156,7 +159,7 @@ class Survey:
             if state is None:
                 states[name] = _Question(start or 0)
         elif state is None:
-            fate = None if start is None else self._topmost(spot, name, attributes)
+            fate = None if start is None else self._topmost(spot, name, attributes, marked=marked)
             if fate is None:
                 states[name] = _Question(start or 0, [(spot, attributes)])
                 return
@@ -168,13 +171,13 @@ class Survey:
         else:
             self._below(spot, name, attributes, state)
 
-    def _topmost(self, spot: Spot, name: str, attributes: Attributes) -> Fate | None:
+    def _topmost(self, spot: Spot, name: str, attributes: Attributes, *, marked: bool) -> Fate | None:
         # The fate of an object that nothing is above of; None: the resolver is to be asked.
         kind = attributes.kind
         if kind is Kind.DIRECTORY:
             return None
         path = join(spot.path, name)
-        if kind is Kind.FILE:
+        if kind is Kind.FILE and marked:
             marks = self._marks(spot.layer, path)
             if marks is None or Mark.METACOPY in marks:
                 return None

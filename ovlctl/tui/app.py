@@ -82,6 +82,7 @@ class Explorer(App[None], inherit_bindings=False):
     def on_unmount(self) -> None:
         """Listen no longer."""
         self._listen_no_longer()
+        self.main.reader.close()
 
     async def action_quit(self) -> None:
         """End."""
@@ -104,8 +105,8 @@ class Explorer(App[None], inherit_bindings=False):
             self._end_by(signal.SIGHUP)
 
     def _scanned(self) -> None:
-        self._session.received()
+        more = self._session.received()
         if self._session.alone:
             self._listen_no_longer()
         if self.main.is_mounted:
-            self.main.refreshed()
+            self.main.refreshed(more=more)

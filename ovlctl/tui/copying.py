@@ -12,6 +12,7 @@ from ovlctl.show.envelope import note_text
 from ovlctl.show.names import show_name
 from ovlctl.tui.file_window import MOST, FileWindow
 from ovlctl.tui.place_window import PlaceWindow
+from ovlctl.tui.reader import says
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +39,9 @@ class Copying:
             screen.say("only regular files can be viewed")
             return
         try:
-            content, all_of_it = await screen.reader.ask(lambda: session.content(path, layer, MOST))
+            content, all_of_it = await screen.reader.content(path, layer, MOST)
         except (OvlError, OSError) as error:
-            screen.say(screen.reader.says(error), trouble=True)
+            screen.say(says(error), trouble=True)
             return
         rest = 0 if all_of_it else max(1, atlas.sizes[row] - len(content))
         screen.app.push_screen(FileWindow(screen.look, self._title(path, layer), content, rest))
@@ -71,7 +72,7 @@ class Copying:
         try:
             text, notes = await asyncio.to_thread(self._extract, path, layer, place)
         except (OvlError, OSError) as error:
-            screen.say(screen.reader.says(error), trouble=True)
+            screen.say(says(error), trouble=True)
             return
         screen.say(text)
         for note in notes:

@@ -22,22 +22,26 @@ class DetailsView(TextView):
 
     Attributes:
         path: What it is about; None when there is nothing to tell of.
+        outdated: Whether the layers were read anew since.
     """
 
     def __init__(self, look: Look, label: str) -> None:
         super().__init__(look, "details")
         self.path: str | None = None
+        self.outdated = False
         self._label = label
         self._about: Explanation | str | None = None
 
     def tell(self, path: str, about: Explanation | str) -> None:
         """Show the story of a path, or why there is none."""
         same = path == self.path
-        self.path, self._about = path, about
-        top = self.scroll_offset.y
-        self.show(self._made())
-        if same:
-            self.scroll_to(y=top, animate=False)
+        self.path, self._about, self.outdated = path, about, False
+        lines = self._made()
+        if same and lines == self.lines:
+            return
+        top = self.scroll_offset.y if same else 0
+        self.show(lines)
+        self.scroll_to(y=top, animate=False)
 
     def clear(self) -> None:
         """There is nothing to tell of."""

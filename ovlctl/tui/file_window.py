@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from textual.geometry import Size
-
 from ovlctl.show.sizes import format_size
 from ovlctl.tui.binding import bindings
 from ovlctl.tui.file_text import is_text, lines_of
@@ -48,7 +46,7 @@ class FileView(LinesView):
 
     def changed(self) -> None:
         """The lines are others now."""
-        self.virtual_size = Size(self._lines.width + 1, self.count)
+        self.resized(self._lines.width + 1)
         self.refresh()
 
     def turn(self) -> None:

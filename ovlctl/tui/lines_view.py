@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from ovlctl.tui.binding import bindings
 from ovlctl.tui.keys import Where
@@ -54,15 +55,23 @@ class LinesView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def changed(self) -> None:
         """The lines are others now."""
-        self.virtual_size = Size(0, self.count)
+        self.resized(0)
         self.refresh()
+
+    def resized(self, width: int) -> None:
+        """The lines are as many as they are now, and at most *width* cells wide."""
+        size = Size(width, self.count)
+        if size != self.virtual_size:
+            # As assigning it would do, but without laying out the whole screen anew: the pane stays as large as it is.
+            self.set_reactive(Widget.virtual_size, size)
+            self._scroll_update(size)
 
     def render_line(self, y: int) -> Strip:
         """What Textual asks for: line *y* of the screen."""
-        at = y + self.scroll_offset.y
+        at, wide = y + self.scroll_offset.y, self.wide
         if at >= self.count:
-            return self.look.strip((), self.wide)
-        return self.look.strip(self.line(at, self.wide), self.wide, self.ground(at))
+            return self.look.strip((), wide)
+        return self.look.strip(self.line(at, wide), wide, self.ground(at))
 
     def on_resize(self, event: events.Resize) -> None:
         """Lines are as wide as the pane."""

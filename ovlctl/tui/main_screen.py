@@ -21,7 +21,7 @@ from ovlctl.tui.help_window import HelpWindow
 from ovlctl.tui.keys import Where
 from ovlctl.tui.layers_view import LayersView
 from ovlctl.tui.log_view import LogView
-from ovlctl.tui.reader import Reader
+from ovlctl.tui.reader import Reader, says
 from ovlctl.tui.tree_view import TreeView
 
 if TYPE_CHECKING:
@@ -113,19 +113,22 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     # What came from elsewhere
 
-    def refreshed(self) -> None:
-        """The session knows more than before."""
+    def refreshed(self, *, more: bool) -> None:
+        """The session knows more than before, or only how far the scan is."""
+        self.status_bar.refresh()
+        if not more:
+            return
         self.stack.changed()
         self.tree_view.redrawn()
         for failure in self.session.failures:
-            self.log_view.say(self.reader.says(failure), trouble=True)
+            self.log_view.say(says(failure), trouble=True)
         self.session.failures.clear()
 
     def on_tree_view_moved(self) -> None:
         """The status line names the path, details tell of it."""
         self._panes[self.tree_view].refresh()
         self.status_bar.refresh()
-        self.run_worker(self._explain(), group="details", exclusive=True)
+        self._explain()
 
     def on_tree_view_unread(self, message: TreeView.Unread) -> None:
         """List a directory that is wanted before the scan came to it."""
@@ -171,13 +174,20 @@ class MainScreen(Screen[None], inherit_bindings=False):
         await self.reader.list_at(self.session.merged.atlas.path(row))
         self.tree_view.redrawn()
 
-    async def _explain(self) -> None:
-        session = self.session
-        if not len(session.page):
+    def _explain(self) -> None:
+        path = self.session.path
+        if not len(self.session.page):
+            self.workers.cancel_group(self, "details")
             self.details_view.clear()
-        else:
-            path = session.path
-            self.details_view.tell(path, await self.reader.story(path))
+        elif path != self.details_view.path or self.details_view.outdated:
+            story = self.reader.story(path)
+            if story is not None:
+                self.details_view.tell(path, story)
+            self.run_worker(self._explain_all(path, begun=story is not None), group="details", exclusive=True)
+        self._panes[self.details_view].refresh()
+
+    async def _explain_all(self, path: str, *, begun: bool) -> None:
+        self.details_view.tell(path, await self.reader.whole_story(path, begun=begun))
         self._panes[self.details_view].refresh()
 
     # Keys
@@ -268,6 +278,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def action_rescan(self) -> None:
         """Read everything anew."""
         self.session.rescan()
+        self.details_view.outdated = True
         self.status_bar.refresh()
         self.tree_view.redrawn()
 

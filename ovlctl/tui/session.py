@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import OvlError
 from ovlctl.ops.atlas import background, layers, scan
-from ovlctl.ops.extracting import content
-from ovlctl.ops.reading.troubles import Troubles
 from ovlctl.show.queries import parse_query
 from ovlctl.tui.page import Page
 
@@ -20,16 +16,12 @@ if TYPE_CHECKING:
     from ovlctl.ops.atlas.background import Scanner
     from ovlctl.ops.atlas.finding import Query
     from ovlctl.ops.atlas.summary import LayerSummary, MergedSummary
-    from ovlctl.ops.explain import Explanation
     from ovlctl.ops.reading import Subject, View
     from ovlctl.overlay.layers import Layer
 
 
 class Session:
     """One stack being looked at.
-
-    Everything that reads the layers (:meth:`listed`, :meth:`explained`, :meth:`content`) may run in a thread, one at a
-    time; everything else belongs to the thread of the screen.
 
     Args:
         view: The stack, open for as long as this lives.
@@ -112,11 +104,16 @@ class Session:
         if self.layer is not None:
             self._order(background.OneLayer(self.layer))
 
-    def received(self) -> None:
-        """Take what the scanner has to say; to be called when its descriptor is readable."""
+    def received(self) -> bool:
+        """Take what the scanner has to say; to be called when its descriptor is readable.
+
+        Returns:
+            Whether there is more to show than before; False for mere progress.
+        """
         match self._scanner.receive():
             case background.Progress(count=count):
                 self.read = count
+                return False
             case background.Done() as done:
                 self._one_done()
                 self._done(done)
@@ -126,6 +123,7 @@ class Session:
                 self.failures.append(error)
                 if task is None:
                     self.read, self.alone = None, True
+        return True
 
     def _order(self, task: background.Task) -> None:
         if self.alone:
@@ -191,23 +189,3 @@ class Session:
             return
         self._query = None if query.empty else query
         self.page.narrow(self._query)
-
-    # What reads the layers
-
-    def listed(self, path: str) -> Atlas:
-        """What is in one directory of the merged view. Raises OvlError, OSError."""
-        return scan.merged(self.view, path, depth=1)[0]
-
-    def explained(self, path: str) -> Explanation:
-        """The story of a path of the merged view. Raises OSError."""
-        from ovlctl.ops.explain import explain
-
-        return explain(self.view, path)
-
-    def content(self, path: str, layer: int | None, pieces: int) -> tuple[bytes, bool]:
-        """The first *pieces* MiB of a file, and whether that is all of it. Raises OvlError."""
-        one = None if layer is None else self.layer_at(layer)
-        reading = content.read(self.view, path, one, Troubles())
-        with closing(reading):  # type: ignore[type-var]  # a generator, which content.read() promises as an iterator
-            parts = list(islice(reading, pieces))
-            return b"".join(parts), next(reading, None) is None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ovlctl.ops.atlas.atlas import Atlas
     from ovlctl.overlay.tree import Kind
 
+_PIECE = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
@@ -193,21 +195,27 @@ class Finder:
         return matching
 
     def _containing(self, text: bytes) -> NDArray[np.int64]:
-        # Rows whose names hold *text*: by its rarest byte, and then by the others.
+        # Rows whose names hold *text*: by its rarest byte, and then by the others. In pieces that stay in the cache.
         if not text:
             return np.arange(1, len(self.atlas))
         rarest = min(range(len(text)), key=lambda at: self._count(text[at]))
-        starts = np.flatnonzero(_is(self._bytes, text[rarest])) - rarest
-        starts = starts[(starts >= 0) & (starts + len(text) <= len(self._bytes))]
-        for at, letter in enumerate(text):
-            if at != rarest:
-                starts = starts[_is(self._bytes[starts + at], letter)]
-        rows = np.searchsorted(self._offsets, starts, side="right") - 1
-        return rows[np.flatnonzero(np.diff(rows, prepend=-1))]
+        others = [(at - rarest, letter) for at, letter in enumerate(text) if at != rarest]
+        places = []
+        for begin in range(0, len(self._bytes), _PIECE):
+            found = np.flatnonzero(_is(self._bytes[begin : begin + _PIECE], text[rarest])) + begin
+            found = found[(found >= rarest) & (found + len(text) - rarest <= len(self._bytes))]
+            for away, letter in others:
+                found = found[_is(self._bytes[found + away], letter)]
+            # One place in each name is enough.
+            rows = np.searchsorted(self._offsets, found, side="right") - 1
+            places.append(rows[np.flatnonzero(np.diff(rows, prepend=-1))])
+        together = np.concatenate(places)
+        return together[np.flatnonzero(np.diff(together, prepend=-1))]
 
     def _count(self, letter: int) -> int:
+        # How often a letter occurs, as far as the beginning tells.
         if letter not in self._counts:
-            self._counts[letter] = int(np.count_nonzero(_is(self._bytes, letter)))
+            self._counts[letter] = int(np.count_nonzero(_is(self._bytes[:_PIECE], letter)))
         return self._counts[letter]
 
     def _beginning(self, text: bytes) -> NDArray[np.int64]:
