@@ -21,16 +21,24 @@ def explore(
     *,
     stack: Annotated[
         str | None,
-        typer.Argument(metavar="[STACK]", help="A stack's name, a path in it or oci:DIR[:TAG]."),
+        typer.Argument(metavar="[STACK]", help="A stack's name, a path in it or oci:DIR[:TAG]; else an example."),
     ] = None,
     given: Given,
     color: Annotated[
         Colour, typer.Option("--color", help="When there are colours; else as NO_COLOR and TERM say.")
     ] = Colour.AUTO,
     theme: Annotated[Theme, typer.Option("--theme", help="For a dark or a light ground; `t` changes it.")] = Theme.AUTO,
+    live: Annotated[
+        bool, typer.Option("--live", help="Do actions on the real mount, where they stay done; each is confirmed.")
+    ] = False,
+    directory: Annotated[
+        str | None,
+        typer.Option("--dir", metavar="DIR", help="Where to put the scratch upper; $TMPDIR or /var/tmp."),
+    ] = None,
+    no_animation: Annotated[bool, typer.Option("--no-animation", help="Show what was done without movement.")] = False,
     state_dir: StateDir = None,
 ) -> int:
-    """Look around in a stack, on the whole terminal.
+    """Look around in a stack, on the whole terminal, and try changes.
 
     Example: ovlctl explore app
 
@@ -39,17 +47,26 @@ def explore(
     the chosen path, as `ovlctl explain` tells it. `?` shows all keys: filters, finding, files by size, whiteouts one
     after the other, viewing and extracting files. `y` shows the plain command for what is on the screen.
 
-    The stack need not be mounted, and nothing is changed.
+    `a` lists what can be done to the chosen path: read, modify, delete, create, chmod, rename, link, mkdir. What the
+    kernel will do is told first; then it is done on a scratch upper over the same layers, where only you see it, and
+    drawn step by step. The stack itself is only read, unless `--live` is given, and need not be mounted. `R` begins
+    again. Without STACK it is an example, app.conf and lib.so in one lower below an empty upper.
     """
     from ovlctl.tui import terminal
 
     terminal.check(_instead(stack))
-    subject, rest = subject_of(() if stack is None else (stack,), given, state_dir)
-    if rest:
-        raise BadUsage("`--lower` and its like stand for a STACK", hint="name a STACK, or give directories")
+    from ovlctl.tui.running import Wanted
     from ovlctl.tui.running import explore as show
 
-    ended_by = show(subject, (stack,) if stack is not None else _as_given(given), color, theme)
+    wanted = Wanted(colour=color, theme=theme, live=live, directory=directory, animated=not no_animation)
+    subject = None
+    if stack is not None or given.any:
+        subject, rest = subject_of(() if stack is None else (stack,), given, state_dir)
+        if rest:
+            raise BadUsage("`--lower` and its like stand for a STACK", hint="name a STACK, or give directories")
+    elif live:
+        raise BadUsage("`--live` needs a STACK", hint="`ovlctl ls` lists what is mounted")
+    ended_by = show(subject, (stack,) if stack is not None else _as_given(given), wanted)
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
     if ended_by is not None:

@@ -188,6 +188,32 @@ def deed_lines(deed: Deed, ground: Sequence[GroundLayer]) -> Iterator[str]:
         yield from _rows(before, after, ground)
 
 
+def result_text(deed: Deed) -> str:
+    """What became of it, in short: the error, or what came into the topmost layer."""
+    if deed.errno:
+        return f"refused, {named(deed.errno)}"
+    done = [_SHORT[step.kind](step) for step in deed.steps if step.kind in _SHORT]
+    return ", ".join(dict.fromkeys(done)) or "nothing was changed"
+
+
+def _amount(word: str) -> Callable[[Step], str]:
+    return lambda step: f"{word} {format_size(step.bytes)}" if step.bytes else word
+
+
+_SHORT: dict[StepKind, Callable[[Step], str]] = {
+    StepKind.READ: _amount("read"),
+    StepKind.PARENT: lambda step: f"copied {_path(step.path)}/ up",
+    StepKind.COPIED: lambda step: (
+        f"{'shared' if step.cloned else 'copied'} up" + (f" {format_size(step.bytes)}" if step.bytes else "")
+    ),
+    StepKind.METADATA: lambda _: "copied up without data",
+    StepKind.WRITTEN: _amount("written"),
+    StepKind.CREATED: lambda _: "made",
+    StepKind.WHITEOUT: lambda _: "whiteout",
+    StepKind.REMOVED: lambda _: "removed",
+    StepKind.MOVED: lambda _: "renamed",
+    StepKind.LINKED: lambda _: "linked",
+}
 _WITH_MARKS = {
     StepKind.PARENT,
     StepKind.COPIED,

@@ -75,7 +75,7 @@ def hints(width: int) -> tuple[Line, Line]:
     """As many keys as there is room for."""
     line: list[tuple[str, Role]] = []
     used = 0
-    for key in keys_of(Where.SCREEN):
+    for key in keys_of(Where.SCREEN, Where.ACTING):
         if key.hint is None:
             continue
         name = key.shown.split(" ")[0]

@@ -36,9 +36,7 @@ class Ground:
         NotMountedHere: It is to be live, and is not mounted.
     """
 
-    def __init__(
-        self, of: Subject, *, live: bool = False, example: bool = False, directory: str | None = None
-    ) -> None:
+    def __init__(self, of: Subject, *, live: bool = False, example: bool = False, directory: str | None = None) -> None:
         self.example = example
         self.deeds: list[Deed] = []
         self._of = of

@@ -8,7 +8,9 @@ from textual.containers import Container, Vertical
 from textual.screen import Screen
 
 from ovlctl.ops.atlas.finding import Want
+from ovlctl.ops.trying.values import Action
 from ovlctl.show.names import show_name
+from ovlctl.tui.acting import Acting
 from ovlctl.tui.bars import Bar, Caption, hints
 from ovlctl.tui.binding import bindings
 from ovlctl.tui.captions import details_caption, layers_caption, log_caption, status, tree_caption
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.widget import Widget
 
+    from ovlctl.tui.ground import Ground
     from ovlctl.tui.look import Look
     from ovlctl.tui.session import Session
 
@@ -43,12 +46,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
     Args:
         session: What is looked at.
         look: Of everything.
+        ground: Where actions are done.
     """
 
-    BINDINGS = bindings(Where.SCREEN)
+    BINDINGS = bindings(Where.SCREEN, Where.ACTING)
     AUTO_FOCUS = "#tree"
 
-    def __init__(self, session: Session, look: Look) -> None:
+    def __init__(self, session: Session, look: Look, ground: Ground) -> None:
         super().__init__()
         self.session = session
         self.look = look
@@ -57,9 +61,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.filter_line = FilterLine()
         self.details_view = DetailsView(look, session.subject.label)
         self.log_view = LogView(look)
-        self.status_bar = Bar(look, lambda width: status(session, look.glyphs, width), "status")
+        self.status_bar = Bar(look, lambda width: status(session, look.glyphs, width, live=ground.is_live), "status")
         self.reader = Reader(session)
         self.copying = Copying(self)
+        self.acting = Acting(self, ground)
         self._panes: dict[LayersView | TreeView | DetailsView | LogView, Caption] = {
             self.stack: Caption(look, lambda width: layers_caption(self.stack, session, width), "layers-caption"),
             self.tree_view: Caption(look, lambda width: tree_caption(self.tree_view, session, width), "tree-caption"),
@@ -92,7 +97,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.query_one("#log-pane").display = False
         inside = self.session.subject.inside
         if inside:
-            self.run_worker(self._show_path(inside), group="listing")
+            self.run_worker(self.show_path(inside), group="listing")
         self.tree_view.redrawn()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -123,6 +128,18 @@ class MainScreen(Screen[None], inherit_bindings=False):
         for failure in self.session.failures:
             self.log_view.say(says(failure), trouble=True)
         self.session.failures.clear()
+        if self.session.home_came:
+            self.run_worker(self.acting.home_came(), group="acting")
+
+    def stood(self) -> None:
+        """Other layers, or another state of them."""
+        self.stack.stood()
+        self.details_view.names = self.acting.standing.names
+        self.details_view.outdated = True
+        self.tree_view.stood()
+        for caption in self._panes.values():
+            caption.refresh()
+        self._share(*self.size)
 
     def on_tree_view_moved(self) -> None:
         """The status line names the path, details tell of it."""
@@ -163,7 +180,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         for pane, caption in self._panes.items():
             caption.mark(here=pane.has_focus or (typing and pane is self.tree_view))
 
-    async def _show_path(self, path: str) -> None:
+    async def show_path(self, path: str) -> None:
+        """Put the cursor on a path, or on the nearest directory above that is there."""
         await self.reader.list_down_to(path)
         row = self.session.page.atlas.find(path)
         if row:
@@ -244,9 +262,25 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_commands(self) -> None:
         """The same as a command."""
-        told = commands(self.session)
+        told = commands(self.session, self.acting.last)
         self.app.copy_to_clipboard(told[0].text)
         self.app.push_screen(CommandWindow(self.look, told), self._copy)
+
+    def action_actions(self) -> None:
+        """Choose an action."""
+        self.run_worker(self.acting.choose(), group="acting")
+
+    def action_act(self, name: str) -> None:
+        """One action."""
+        self.run_worker(self.acting.act(Action(name)), group="acting")
+
+    def action_undo(self) -> None:
+        """Begin again."""
+        self.run_worker(self.acting.undo(), group="acting")
+
+    def action_original(self) -> None:
+        """The stack as it is, or with what was done."""
+        self.run_worker(self.acting.turn(), group="acting")
 
     def action_layer(self, lines: int) -> None:
         """Another layer."""

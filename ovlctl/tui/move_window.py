@@ -47,9 +47,7 @@ class MoveWindow(Window[None]):
 
     BINDINGS = bindings(Where.MOVE)
 
-    def __init__(
-        self, look: Look, deed: Deed, ground: Sequence[GroundLayer], role: Callable[[int], Role]
-    ) -> None:
+    def __init__(self, look: Look, deed: Deed, ground: Sequence[GroundLayer], role: Callable[[int], Role]) -> None:
         done = "done on the real mount" if deed.live else "done"
         super().__init__(look, f"{wish_text(deed.wish)}, {done}", _KEYS)
         self._deed, self._role = deed, role
@@ -84,7 +82,9 @@ class MoveWindow(Window[None]):
 
     def _lay_out(self) -> None:
         self._lanes = Lanes(self._deed, self._move, self.look.glyphs, self._role, self._text.wide)
-        self.query_one("#window").styles.height = min(len(self._lanes.lines(self._move.pictures[0])) + 4, self.size.height)
+        self.query_one("#window").styles.height = min(
+            len(self._lanes.lines(self._move.pictures[0])) + 4, self.size.height
+        )
         self._draw()
 
     def _draw(self) -> None:

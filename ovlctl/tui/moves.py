@@ -149,7 +149,9 @@ class _Making:
         moments = (*self.deed.before, *self.deed.after)
         matter = {0, *(seen.layer for moment in moments for seen in moment.layers if seen.sight is not None)}
         matter |= {step.source for step in self.deed.steps if step.source is not None}
-        matter |= {step.layer for step in self.deed.steps if step.kind is not StepKind.LOOKED and step.layer is not None}
+        matter |= {
+            step.layer for step in self.deed.steps if step.kind is not StepKind.LOOKED and step.layer is not None
+        }
         return (MERGED, *(number for number in every if number in matter))
 
     def _lookup(self) -> Iterator[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 from ovlctl.tui.app import Explorer
 from ovlctl.tui.glyphs import UNICODE
+from ovlctl.tui.ground import Ground
 from ovlctl.tui.look import Look
 from ovlctl.tui.palette import DARK
 from ovlctl.tui.session import Session
@@ -160,11 +161,18 @@ def drive(
     size: tuple[int, int] = (100, 30),
     palette: Palette = DARK,
     glyphs: Glyphs = UNICODE,
+    animated: bool = False,
 ) -> None:
-    """Run the explorer without a terminal, and *play* on it."""
-    with reading.opened(reading.of_directories(of)) as view, closing(Scanner.start(view)) as scanner:
+    """Run the explorer without a terminal, and *play* on it; a scratch upper is put beside the layers."""
+    subject = reading.of_directories(of)
+    place = os.path.dirname(of.lowers[0])
+    with ExitStack() as closing:
+        ground = closing.enter_context(Ground(subject, directory=place))
+        view = closing.enter_context(reading.opened(subject))
+        scanner = closing.enter_context(Scanner.start(view))
         session = Session(view, words(of), scanner)
-        app = Explorer(session, Look(palette=palette, glyphs=glyphs), scanner)
+        app = Explorer(session, Look(palette=palette, glyphs=glyphs), scanner, ground)
+        app.animation_level = "full" if animated else "none"
 
         async def run() -> None:
             async with app.run_test(size=size) as pilot:

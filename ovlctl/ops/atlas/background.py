@@ -224,7 +224,7 @@ class _Server:
             task: Task = pickle.loads(data)  # noqa: S301 -- from our own process
             try:
                 if task.of is None:
-                    self._do(task, self._view)
+                    self._do(task, reading.renewed(self._view))
                 else:
                     with reading.opened(task.of) as view:
                         self._do(task, view)

@@ -157,7 +157,12 @@ def _joined(
         offsets=_column(offsets, np.uint32),
         parents=_column([parents], np.uint32),
         ends=_column([ends], np.uint32),
-        **{name: _column(pieces, np.asarray(getattr(atlas, name)).dtype) for name, pieces in plain.items()},
+        depths=_column(plain["depths"], np.uint16),
+        kinds=_column(plain["kinds"], np.uint8),
+        signs=_column(plain["signs"], np.uint8),
+        flags=_column(plain["flags"], np.uint8),
+        providers=_column(plain["providers"], np.int16),
+        sizes=_column(plain["sizes"], np.int64),
         covered=_covered(parts),
     )
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovlctl.ops.atlas.atlas import DIRECTORY, KINDS, Flag, Sign
-from ovlctl.ops.atlas.summary import MergedSummary
+from ovlctl.ops.atlas.summary import LayerSummary, MergedSummary
+from ovlctl.overlay.layers import Role
 from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
@@ -68,6 +69,40 @@ def counted(atlas: Atlas) -> MergedSummary | None:
         added=int(((signs == Sign.ADDED) & ~directories).sum()),
         changed=int(((signs == Sign.CHANGED) & ~directories).sum()),
         deleted=int(((signs == Sign.WHITEOUT) & of_upper).sum()),
+    )
+
+
+def upper_summary(atlas: Atlas, directory: str) -> LayerSummary:
+    """The figures of the upper, layer 0, from the merged view that it is part of.
+
+    Files with several names count once for each; what it has below directories that are not seen is left out.
+
+    Args:
+        atlas: The merged view.
+        directory: Where the upper is.
+    """
+    kinds, signs = np.asarray(atlas.kinds), np.asarray(atlas.signs)
+    own = np.asarray(atlas.providers) == 0
+    own[0] = False
+    files = own & (kinds != DIRECTORY) & ~np.isin(signs, _UNSEEN)
+    regular = files & (kinds == _FILE)
+    sizes = np.asarray(atlas.sizes)
+    unchanged = files & (signs == Sign.UNCHANGED)
+    whiteouts = own & (signs == Sign.WHITEOUT)
+    covers = (np.asarray(atlas.flags) & Flag.COVERS) != 0
+    return LayerSummary(
+        number=0,
+        role=Role.UPPER,
+        index=0,
+        directory=directory,
+        files=int(files.sum()),
+        directories=int((own & (kinds == DIRECTORY) & ~np.isin(signs, _UNSEEN)).sum()),
+        size=int(sizes[regular].sum()),
+        adds=int((files & (signs == Sign.ADDED)).sum()),
+        hides=int((files & (signs != Sign.ADDED)).sum() + (whiteouts & covers).sum()),
+        whiteouts=int(whiteouts.sum()),
+        wasted_files=int(unchanged.sum()),
+        wasted=int(sizes[unchanged & regular].sum()),
     )
 
 
