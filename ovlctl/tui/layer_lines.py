@@ -67,7 +67,7 @@ class LayerLines:
         root = session.subject.root
         place = "not mounted" if root is None else show_name(root)
         if session.private:
-            place = "a mount of its own, seen by nobody else"
+            place = "a private mount"
         changes = "" if session.summary is None or not session.has_upper else _changes(session.summary)
         if cell_len(changes) + 2 + min(_TAIL, cell_len(place)) > room:
             changes = ""

@@ -76,7 +76,7 @@ class Standing:
             return {}
         own = self._ground.layers
         lowers = len(self._session.view.layers.lowers)
-        told = {(Role.UPPER, 0): "the scratch upper"}
+        told = {(Role.UPPER, 0): SCRATCH}
         for number, layer in enumerate(own[1:]):
             role, index = (Role.LOWER, number) if number < lowers else (Role.DATA, number - lowers)
             told[role, index] = layer.label.replace(":", " ")
