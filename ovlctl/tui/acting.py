@@ -146,9 +146,9 @@ class Acting:
     async def _stand(self, base: tuple[Atlas, bool], concerned: dict[str, frozenset[str]]) -> None:
         found = await asyncio.to_thread(self.standing.find, base, concerned)
         old = self.standing.stand(found)
+        self._screen.stood()  # at once: lines of the old layers may not be drawn any more
         await self._screen.reader.renew()
         old.close()
-        self._screen.stood()
 
     async def home_came(self) -> None:
         """The tree of the stack itself was read to its end while a scratch upper is shown: begin from that one."""
@@ -182,9 +182,9 @@ class Acting:
             if ground.example:
                 await self._stand(self.standing.base(), concerned)
             else:
+                screen.stood()
                 await screen.reader.renew()
                 self.standing.close()
-                screen.stood()
             screen.say(f"undone: {count} action{'' if count == 1 else 's'}; the scratch upper is empty again")
         except (OvlError, OSError) as error:
             self._trouble(error)
@@ -204,9 +204,9 @@ class Acting:
         else:
             screen.say("this is the stack as it is: nothing was done on a scratch upper")
             return
-        await screen.reader.renew()
         screen.stood()
         screen.say(says)
+        await screen.reader.renew()
 
     async def _asked(self, window: Window[_T]) -> _T | None:
         """What a window gives; None when it was closed without an answer."""

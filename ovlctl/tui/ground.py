@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ovlctl.errors import StageLost
 from ovlctl.ops.trying.live import Live
 from ovlctl.ops.trying.stage import Stage, stage
 
@@ -111,10 +112,21 @@ class Ground:
         return deed
 
     def reset(self) -> None:
-        """An empty scratch upper again. Raises as :meth:`ovlctl.ops.trying.stage.Stage.reset`."""
-        if isinstance(self._made, Stage):
+        """An empty scratch upper again, with another process when the one that had it is gone.
+
+        Raises:
+            OvlError: As :func:`ovlctl.ops.trying.stage.stage`.
+        """
+        if not isinstance(self._made, Stage):
+            return
+        try:
             self._made.reset()
-            self.deeds.clear()
+        except StageLost:
+            with self._lock:
+                self._made = None
+                self._closing.close()
+            self.make()
+        self.deeds.clear()
 
     @property
     def _there(self) -> Stage | Live:
