@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself; see scripts/bootstrap. One way to run make on somebody else's checkout
 # is OVLCTL_VENV=DIR make test, but it also works without.
 
-.PHONY: help demo test long-test boot-test lint bench docs clean
+.PHONY: help demo test long-test boot-test lint pictures bench docs clean
 
 help:
 	@echo 'make demo   mount a stack, show who supplies what, measure a copy-up; as root or not'
@@ -10,6 +10,7 @@ help:
 	@echo 'make boot-test  boot a virtual machine that mounts stacks from units and fstab; as root, downloads it once'
 	@echo 'make lint   ruff, mypy, import-linter'
 	@echo 'make bench  measure ovlctl itself'
+	@echo 'make pictures  draw the pictures of the README anew, from the real program in a real browser'
 	@echo 'make docs   write what is generated in docs/ anew'
 	@echo 'make clean  remove the virtual environment and caches'
 
@@ -46,6 +47,9 @@ boot-test:
 
 docs:
 	@$(DEV) exec "$$venv/bin/python" scripts/errors_page.py
+
+pictures:
+	@$(DEV) exec "$$venv/bin/python" scripts/pictures.py
 
 bench:
 	@$(RUN) for script in benchmarks/*.py; do echo "== $$script" >&2; "$$venv/bin/python" "$$script" || exit; done

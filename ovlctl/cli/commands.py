@@ -88,6 +88,11 @@ ROWS = (
         help="Read, change or delete a path on a scratch upper, and tell what the kernel did",
     ),
     Row(name="du", panel=_LAYERS, help="Tell what stacks take on disk: by layer, by path, and what of it is not seen"),
+    Row(
+        name="report",
+        panel=_LAYERS,
+        help="Write a page about a stack: its layers and files, what a change does, sizes and waste",
+    ),
     Row(name="up", panel=_SETS, help="Mount the stacks of a file, all or nothing"),
     Row(name="down", panel=_SETS, help="End the stacks of a file, in reverse order"),
     Row(name="plan", panel=_SETS, help="Show what up would do: make, change, keep or end each stack"),

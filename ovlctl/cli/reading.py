@@ -48,6 +48,22 @@ class Given:
         """Whether something was given."""
         return self != Given()
 
+    def words(self) -> tuple[str, ...]:
+        """The same as words of a command line; relative names count from the working directory there, too."""
+        words = [word for path in self.lower or () for word in ("--lower", path)]
+        words += [word for path in self.data_only or () for word in ("--data-only", path)]
+        single = {
+            "--upper": self.upper,
+            "--work": self.work,
+            "--metacopy": self.metacopy,
+            "--redirect-dir": self.redirect_dir,
+            "--index": self.index,
+        }
+        words += [word for option, value in single.items() if value is not None for word in (option, str(value))]
+        if self.userxattr is not None:
+            words.append("--userxattr" if self.userxattr is Flag.YES else "--no-userxattr")
+        return tuple(words)
+
 
 def subject_of(words: Sequence[str], given: Given, state_dir: str | None) -> tuple[Subject, tuple[str, ...]]:
     """The stack that a command line is about, and the words that are left: paths in it.

@@ -8,8 +8,8 @@ from ovlctl.errors.base import UnsupportedError, UsageError
 class NoTerminal(UsageError):
     """The explorer needs a terminal to draw on and to be asked by.
 
-    Standard input, output and error all have to be the terminal, which has to be able to move its cursor; TERM says what
-    it can. In a pipe, a script or with TERM=dumb, plain commands tell the same:
+    Standard input, output and error all have to be the terminal, which has to be able to move its cursor; TERM says
+    whether it is. In a pipe, a script or with TERM=dumb, plain commands tell the same:
 
         ovlctl tree STACK --hidden      # the merged view, and what it hides
         ovlctl explain STACK PATH       # the story of one path

@@ -84,12 +84,13 @@ class ContentUnreadable(UnsupportedError):
 
 
 class DestinationTaken(UsageError):
-    """Something is at the destination of a copy already, and `cp` overwrites nothing unasked.
+    """Something is at the destination of a copy or a page already, and `cp` and `report` overwrite nothing unasked.
 
     A file, link or device is replaced with `--force`, in one step, so that whoever reads it has the old one or the new
     one. A directory is never replaced, and nothing is merged into one: a copy of a directory is a new directory.
 
         ovlctl cp STACK PATH DEST --force
+        ovlctl report STACK --html FILE --force
         ovlctl cp -r STACK PATH DIRECTORY     # makes DIRECTORY/NAME, which must not exist
     """
 

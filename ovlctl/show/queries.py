@@ -22,7 +22,10 @@ _KINDS: Final = {
     "link": Kind.SYMLINK,
     "char": Kind.CHARACTER,
 }
-_SIGNS: Final = {**{sign.name.lower(): sign for sign in Sign}, **{sign.glyph: sign for sign in Sign if sign.glyph.strip()}}
+_SIGNS: Final = {
+    **{sign.name.lower(): sign for sign in Sign},
+    **{sign.glyph: sign for sign in Sign if sign.glyph.strip()},
+}
 
 
 def parse_query(text: str, labels: Sequence[str]) -> Query:
@@ -74,7 +77,8 @@ def _chosen(value: str, known: Mapping[str, _T], what: str) -> set[_T]:
     for name in filter(None, value.split(",")):
         if name not in known:
             raise BadUsage(
-                f"`{literal(show_text(name))}` is no {what}", hint=f"there are {literal(', '.join(f'`{each}`' for each in known))}"
+                f"`{literal(show_text(name))}` is no {what}",
+                hint=f"there are {literal(', '.join(f'`{each}`' for each in known))}",
             )
         found.add(known[name])
     return found

@@ -14,11 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _FONT = "system-ui, 'DejaVu Sans', 'Segoe UI', sans-serif"
-_INK, _MUTED, _GRID = "#1f2328", "#59636e", "#e4e7eb"
 _PANEL_WIDTH, _PANEL_HEIGHT = 640, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 132, 34, 44
 _LEAST = 1e-9
 _HEAD, _LINE, _LABEL_GAP = 58, 17, 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colors:
+    """What a picture is drawn with: colours as CSS has them, so that a page may name its own.
+
+    Attributes:
+        paper: What it is drawn on.
+        ink: Titles.
+        muted: Axes and what stands beside them.
+        grid: Lines behind the data.
+        series: Four lines of data. By default of the palette of Okabe and Ito, which survives colour blindness.
+    """
+
+    paper: str = "#ffffff"
+    ink: str = "#1f2328"
+    muted: str = "#59636e"
+    grid: str = "#e4e7eb"
+    series: tuple[str, str, str, str] = ("#d55e00", "#009e73", "#0072b2", "#59636e")
+
+
+PAPER = Colors()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,55 +85,55 @@ class Picture:
     footer: tuple[str, ...]
 
 
-def render(picture: Picture) -> str:
-    """*picture* as an SVG document.
+def render(picture: Picture, colors: Colors = PAPER, *, narrow: bool = False) -> str:
+    """*picture* as an SVG document; a *narrow* one has its panels below each other.
 
     Law: well-formed XML whatever the texts hold; equal pictures give equal documents.
     """
-    across = 1 if len(picture.panels) < 2 else 2  # noqa: PLR2004
+    across = 1 if narrow or len(picture.panels) < 2 else 2  # noqa: PLR2004
     rows = -(-len(picture.panels) // across)
     decades = _decades(picture.panels)
     width = across * _PANEL_WIDTH
     height = _HEAD + rows * _PANEL_HEIGHT + _LINE * len(picture.footer) + 14
     body = [
-        _text(20, 28, picture.title, size=18, weight=600),
-        _text(20, 48, picture.subtitle, color=_MUTED),
+        _text(20, 28, picture.title, color=colors.ink, size=18, weight=600),
+        _text(20, 48, picture.subtitle, color=colors.muted),
     ]
     for index, panel in enumerate(picture.panels):
         x, y = index % across * _PANEL_WIDTH, _HEAD + index // across * _PANEL_HEIGHT
         body.append(f'<g transform="translate({x} {y})">')
-        body.extend(_panel(panel, decades))
+        body.extend(_panel(panel, decades, colors))
         body.append("</g>")
     for index, line in enumerate(picture.footer):
-        body.append(_text(20, _HEAD + rows * _PANEL_HEIGHT + 12 + _LINE * index, line, size=11, color=_MUTED))
+        body.append(_text(20, _HEAD + rows * _PANEL_HEIGHT + 12 + _LINE * index, line, size=11, color=colors.muted))
     attributes = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="{_FONT}"'
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {attributes}>',
             f"<title>{_clean(picture.title)}</title>",
-            f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+            f'<rect width="{width}" height="{height}" fill="{colors.paper}"/>',
             *body,
             "</svg>\n",
         ]
     )
 
 
-def _panel(panel: Panel, decades: range) -> Iterator[str]:
+def _panel(panel: Panel, decades: range, colors: Colors) -> Iterator[str]:
     to_x, to_y = _scales(panel, decades)
     right, bottom = _PANEL_WIDTH - _RIGHT, _PANEL_HEIGHT - _BOTTOM
-    yield _text(20, 16, panel.title, size=13, weight=600)
+    yield _text(20, 16, panel.title, color=colors.ink, size=13, weight=600)
     for exponent in decades:
         value = 10.0**exponent
         y = to_y(value)
-        yield f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_GRID}"/>'
-        yield _text(_LEFT - 8, y + 4, panel.y_name(value), size=11, color=_MUTED, anchor="end")
+        yield f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colors.grid}"/>'
+        yield _text(_LEFT - 8, y + 4, panel.y_name(value), size=11, color=colors.muted, anchor="end")
     for value, name in panel.x_ticks:
         x = to_x(value)
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="{_MUTED}"/>'
-        yield _text(x, bottom + 18, name, size=11, color=_MUTED, anchor="middle")
-    yield f'<line x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="{_MUTED}"/>'
-    yield _text((_LEFT + right) / 2, bottom + 36, panel.x_label, size=11, color=_MUTED, anchor="middle")
-    yield _text(_LEFT - 42, _TOP - 4, panel.y_label, size=11, color=_MUTED)
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="{colors.muted}"/>'
+        yield _text(x, bottom + 18, name, size=11, color=colors.muted, anchor="middle")
+    yield f'<line x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="{colors.muted}"/>'
+    yield _text((_LEFT + right) / 2, bottom + 36, panel.x_label, size=11, color=colors.muted, anchor="middle")
+    yield _text(_LEFT - 42, _TOP - 4, panel.y_label, size=11, color=colors.muted)
     for series in panel.series:
         yield from _band(series, to_x, to_y)
     for series in panel.series:
@@ -189,7 +210,7 @@ def _labels(every: Sequence[Series], to_x: Callable[[float], float], to_y: Calla
 
 
 def _text(
-    x: float, y: float, text: str, *, size: int = 12, color: str = _INK, anchor: str = "start", weight: int = 400
+    x: float, y: float, text: str, *, color: str, size: int = 12, anchor: str = "start", weight: int = 400
 ) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{color}" text-anchor="{anchor}" '

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.strip import Strip
 from textual.widget import Widget
 
 from ovlctl.tui.cells import cell_len, cut, padded
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.geometry import Size
+    from textual.strip import Strip
 
     from ovlctl.tui.look import Look
     from ovlctl.tui.tree_lines import Line
@@ -26,20 +26,19 @@ class Bar(Widget):
     Args:
         look: Of everything.
         says: Makes it, for a width; what stands at the left, and what at the right.
-        name: Its id.
     """
 
-    def __init__(self, look: Look, says: Callable[[int], tuple[Line, Line]], name: str) -> None:
-        super().__init__(id=name)
+    def __init__(self, look: Look, says: Callable[[int], tuple[Line, Line]]) -> None:
+        super().__init__()
         self._look = look
         self._says = says
 
     fill = Role.BAR
 
-    def _on(self, line: Line) -> Line:  # noqa: PLR6301 -- captions have something to do here
+    def _on(self, line: Line) -> Line:
         return line
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002, PLR6301 -- Textual's
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 -- Textual's
         """One line."""
         return 1
 
@@ -73,18 +72,22 @@ class Caption(Bar):
 
 def hints(width: int) -> tuple[Line, Line]:
     """As many keys as there is room for."""
-    line: list[tuple[str, Role]] = []
-    used = 0
-    for key in keys_of(Where.SCREEN, Where.ACTING):
-        if key.hint is None:
-            continue
-        name = key.shown.split(" ")[0]
-        taken = len(name) + len(key.hint) + 4
-        if used + taken > width:
-            continue
-        used += taken
-        line += ((f" {name} ", Role.BAR_KEY), (f"{key.hint}  ", Role.BAR))
-    return tuple(line), ()
+    told = [(key.shown.split(" ")[0], key.hint) for key in keys_of(Where.SCREEN, Where.ACTING) if key.hint is not None]
+    # The last one, which ends the program, is there in any case.
+    *most, last = told
+    room = width - _taken(*last)
+    shown = []
+    for name, hint in most:
+        room -= _taken(name, hint)
+        if room < 0:
+            break
+        shown.append((name, hint))
+    pieces = (((f" {name} ", Role.BAR_KEY), (f"{hint}  ", Role.BAR)) for name, hint in (*shown, last))
+    return tuple(piece for pair in pieces for piece in pair), ()
+
+
+def _taken(name: str, hint: str) -> int:
+    return len(name) + len(hint) + 4
 
 
 def _within(line: Line, room: int, sign: str, fill: Role) -> Line:

@@ -19,6 +19,5 @@ _FIRST: Final = frozenset({Where.ALWAYS, Where.FINDER})
 def bindings(*wheres: Where) -> list[BindingType]:
     """A binding for each key that counts there."""
     return [
-        Binding(key.keys, key.action, key.says, show=False, priority=key.where in _FIRST)
-        for key in keys_of(*wheres)
+        Binding(key.keys, key.action, key.says, show=False, priority=key.where in _FIRST) for key in keys_of(*wheres)
     ]

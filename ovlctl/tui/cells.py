@@ -43,8 +43,9 @@ def tail(path: str, room: int, sign: str) -> str:
 
 
 def folded(text: str, width: int) -> list[str]:
-    """*text* on as many lines as it takes, broken at blanks where there are any; later lines are indented as deep as
-    the first, and two more.
+    """*text* on as many lines as it takes, broken after commas or at blanks where there are any.
+
+    Later lines are indented as deep as the first, and two more.
     """
     if cell_len(text) <= width:
         return [text]

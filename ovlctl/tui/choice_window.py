@@ -105,7 +105,9 @@ class Finder(Window[int]):
         event.stop()
         atlas = self._page.atlas
         self._rows = self._page.fuzzy(event.value) if event.value else ()
-        self._choices.show([words(f" {show_name(atlas.path(row))}", OF_SIGN[Sign(atlas.signs[row])]) for row in self._rows])
+        self._choices.show(
+            [words(f" {show_name(atlas.path(row))}", OF_SIGN[Sign(atlas.signs[row])]) for row in self._rows]
+        )
 
     def action_move(self, lines: int) -> None:
         """Choose another."""

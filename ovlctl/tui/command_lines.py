@@ -72,11 +72,11 @@ def _all(session: Session) -> Iterator[tuple[str, list[str]]]:
         if sign is Sign.HIDDEN and not layer:
             of = ["--layer", session.layer_names[atlas.providers[row]]]
         yield "the content of this file", _line(session, "cat", path, *of)
-    if session.layer is not None:
+    if session.layer is not None and session.layer + 1 < len(session.view.layers.merged):
         yield "what this layer changes of those below", _line(session, "diff", None, *layer)
-    elif session.has_upper:
+    elif session.layer is None and session.has_upper:
         yield "what the upper changes here", _line(session, "diff", None, *(["--path", path] if path else []))
-    yield "what the layers take, and what of it is not seen", _line(session, "du", None)
+    yield "the layers in figures, and what nobody sees of them", _line(session, "layers", None, "--wasted")
 
 
 def words_of(subject: Subject) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def is_text(content: bytes) -> bool:
 
 
 class TextLines:
-    """Lines of text, each made when it is asked for; what is not printable is shown as ``\\xHH``."""
+    r"""Lines of text, each made when it is asked for; what is not printable is shown as ``\xHH``."""
 
     def __init__(self, content: bytes) -> None:
         self._lines = [
@@ -58,7 +58,7 @@ class HexLines:
 
     def __len__(self) -> int:
         """How many there are."""
-        return -(-len(self._content) // _BYTES)
+        return (len(self._content) + _BYTES - 1) // _BYTES
 
     def __getitem__(self, at: int) -> str:
         """One line."""

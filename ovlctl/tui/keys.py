@@ -47,7 +47,9 @@ class Key:
     hint: str | None = None
 
 
-def _key(where: Where, keys: str, action: str, shown: str, says: str, hint: str | None = None) -> Key:
+def _key(  # noqa: PLR0917 -- a row of a table
+    where: Where, keys: str, action: str, shown: str, says: str, hint: str | None = None
+) -> Key:
     return Key(where=where, keys=keys, action=action, says=says, shown=shown, hint=hint)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
-from textual.strip import Strip
 from textual.widget import Widget
 
 from ovlctl.tui.binding import bindings
@@ -16,6 +15,7 @@ from ovlctl.tui.palette import Ground, Role
 
 if TYPE_CHECKING:
     from textual import events
+    from textual.strip import Strip
 
     from ovlctl.tui.look import Look
     from ovlctl.tui.tree_lines import Line
@@ -44,7 +44,7 @@ class LinesView(ScrollView, can_focus=True, inherit_bindings=False):
     def line(self, at: int, width: int) -> Line:
         """What a line says in *width* cells."""
 
-    def ground(self, at: int) -> Ground:  # noqa: ARG002, PLR6301 -- most panes have no cursor
+    def ground(self, at: int) -> Ground:  # noqa: ARG002 -- most panes have no cursor
         """What a line lies on."""
         return Ground.PLAIN
 
@@ -123,6 +123,11 @@ class ChoiceView(LinesView):
         if at != self.cursor:
             return Ground.PLAIN
         return Ground.CURSOR if self.has_focus or self.acting else Ground.CURSOR_ELSEWHERE
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The cursor stays in sight."""
+        super().on_resize(event)
+        self.follow()
 
     def follow(self) -> None:
         """Scroll so that the cursor is seen."""

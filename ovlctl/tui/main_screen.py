@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from textual.containers import Container, Vertical
 from textual.screen import Screen
 
 from ovlctl.ops.atlas.finding import Want
@@ -23,21 +22,16 @@ from ovlctl.tui.help_window import HelpWindow
 from ovlctl.tui.keys import Where
 from ovlctl.tui.layers_view import LayersView
 from ovlctl.tui.log_view import LogView
+from ovlctl.tui.panes import Pane, Panes
 from ovlctl.tui.reader import Reader, says
 from ovlctl.tui.tree_view import TreeView
 
 if TYPE_CHECKING:
-    from textual import events
     from textual.app import ComposeResult
-    from textual.widget import Widget
 
     from ovlctl.tui.ground import Ground
     from ovlctl.tui.look import Look
     from ovlctl.tui.session import Session
-
-#: From so many columns on details stand beside the tree.
-WIDE: Final = 110
-_LOG: Final = 8
 
 
 class MainScreen(Screen[None], inherit_bindings=False):
@@ -61,60 +55,39 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.filter_line = FilterLine()
         self.details_view = DetailsView(look, session.subject.label)
         self.log_view = LogView(look)
-        self.status_bar = Bar(look, lambda width: status(session, look.glyphs, width, live=ground.is_live), "status")
+        self.status_bar = Bar(look, lambda width: status(session, look.glyphs, width, live=ground.is_live))
         self.reader = Reader(session)
         self.copying = Copying(self)
         self.acting = Acting(self, ground)
-        self._panes: dict[LayersView | TreeView | DetailsView | LogView, Caption] = {
-            self.stack: Caption(look, lambda width: layers_caption(self.stack, session, width), "layers-caption"),
-            self.tree_view: Caption(look, lambda width: tree_caption(self.tree_view, session, width), "tree-caption"),
-            self.details_view: Caption(look, lambda _: details_caption(self.details_view), "details-caption"),
-            self.log_view: Caption(look, lambda _: log_caption(), "log-caption"),
-        }
+        self._tree = Pane(
+            Caption(look, lambda width: tree_caption(self.tree_view, session, width)), self.tree_view, self.filter_line
+        )
+        self._details = Pane(Caption(look, lambda _: details_caption(self.details_view)), self.details_view)
+        self._panes = Panes(
+            self,
+            layers=Pane(Caption(look, lambda width: layers_caption(self.stack, session, width)), self.stack),
+            tree=self._tree,
+            details=self._details,
+            log=Pane(Caption(look, lambda _: log_caption()), self.log_view),
+        )
 
     def compose(self) -> ComposeResult:
-        """Panes from above to below."""
-        with Vertical(id="layers-pane", classes="pane"):
-            yield self._panes[self.stack]
-            yield self.stack
-        with Container(id="body"):
-            with Vertical(id="tree-pane", classes="pane"):
-                yield self._panes[self.tree_view]
-                yield self.tree_view
-                yield self.filter_line
-            with Vertical(id="details-pane", classes="pane"):
-                yield self._panes[self.details_view]
-                yield self.details_view
-        with Vertical(id="log-pane", classes="pane"):
-            yield self._panes[self.log_view]
-            yield self.log_view
+        """Panes from above to below, and two lines."""
+        yield from self._panes.compose()
         yield self.status_bar
-        yield Bar(self.look, hints, "hints")
+        yield Bar(self.look, hints)
 
     def on_mount(self) -> None:
         """Begin where the stack's name led to."""
         self.filter_line.display = False
-        self.query_one("#log-pane").display = False
         inside = self.session.subject.inside
         if inside:
             self.run_worker(self.show_path(inside), group="listing")
         self.tree_view.redrawn()
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         """Share the screen among the panes."""
-        self._share(*event.size)
-
-    def _share(self, width: int, height: int) -> None:
-        zoomed = self.has_class("zoomed")
-        wide = width >= WIDE
-        self.set_class(wide, "wide")
-        layers = min(self.stack.count, max(4, height // 5))
-        self.query_one("#layers-pane").styles.height = "1fr" if zoomed else layers + 1
-        rest = height - layers - 3
-        details = self.query_one("#details-pane")
-        details.styles.width = max(44, width * 2 // 5) if wide and not zoomed else "100%"
-        details.styles.height = "100%" if wide or zoomed else max(6, rest * 2 // 5)
-        self.query_one("#log-pane").styles.height = "1fr" if zoomed else min(_LOG, height // 3)
+        self._panes.share()
 
     # What came from elsewhere
 
@@ -137,13 +110,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.details_view.names = self.acting.standing.names
         self.details_view.outdated = True
         self.tree_view.stood()
-        for caption in self._panes.values():
-            caption.refresh()
-        self._share(*self.size)
+        for bar in self.query(Bar):
+            bar.refresh()
+        self._panes.share()
 
     def on_tree_view_moved(self) -> None:
         """The status line names the path, details tell of it."""
-        self._panes[self.tree_view].refresh()
+        self._tree.caption.refresh()
         self.status_bar.refresh()
         self._explain()
 
@@ -177,8 +150,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Captions show which pane has the keys."""
         typing = self.focused is self.filter_line
         self.tree_view.acting = typing
-        for pane, caption in self._panes.items():
-            caption.mark(here=pane.has_focus or (typing and pane is self.tree_view))
+        self._panes.mark(self._tree if typing else None)
 
     async def show_path(self, path: str) -> None:
         """Put the cursor on a path, or on the nearest directory above that is there."""
@@ -202,11 +174,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
             if story is not None:
                 self.details_view.tell(path, story)
             self.run_worker(self._explain_all(path, begun=story is not None), group="details", exclusive=True)
-        self._panes[self.details_view].refresh()
+        self._details.caption.refresh()
 
     async def _explain_all(self, path: str, *, begun: bool) -> None:
         self.details_view.tell(path, await self.reader.whole_story(path, begun=begun))
-        self._panes[self.details_view].refresh()
+        self._details.caption.refresh()
 
     # Keys
 
@@ -288,26 +260,15 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_pane(self, step: int) -> None:
         """Another pane."""
-        shown = [pane for pane in self._panes if pane is not self.log_view or self.query_one("#log-pane").display]
-        at = next((number for number, pane in enumerate(shown) if pane.has_focus), 1)
-        shown[(at + step) % len(shown)].focus()
-        if self.has_class("zoomed"):
-            self._zoom(shown[(at + step) % len(shown)])
+        self._panes.turn(step)
 
     def action_zoom(self) -> None:
         """One pane, or all."""
-        if self.has_class("zoomed"):
-            self.remove_class("zoomed")
-            self._share(*self.size)
-        else:
-            self._zoom(self.focused if self.focused in self._panes else self.tree_view)
+        self._panes.zoom()
 
     def action_log(self) -> None:
         """Show or hide the log."""
-        pane = self.query_one("#log-pane")
-        pane.display = not pane.display
-        if self.log_view.has_focus and not pane.display:
-            self.tree_view.focus()
+        self._panes.show_log()
 
     def action_rescan(self) -> None:
         """Read everything anew."""
@@ -348,13 +309,6 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if text is not None:
             self.app.copy_to_clipboard(text)
             self.say(f"copied: {show_name(text)}")
-
-    def _zoom(self, view: Widget | None) -> None:
-        self.add_class("zoomed")
-        self._share(*self.size)
-        for pane in self.query(".pane"):
-            pane.set_class(view is not None and view in pane.query("*"), "here")
-        self.query_one("#body").set_class(view in {self.tree_view, self.details_view}, "here")
 
 
 _WANTS: Final = {

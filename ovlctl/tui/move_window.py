@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ovlctl.show.trying import wish_text
+from ovlctl.tui.bars import Bar
 from ovlctl.tui.binding import bindings
 from ovlctl.tui.keys import Where
 from ovlctl.tui.lanes import Lanes
@@ -92,8 +93,8 @@ class MoveWindow(Window[None]):
             self._keys = _KEYS_AT_END if self.at == self._last else _KEYS
             self._text.lines = self._lanes.lines(self._move.pictures[self.at], self.gone)
             self._text.changed()
-            self.query_one("#window-caption").refresh()
-            self.query_one("#window-keys").refresh()
+            for bar in self.query(Bar):
+                bar.refresh()
 
     def _caption(self, width: int) -> tuple[Line, Line]:
         left, _ = super()._caption(width)

@@ -137,6 +137,6 @@ def says(error: OvlError | OSError) -> str:
 
 def _told(view: View, path: str, *, ask_processes: bool) -> Explanation | str:
     try:
-        return explain(view, path, ask_processes=ask_processes)
+        return explain(view, path, who=ask_processes)
     except (OvlError, OSError) as error:
         return says(error)

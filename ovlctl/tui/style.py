@@ -6,16 +6,14 @@ from typing import Final
 
 CSS: Final = """
 Screen { layout: vertical; overflow: hidden; }
-MainScreen.-unused { display: none; }
-.pane { height: 1fr; }
+.pane { width: 1fr; height: 1fr; }
 #body { height: 1fr; layout: vertical; }
 MainScreen.wide #body { layout: horizontal; }
-#tree-pane { width: 1fr; height: 1fr; }
 LinesView { height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-gutter: stable;
     scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; background: $background; color: $foreground; }
 Bar { height: 1; width: 100%; }
-MainScreen.wide #details-pane { border-left: solid $panel; }
-.plain-letters MainScreen.wide #details-pane { border-left: ascii $panel; }
+MainScreen.wide .details { border-left: solid $panel; }
+.plain-letters MainScreen.wide .details { border-left: ascii $panel; }
 Input { width: 100%; height: 1; border: none; padding: 0 1; background: $panel; color: $foreground; }
 Input:focus { border: none; background: $panel; }
 MainScreen.zoomed .pane { display: none; }

@@ -65,8 +65,8 @@ def is_gone() -> bool:
 def look(colour: Colour, theme: Theme) -> Look:
     """The look that fits the terminal, and what the user wants.
 
-    ``--color`` goes before NO_COLOR, and that before what TERM says. Textual reads NO_COLOR by itself, so that it is set
-    or taken away here.
+    ``--color`` goes before NO_COLOR, and that before what TERM says. Textual reads NO_COLOR by itself, so that it is
+    set or taken away here.
     """
     from ovlctl.tui.glyphs import ASCII, UNICODE
     from ovlctl.tui.look import Look

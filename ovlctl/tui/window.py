@@ -42,12 +42,12 @@ class Window(ModalScreen[_T], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         """Caption, body, keys."""
-        caption = Caption(self.look, self._caption, "window-caption")
+        caption = Caption(self.look, self._caption)
         caption.here = True
         with Vertical(id="window", classes="window"):
             yield caption
             yield from self.body()
-            yield Bar(self.look, lambda _: (((f" {self._keys}", Role.BAR_DIM),), ()), "window-keys")
+            yield Bar(self.look, lambda _: (((f" {self._keys}", Role.BAR_DIM),), ()))
 
     def body(self) -> tuple[Widget, ...]:
         """What is in it."""

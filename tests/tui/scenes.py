@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from contextlib import ExitStack
-from dataclasses import dataclass
+import signal
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.widgets import Input
+from textual.worker import WorkerCancelled
 
 from ovlctl.ops import reading
 from ovlctl.ops.atlas.background import Scanner
@@ -56,7 +58,7 @@ def article(base: str) -> Stack:
         {
             "etc/app.conf": "port = 80\n",
             "etc/hosts": "127.0.0.1 localhost\n",
-            "usr/lib/lib.so": b"\x7fELF" + bytes(range(256)) * 40,
+            "usr/lib/lib.so": b"\x7fELF" + bytes(range(128)) * 80,
             "usr/lib/old.so": b"\0" * 5000,
             "usr/share/doc/readme.txt": "hello\n" * 300,
             "var/log/app.log": "x" * 70000 + "\n",
@@ -111,6 +113,8 @@ class Driven:
     app: Explorer
     pilot: Pilot[None]
     session: Session
+    scanner_pid: int
+    stopped: bool = False
 
     async def press(self, *keys: str) -> None:
         """Press keys one after the other, each when the last one's work is done."""
@@ -126,10 +130,19 @@ class Driven:
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until nothing is read any more and everything is drawn."""
+        """Wait until nothing is read any more, but for what a stopped scanner owes, and everything is drawn."""
+        if not self.stopped:
+            await self.scanned()
+        while len(self.app.workers):
+            # One that was overtaken by the next says so.
+            with suppress(WorkerCancelled):
+                await self.app.workers.wait_for_complete()
+        await self.pilot.pause()
+
+    async def scanned(self) -> None:
+        """Wait until the scanner has nothing to do."""
         while self.session.read is not None:
             await self.pilot.pause(0.01)
-        await self.app.workers.wait_for_complete()
         await self.pilot.pause()
 
     def top(self) -> Screen[object]:
@@ -154,6 +167,12 @@ class Driven:
         return [page.atlas.path(page.row(line)) for line in range(len(page))]
 
 
+def children() -> list[int]:
+    """The processes that this one has started and that are still there."""
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+
+
 def drive(
     of: Stack,
     play: Callable[[Driven], Awaitable[None]],
@@ -161,22 +180,37 @@ def drive(
     size: tuple[int, int] = (100, 30),
     palette: Palette = DARK,
     glyphs: Glyphs = UNICODE,
+    stopped: bool = False,
+    inside: str = "",
     animated: bool = False,
 ) -> None:
-    """Run the explorer without a terminal, and *play* on it; a scratch upper is put beside the layers."""
-    subject = reading.of_directories(of)
-    place = os.path.dirname(of.lowers[0])
+    """Run the explorer without a terminal, and *play* on it; a scratch upper is put beside the layers.
+
+    Args:
+        of: The stack.
+        play: What is done.
+        size: Of the screen.
+        palette: Its colours.
+        glyphs: Its signs.
+        stopped: Stop the scanner before it can do anything.
+        inside: Where the name of the stack led to.
+        animated: Whether things move.
+    """
+    subject = replace(reading.of_directories(of), inside=inside)
     with ExitStack() as closing:
-        ground = closing.enter_context(Ground(subject, directory=place))
+        ground = closing.enter_context(Ground(subject, directory=os.path.dirname(of.lowers[0])))
         view = closing.enter_context(reading.opened(subject))
         scanner = closing.enter_context(Scanner.start(view))
+        (pid,) = children()
+        if stopped:
+            os.kill(pid, signal.SIGSTOP)
         session = Session(view, words(of), scanner)
         app = Explorer(session, Look(palette=palette, glyphs=glyphs), scanner, ground)
         app.animation_level = "full" if animated else "none"
 
         async def run() -> None:
             async with app.run_test(size=size) as pilot:
-                driven = Driven(app=app, pilot=pilot, session=session)
+                driven = Driven(app=app, pilot=pilot, session=session, scanner_pid=pid, stopped=stopped)
                 await driven.settle()
                 await play(driven)
 

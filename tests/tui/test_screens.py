@@ -58,7 +58,7 @@ def test_a_look(palette: Palette, same_place: str) -> None:
 
 
 def test_hostile_names(same_place: str) -> None:
-    """Names with escapes, markup, overrides, line ends and bytes that are no text are shown escaped, on one line each."""
+    """Names with escapes, markup, overrides, line ends and bytes that are no text are escaped, and on one line each."""
 
     async def play(it: Driven) -> None:
         await it.press("E", "home")

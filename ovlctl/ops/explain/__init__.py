@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "explain"]
 
 
-def explain(view: View, path: str, *, ask_processes: bool = True) -> Explanation:
+def explain(view: View, path: str, *, who: bool = True) -> Explanation:
     """Everything about *path*.
 
     Law 1: the answer is the kernel's; where the stack is mounted that is checked, and the explanation says how it went.
@@ -38,7 +38,7 @@ def explain(view: View, path: str, *, ask_processes: bool = True) -> Explanation
         view: The stack, opened by :func:`ovlctl.ops.reading.opened`.
         path: From the root of the merged view; a leading slash changes nothing. Symbolic links on the way are not
             followed: the explanation says where they lead.
-        ask_processes: Whether to look for users of a file in all processes, which takes most of the time.
+        who: Whether to look through all processes for those that would not see a change.
 
     Raises:
         OSError: The root of the topmost layer cannot be looked at.
@@ -59,7 +59,7 @@ def explain(view: View, path: str, *, ask_processes: bool = True) -> Explanation
         obstacle=None if found.exists else obstacle(view.resolver, found.path),
         inode=story(view, found, seen, measured, file_systems),
         on_change=costs(view, found, file_systems),
-        users=users(view, found, seen, measured, file_systems) if ask_processes else None,
+        users=users(view, found, seen, measured, file_systems) if who else None,
         kernel=word,
         upper_fs=None if upper is None else upper.kind,
     )

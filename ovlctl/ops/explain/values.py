@@ -215,7 +215,7 @@ class Explanation:
         obstacle: What stands on the way, when the path leads through something that is no directory.
         inode: Its numbers; None when it does not exist.
         on_change: What each change would cost, in the order of :class:`Act`; empty when it does not exist.
-        users: Who would not see a change of a regular file; None for anything else, and when nobody was asked.
+        users: Who would not see a change of a regular file; None for anything else, and where nobody asked.
         kernel: What the kernel itself says.
         upper_fs: Type of the upper's file system; None without an upper, and where that cannot be told.
     """

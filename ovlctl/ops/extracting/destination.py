@@ -248,10 +248,10 @@ def sweep(parent: int) -> None:
                         remove_at(parent, entry.name)
 
 
-def failed(error: OSError, path: str) -> errors.OvlError:
-    """What it means that a copy could not be written to *path*."""
+def failed(error: OSError, path: str, what: str = "copy") -> errors.OvlError:
+    """What it means that *what* could not be written to *path*."""
     kind = _KINDS_OF_TROUBLE.get(error.errno or 0, errors.OutputFailed)
-    return kind(f"the copy {{}} cannot be written: {literal(strerror(error))}", path, errno=error.errno)
+    return kind(f"the {what} {{}} cannot be written: {literal(strerror(error))}", path, errno=error.errno)
 
 
 @contextmanager

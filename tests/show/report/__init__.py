@@ -1,0 +1,1 @@
+"""The self-contained page: its data, its frame, and what its scripts make of both."""
