@@ -18,8 +18,6 @@ from ovlctl.tui.standing import Standing
 from ovlctl.tui.typed import read_mode, read_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ovlctl.ops.atlas.atlas import Atlas
     from ovlctl.ops.trying.values import Deed, Preview
     from ovlctl.tui.ground import Ground
@@ -81,9 +79,7 @@ class Acting:
         shown = show_name(f"/{path}")
         if action is Action.CHMOD:
             says = "Octal digits, such as 600 or 4755."
-            mode = await self._asked(
-                TypedWindow(screen.look, f"New mode of {shown}", "", says, read_mode)
-            )
+            mode = await self._asked(TypedWindow(screen.look, f"New mode of {shown}", "", says, read_mode))
             return None if mode is None else Wish(action=action, path=path, mode=mode)
         atlas, row = screen.session.page.atlas, screen.session.page.cursor
         inside = path if atlas.is_directory(row) else path.rpartition("/")[0]

@@ -31,41 +31,30 @@ def where_text(ground: Ground) -> str:
 
 def preview_text(preview: Preview, ground: Ground, width: int) -> list[Line]:
     """What will be done, and where."""
-    lines = [
-        words(f" {line}", Role.ODD if preview.errno else Role.TEXT) for line in _foretold(preview, ground, width - 1)
-    ]
+    role = Role.ODD if preview.errno else Role.TEXT
+    lines = [words(f" {line}", role) for line in _foretold(preview, ground, width - 1)]
     if preview.in_own_upper and not ground.is_live and preview.wish.action is not Action.READ:
-        lines += [
-            (),
-            *_told(
-                "Your own upper has it. A copy of it is put into the scratch upper before, so that the kernel does here what it would do there.",
-                width,
-            ),
-        ]
+        lines += [(), *_told(_MIXED, width)]
     lines += [(), words(" Where", Role.STRONG), *_told(_where(ground), width, indent=3)]
-    lines += [
-        line
-        for each in ground.differences
-        for line in _told(f"{note_text(difference_note(each))}.", width, Role.DIM, indent=3)
-    ]
+    for each in ground.differences:
+        lines += _told(f"{note_text(difference_note(each))}.", width, Role.DIM, indent=3)
     return lines
 
 
 def confirm_lines(preview: Preview, ground: Ground, subject: Subject, width: int) -> list[Line]:
     """What is going to be changed for good."""
-    mount = show_name(subject.root or "")
-    lines = _told(
-        f"{wish_text(preview.wish)} will be done on {mount}, the mount of {show_name(subject.label)}. It stays done: there is no undo.",
-        width,
-    )
-    changed = [step for step in preview.steps if step.kind in _FOR_GOOD]
-    lines += [(), *(words(f" {line}") for line in _foretold(preview, ground, width - 1)), ()]
-    if any(step.kind is StepKind.REMOVED for step in changed):
+    mount = f"{show_name(subject.root or '')}, the mount of {show_name(subject.label)}"
+    text = f"{wish_text(preview.wish)} will be done on {mount}. It stays done: there is no undo."
+    lines = [*_told(text, width), (), *(words(f" {line}") for line in _foretold(preview, ground, width - 1)), ()]
+    if any(step.kind is StepKind.REMOVED for step in preview.steps):
         lines += [*_told("What the upper has there is lost.", width, Role.ODD), ()]
     return lines
 
 
-_FOR_GOOD = frozenset({StepKind.REMOVED})
+_MIXED = (
+    "Your own upper has it. A copy of it is put into the scratch upper before, so that the kernel does here what it "
+    "would do there."
+)
 
 
 def _foretold(preview: Preview, ground: Ground, width: int) -> Iterator[str]:
@@ -78,7 +67,8 @@ def _where(ground: Ground) -> str:
     top = ground.layers[0]
     directory = show_name(top.directory)
     if ground.is_live:
-        return f"on the real mount, whose topmost layer is {directory} ({ground.file_system}). What is done there stays done."
+        where = f"on the real mount, whose topmost layer is {directory} ({ground.file_system})"
+        return f"{where}. What is done there stays done."
     if ground.example:
         return f"on the example, in its upper {directory} ({ground.file_system}); R empties it again."
     own = next((layer.directory for layer in ground.layers if layer.label == "upper"), None)

@@ -79,7 +79,7 @@ class TypedWindow(Window[_T]):
         read: Makes a value of it; raises BadUsage.
     """
 
-    def __init__(self, look: Look, title: str, suggestion: str, says: str, read: Callable[[str], _T]) -> None:  # noqa: PLR0917 -- like the other windows
+    def __init__(self, look: Look, title: str, suggestion: str, says: str, read: Callable[[str], _T]) -> None:
         super().__init__(look, title, "Enter goes on   Esc closes")
         self._input = Input(suggestion, id="typed", compact=True, select_on_focus=False)
         self._note = TextView(look, "note")
@@ -166,7 +166,7 @@ class PreviewWindow(LinesWindow[bool]):
 
     def action_accept(self) -> None:
         """Do it."""
-        self.dismiss(True)
+        self.dismiss(True)  # noqa: FBT003 -- Textual's
 
 
 class ConfirmWindow(LinesWindow[bool]):

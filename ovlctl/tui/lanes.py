@@ -53,7 +53,7 @@ class Lanes:
         width: Cells of a line.
     """
 
-    def __init__(self, deed: Deed, move: Move, glyphs: Glyphs, role: Callable[[int], Role], width: int) -> None:  # noqa: PLR0917 -- one place makes it
+    def __init__(self, deed: Deed, move: Move, glyphs: Glyphs, role: Callable[[int], Role], width: int) -> None:
         self._deed, self._move, self._glyphs, self._role = deed, move, glyphs, role
         self._width = max(40, width)
         self._label = min(_LABEL, max(map(len, move.labels.values()))) + 4

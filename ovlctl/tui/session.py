@@ -109,7 +109,7 @@ class Session:
         return self.view.layers.upper is not None
 
     def role(self, number: int) -> Role:
-        """The colour of a layer: on a scratch upper each keeps the one that it has without, and that is like an upper."""
+        """The colour of a layer; below a scratch upper, which has that of an upper, each keeps its own."""
         if self.home is None:
             return of_layer(number, has_upper=self.has_upper)
         return Role.LAYER_A if number == 0 else of_layer(number - 1, has_upper=self.home.view.layers.upper is not None)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.ops.trying.values import Action
+from ovlctl.tui.action_windows import ActionWindow, PreviewWindow, TypedWindow
+from ovlctl.tui.glyphs import ASCII, UNICODE
 from ovlctl.tui.ground import Ground
 from ovlctl.tui.move_window import MoveWindow
+from ovlctl.tui.palette import LIGHT, MONO, SIXTEEN
 from tests.capabilities import needs_overlay, needs_root
 from tests.tui import golden
+from tests.tui.doing import LETTERS, go, window
 from tests.tui.scenes import article, drive
-from tests.tui.test_acting import LETTERS, go, window
-from ovlctl.tui.action_windows import ActionWindow, PreviewWindow
-from ovlctl.ops.trying.values import Action
-from ovlctl.tui.glyphs import ASCII, UNICODE
-from ovlctl.tui.palette import DARK, LIGHT, MONO, SIXTEEN
 
 if TYPE_CHECKING:
-    from ovlctl.ops.trying.values import Deed, Moment, Sight, Wish
+    from ovlctl.ops.trying.values import Deed, Moment, Sight
     from ovlctl.tui.palette import Palette
     from tests.tui.scenes import Driven
 
@@ -56,16 +56,60 @@ def _steady(deed: Deed) -> Deed:
     )
 
 
-async def _play(it: Driven, name: str, look: str) -> None:
+async def _modify(it: Driven, look: str) -> None:
     await go(it, "usr/lib/lib.so")
     await it.press("z")  # the story of a file names processes
-    await it.pilot.press("a")
-    await window(it, ActionWindow)
-    golden.check(it, f"actions-{look}") if name == "all" else None
     await it.pilot.press(LETTERS[Action.MODIFY])
     await window(it, PreviewWindow)
+    await _settled(it)
     golden.check(it, f"preview-{look}")
     await it.pilot.press("enter")
     await window(it, MoveWindow)
-    await it.settle()
+    await _settled(it)
     golden.check(it, f"move-{look}")
+
+
+async def _settled(it: Driven) -> None:
+    # What is waited for here waits for a key itself.
+    while it.session.read is not None:
+        await it.pilot.pause(0.01)
+    for _ in range(3):
+        await it.pilot.pause()
+
+
+@pytest.mark.parametrize("size", _SIZES)
+def test_windows_of_an_action(size: str, same_place: str) -> None:
+    """The list, a prompt, a preview, the last picture, the tree afterwards, and the log."""
+
+    async def play(it: Driven) -> None:
+        await it.press("z")
+        await it.pilot.press("a")
+        await window(it, ActionWindow)
+        await _settled(it)
+        golden.check(it, f"actions-{size}")
+        await it.pilot.press(LETTERS[Action.CREATE])
+        await window(it, TypedWindow)
+        await it.pilot.press("slash", "enter")
+        await _settled(it)
+        golden.check(it, f"prompt-{size}")
+        await it.pilot.press("escape")
+        await it.settle()
+        await it.press("z")
+        await _modify(it, size)
+        await it.pilot.press("enter")
+        await it.settle()
+        golden.check(it, f"afterwards-{size}")
+        await it.press("z", "C", "home", "L")
+        golden.check(it, f"deeds-{size}")
+
+    drive(article(same_place), play, size=_SIZES[size])
+
+
+@pytest.mark.parametrize("palette", [LIGHT, SIXTEEN, MONO], ids=lambda palette: palette.name)
+def test_a_look(palette: Palette, same_place: str) -> None:
+    """The same with dark letters, in sixteen colours and in none, and there without letters beyond ASCII."""
+
+    async def play(it: Driven) -> None:
+        await _modify(it, palette.name)
+
+    drive(article(same_place), play, size=(80, 24), palette=palette, glyphs=ASCII if palette is MONO else UNICODE)

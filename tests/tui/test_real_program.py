@@ -100,7 +100,7 @@ def _stack(who: Somebody) -> tuple[str, ...]:
 
 
 def _everything(base: str) -> dict[str, tuple[object, ...]]:
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for directory, names, files in os.walk(base):
         for name in (*names, *files):
             path = os.path.join(directory, name)
@@ -140,9 +140,7 @@ def _go_to(screen: Terminal, name: str) -> None:
 
 
 def test_what_it_draws_is_what_there_is(somebody: Somebody) -> None:
-    """Read, modify, delete and create: inode numbers, whiteouts and sizes are those of the real directories, and
-    `ovlctl explain` says the same; the stack itself is as before, and nothing is left.
-    """
+    """Read, modify, delete and create are seen in the real directories and by `ovlctl explain`; nothing is left."""
     words = _stack(somebody)
     base = os.path.join(somebody.home, "stack")
     before = _everything(base)
@@ -254,7 +252,7 @@ def test_the_example(somebody: Somebody) -> None:
 
 @needs_root
 def test_live(scratch: str) -> None:
-    """On the real mount each action is confirmed, with no at first; what is done there is done, and no scratch is made."""
+    """On the real mount each action is confirmed, with no at first; no scratch upper is made."""
     low = trees.make(f"{scratch}/low", {"app.conf": "a", "lib.so": "b"})
     for name in ("upper", "work", "tmp"):
         os.mkdir(f"{scratch}/{name}")

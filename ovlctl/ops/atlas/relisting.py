@@ -1,4 +1,4 @@
-"""A tree after something was done in it, without reading it anew: the directories concerned are listed, the rest stays."""
+"""A tree after something was done in it: the directories concerned are listed, and the rest stays as it was read."""
 
 from __future__ import annotations
 
