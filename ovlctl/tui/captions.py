@@ -17,16 +17,24 @@ if TYPE_CHECKING:
     from ovlctl.tui.tree_view import TreeView
 
 _LAYERS: Final = "Layers of "
+_NAME: Final = 8
 Sides = tuple["Line", "Line"]
 
 
 def layers_caption(view: LayersView, session: Session, width: int) -> Sides:
     """The stack's name, whether a scratch upper is above it, and captions of the columns."""
     columns = view.lines.captions(view.wide) + " " * (width - view.wide)
-    scratch = "" if session.home is None else ", below a scratch upper"
-    scratch += "" if session.settled or session.read is not None else " (r: figures anew)"
-    room = width - cell_len(columns) - len(_LAYERS) - len(scratch) - 3
-    return _caption(_LAYERS + tail(show_name(session.subject.label), room, view.look.glyphs.cut) + scratch, columns)
+    room = width - cell_len(columns) - len(_LAYERS) - 3
+    more = _more(session, room)
+    label = tail(show_name(session.subject.label), room - len(more), view.look.glyphs.cut)
+    return _caption(_LAYERS + label + more, columns)
+
+
+def _more(session: Session, room: int) -> str:
+    """What else is to be said of the stack, as far as that leaves room for its name."""
+    long, short = (", below a scratch upper", " + scratch") if session.home is not None else ("", "")
+    old = "" if session.settled or session.read is not None else " (r: figures anew)"
+    return next((text for text in (long + old, short + old, short) if len(text) + _NAME <= room), "")
 
 
 def tree_caption(view: TreeView, session: Session, width: int) -> Sides:

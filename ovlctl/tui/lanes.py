@@ -10,7 +10,7 @@ from ovlctl.show.sizes import format_ns
 from ovlctl.show.trying import call_text, mixing_lines, owner_lines
 from ovlctl.tui.cells import cell_len, cut, cut_middle, folded, padded
 from ovlctl.tui.lines_view import words
-from ovlctl.tui.moves import MERGED, Chip, Move, Picture
+from ovlctl.tui.moves import MERGED, NOTHING, Chip, Move, Picture
 from ovlctl.tui.palette import Role
 
 if TYPE_CHECKING:
@@ -97,10 +97,17 @@ class Lanes:
             if lane != self._move.lanes[0]:
                 yield _Row(lane=None)
             yield _Row(lane=lane, chips=True)
+            if self._is_empty(lane):
+                continue
             for number in range(len(self._deed.before)):
                 needed = max(len(self._fact(lane, number, picture)) for picture in self._move.pictures)
                 for line in range(needed):
                     yield _Row(lane=lane, fact=(number, line))
+
+    def _is_empty(self, lane: int) -> bool:
+        """Whether nothing is, and nothing comes, there."""
+        pictures = self._move.pictures
+        return not any(picture.chips[lane] or set(picture.facts[lane]) != {NOTHING} for picture in pictures)
 
     def _at(self, lane: int) -> int:
         return next(at for at, row in enumerate(self._rows) if row.chips and row.lane == lane)
@@ -137,7 +144,7 @@ class Lanes:
 
     def _chips(self, lane: int, picture: Picture) -> Line:
         room = self._width - self._label - 1
-        parts: list[tuple[str, Role]] = []
+        parts: list[tuple[str, Role]] = [(NOTHING, Role.DIM)] if self._is_empty(lane) else []
         for chip in picture.chips[lane]:
             text, role = self._chip(chip, lane)
             room -= cell_len(text) + 1

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 MERGED: Final = -1
 # Layers that have nothing are drawn when there are no more lanes than these.
 _LANES: Final = 5
-_NOTHING: Final = "nothing"
+#: What is said of a layer that has nothing.
+NOTHING: Final = "nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +270,7 @@ class _Making:
         if (lane, path) not in self.state.now:
             return was
         if was == now:
-            return was if was == _NOTHING or not last else f"{was} (as before)"
+            return was if was == NOTHING or not last else f"{was} (as before)"
         return f"{was} {self.arrow} {_different(was, now)}"
 
     @staticmethod
@@ -300,7 +301,7 @@ def _in(moment: Moment, lane: int) -> LayerSight | None:
 
 def _different(was: str, now: str) -> str:
     """What of *now* is otherwise than *was*, when both are objects; parts are set apart by commas."""
-    if _NOTHING in {was, now} or "whiteout" in {was, now}:
+    if NOTHING in {was, now} or "whiteout" in {was, now}:
         return now
     old = was.replace("; ", ", ").split(", ")
     return ", ".join(part for part in now.replace("; ", ", ").split(", ") if part not in old) or "with other marks"
