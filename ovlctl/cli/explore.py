@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from ovlctl.cli.signals import Terminated
 from ovlctl.errors import BadUsage, ExitStatus
 from ovlctl.show.names import show_argument
 from ovlctl.tui.terminal import Colour, Theme
+
+if TYPE_CHECKING:
+    from ovlctl.ops.reading import Subject
 
 
 @takes_directories

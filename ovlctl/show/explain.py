@@ -163,7 +163,7 @@ def _kernel(explanation: Explanation) -> Iterator[str]:
     if word.ground is Ground.THROUGH_LINK:
         return
     if word.verdict is Verdict.AGREES:
-        yield f"  kernel  agrees: {ground}"
+        yield wrapped(f"agrees: {ground}", "  kernel  ")
     elif word.ground is Ground.UNSEEN_MARKS or (
         word.ground is Ground.NOT_CERTAIN and not explanation.resolution.exists
     ):

@@ -107,7 +107,7 @@ class TreeLines:
     def _size(self, page: Page, row: int, sign: Sign) -> str:
         atlas = page.atlas
         kind = KINDS[atlas.kinds[row]]
-        if sign is Sign.WHITEOUT or kind not in {Kind.FILE, Kind.DIRECTORY}:
+        if kind not in {Kind.FILE, Kind.DIRECTORY} or (sign is Sign.WHITEOUT and not atlas.sizes[row]):
             return ""
         if kind is Kind.FILE:
             return format_size(atlas.sizes[row])
