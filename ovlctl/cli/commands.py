@@ -72,6 +72,7 @@ ROWS = (
     ),
     Row(name="explore", panel=_LAYERS, help="Look around in a stack, on the whole terminal, and try changes"),
     Row(name="tree", panel=_LAYERS, help="List the merged view with the layer that supplies each entry"),
+    Row(name="find", panel=_LAYERS, help="Find paths of a stack by name, size, kind, layer and what became of them"),
     Row(
         name="layers",
         panel=_LAYERS,

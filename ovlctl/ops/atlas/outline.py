@@ -107,25 +107,39 @@ class Outline:
         else:
             wanted = np.zeros(len(self.atlas), dtype=bool)
             wanted[found.rows] = True
-            above = self._parents[found.rows]
-            while len(above := np.unique(above[above != 0])):
-                wanted[above] = True
-                self._unfolded[above] = True
-                above = self._parents[above]
+            above = self._above(found.rows)
+            wanted |= above
+            self._unfolded |= above
             self._unfolded[0] = True
             self._wanted = wanted
         self._work_out()
 
+    def _above(self, rows: NDArray[np.int32]) -> NDArray[np.bool_]:
+        # The directories on the way to some rows, without the root.
+        way = np.zeros(len(self.atlas), dtype=bool)
+        above = self._parents[rows]
+        while len(above := np.unique(above[above != 0])):
+            way[above] = True
+            above = self._parents[above]
+        return way
+
     def moved_to(self, atlas: Atlas) -> Outline:
         """The same folding for another state of the tree: directories go by their paths. Nothing is narrowed."""
         moved = Outline(atlas)
-        if len(atlas) == len(self.atlas) and self._unfolded.sum() == self._directories.sum():
-            moved.unfold_all()
-            return moved
-        for row in np.flatnonzero(self._unfolded):
-            there = atlas.find(self.atlas.path(int(row)))
-            if there is not None:
-                moved._unfolded[there] = True
+        there: dict[int, int] = {0: 0}
+        inside: tuple[int, dict[bytes, int]] = (-1, {})
+        unfolded = np.flatnonzero(self._unfolded).astype(np.int32)
+        # Each is behind the directory that it is in.
+        for row in np.flatnonzero(self._unfolded | self._above(unfolded))[1:].tolist():
+            above = there.get(self._parents[row].item())
+            if above is None:
+                continue
+            if inside[0] != above:
+                inside = above, {_name(atlas, child): child for child in atlas.children(above)}
+            found = inside[1].get(_name(self.atlas, row))
+            if found is not None and atlas.is_directory(found):
+                there[row] = found
+                moved._unfolded[found] = self._unfolded[row]
         moved._work_out()
         return moved
 
@@ -144,3 +158,7 @@ class Outline:
         if self._wanted is not None:
             shown &= self._wanted[start:end]
         return (np.flatnonzero(shown) + start).astype(np.int32)
+
+
+def _name(atlas: Atlas, row: int) -> bytes:
+    return bytes(atlas.names[atlas.offsets[row] : atlas.offsets[row + 1]])

@@ -159,3 +159,24 @@ def test_a_directory_that_was_changed_is_listed_anew(scratch: str) -> None:
         after = spliced(before, before.find("a") or 0, scan.merged(view, "a")[0])
         whole, _ = scan.merged(view)
     assert _columns(after) == _columns(whole)
+
+
+@given(tree=_trees, other=_trees, unfolded=st.sets(st.integers(0, 30)))
+def test_folding_goes_by_paths_to_another_tree(tree: Tree, other: Tree, unfolded: set[int]) -> None:
+    """A directory is unfolded there when it is here, and so is everything that it is in."""
+    here, there = atlas_of(tree), atlas_of(other)
+    outline = Outline(here)
+    for number in unfolded:
+        row = number % len(here)
+        if here.is_directory(row):
+            (outline.reveal if number % 2 else outline.unfold)(row)
+            outline.unfold(row)
+    moved = outline.moved_to(there)
+    expected = {
+        found
+        for row in range(len(here))
+        if here.is_directory(row) and outline.is_unfolded(row)
+        if (found := there.find(here.path(row))) is not None and there.is_directory(found)
+    }
+    assert {row for row in range(len(there)) if moved.is_unfolded(row)} == expected
+    assert moved.rows.tolist() == _shown(there, expected, None)

@@ -1,0 +1,104 @@
+"""``ovlctl find``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ovlctl.cli.directories import takes_directories
+from ovlctl.cli.output import emit_json_items, emit_lines, warn
+from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.reading import Given, LayerOption, subject_of
+from ovlctl.errors import BadUsage, ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ovlctl.errors import Note
+    from ovlctl.ops.atlas.atlas import Atlas
+    from ovlctl.ops.reading import View
+
+
+@takes_directories
+def find(
+    *,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STACK] [WORD]...",
+            help="A stack's name, a path in it or oci:DIR[:TAG]; then what is looked for.",
+        ),
+    ] = None,
+    given: Given,
+    layer: LayerOption = None,
+    by_size: Annotated[bool, typer.Option("--by-size", help="List files only, the largest first.")] = False,
+    fuzzy: Annotated[
+        bool, typer.Option("--fuzzy", help="Take the words as letters in order, and list the closest first.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="List N at the most.")] = None,
+    json: Json = False,
+    state_dir: StateDir = None,
+) -> int:
+    """Find paths of a stack by name, size, kind, layer and what became of them.
+
+    Example: ovlctl find app conf size:>1M sign:+
+
+    A word is any part of a name, in either case; one with slashes is a part of a path: `tc/app` finds etc/app.conf,
+    and one that begins with a slash begins at the root. All words have to hold, each somewhere in the path. size:>1M,
+    size:<10K, kind:file, dir, link and so on, layer:upper, layer:0, and sign:, of + added, ~ changed, = copied up and
+    unchanged, o whiteout, - hidden, ! odd, narrow it down; several with commas between.
+
+    A line has the sign, the size, the layer and the path. The stack need not be mounted.
+
+    Exits with 3 when nothing is found, 6 when something could not be read.
+    """
+    subject, wanted = subject_of(words or (), given, state_dir)
+    if fuzzy and by_size:
+        raise BadUsage("--fuzzy and --by-size exclude each other", hint="each has an order of its own")
+    from ovlctl.ops import extras, reading
+
+    extras.require("`find`", "numpy")
+    from ovlctl.ops.atlas import layers, scan
+    from ovlctl.ops.reading.troubles import UNSEEN_MARKS
+    from ovlctl.show.found import found_json, found_lines
+
+    with reading.opened(subject) as view:
+        labels = layers.labels(view)
+        if layer is None:
+            atlas, whole = scan.merged(view)
+            lost = whole.unreadable
+        else:
+            atlas, lost = _of_layer(view, layer), 0
+        rows = _rows(atlas, wanted, labels, fuzzy=fuzzy, by_size=by_size)[:limit]
+        certain = view.resolver.certain
+    notes: list[str | Note] = [] if certain else [UNSEEN_MARKS]
+    if lost:
+        notes.append(f"{lost} objects could not be read: they may be missing here")
+    if json:
+        emit_json_items("find", found_json(atlas, rows, labels), lambda: notes)
+    else:
+        emit_lines(found_lines(atlas, rows, labels))
+        warn(notes)
+    if notes:
+        return ExitStatus.PARTIAL
+    return ExitStatus.FINE if rows else ExitStatus.NOT_FOUND
+
+
+def _of_layer(view: View, word: str) -> Atlas:
+    from ovlctl.ops.atlas import layers
+    from ovlctl.ops.reading import layer_names
+
+    chosen = layer_names.find(view.layers, layer_names.parse(word))
+    return layers.of_layer(view, layers.every(view).index(chosen))
+
+
+def _rows(atlas: Atlas, wanted: Sequence[str], labels: Sequence[str], *, fuzzy: bool, by_size: bool) -> Sequence[int]:
+    from ovlctl.ops.atlas.finding import Finder
+    from ovlctl.show.queries import parse_query
+
+    finder = Finder(atlas)
+    if fuzzy:
+        return finder.fuzzy(" ".join(wanted), limit=len(atlas))
+    found = finder.find(parse_query(" ".join(wanted), labels))
+    return [int(row) for row in (finder.by_size(found) if by_size else found.rows)]
