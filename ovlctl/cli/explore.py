@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +14,6 @@ from ovlctl.cli.signals import Terminated
 from ovlctl.errors import BadUsage, ExitStatus
 from ovlctl.show.names import show_argument
 from ovlctl.tui.terminal import Colour, Theme
-
-if TYPE_CHECKING:
-    from ovlctl.ops.reading import Subject
 
 
 @takes_directories
