@@ -107,8 +107,10 @@ class Acting:
             return
         self._wait_for(f"{wish.action} is being done")
         deed = await asyncio.to_thread(ground.do, wish)
-        self._note(deed)
-        await self._look_after(deed)
+        try:
+            await self._look_after(deed)
+        finally:
+            self._note(deed)
         self._wait_for("")
         await self._asked(MoveWindow(screen.look, deed, ground.layers, self._role))
 

@@ -43,8 +43,9 @@ def preview_text(preview: Preview, ground: Ground, width: int) -> list[Line]:
 
 def confirm_lines(preview: Preview, ground: Ground, subject: Subject, width: int) -> list[Line]:
     """What is going to be changed for good."""
-    mount = f"{show_name(subject.root or '')}, the mount of {show_name(subject.label)}"
-    text = f"{wish_text(preview.wish)} will be done on {mount}. It stays done: there is no undo."
+    root = subject.root or ""
+    of = "" if subject.label == root else f", the mount of {show_name(subject.label)}"
+    text = f"{wish_text(preview.wish)} will be done on {show_name(root)}{of}. It stays done: there is no undo."
     lines = [*_told(text, width), (), *(words(f" {line}") for line in _foretold(preview, ground, width - 1)), ()]
     if any(step.kind is StepKind.REMOVED for step in preview.steps):
         lines += [*_told("What the upper has there is lost.", width, Role.ODD), ()]

@@ -34,12 +34,12 @@ class _Row:
     Attributes:
         lane: Whose it is; None for the line between two.
         chips: Whether its chips stand there.
-        fact: Which of its facts does, and which line of that.
+        fact: Which line of its facts does.
     """
 
     lane: int | None
     chips: bool = False
-    fact: tuple[int, int] = (0, 0)
+    fact: int = 0
 
 
 class Lanes:
@@ -99,10 +99,8 @@ class Lanes:
             yield _Row(lane=lane, chips=True)
             if self._is_empty(lane):
                 continue
-            for number in range(len(self._deed.before)):
-                needed = max(len(self._fact(lane, number, picture)) for picture in self._move.pictures)
-                for line in range(needed):
-                    yield _Row(lane=lane, fact=(number, line))
+            for line in range(max(len(self._facts(lane, picture)) for picture in self._move.pictures)):
+                yield _Row(lane=lane, fact=line)
 
     def _is_empty(self, lane: int) -> bool:
         """Whether nothing is, and nothing comes, there."""
@@ -116,21 +114,23 @@ class Lanes:
         at = next(at for at, each in enumerate(self._move.pictures) if each is picture)
         return self._move.pictures[max(0, at - 1)]
 
-    def _fact(self, lane: int, number: int, picture: Picture) -> list[str]:
-        lead = ""
-        if len(self._deed.before) > 1:
-            name = show_name(self._deed.before[number].path.rpartition("/")[2])
-            lead = f"{cut_middle(name, _CHIP // 2, self._glyphs.cut)}: "
-        return folded(lead + picture.facts[lane][number], self._width - self._label - 1)
+    def _facts(self, lane: int, picture: Picture) -> list[str]:
+        lines: list[str] = []
+        for moment, fact in zip(self._deed.before, picture.facts[lane], strict=True):
+            lead = ""
+            if len(self._deed.before) > 1:
+                name = show_name(moment.path.rpartition("/")[2])
+                lead = f"{cut_middle(name, _CHIP // 2, self._glyphs.cut)}: "
+            lines += folded(lead + fact, self._width - self._label - 1)
+        return lines
 
     def _row(self, row: _Row, picture: Picture, focus: Picture) -> Line:
         if row.lane is None:
             return words(self._glyphs.line * self._width, Role.DIM)
         here = row.lane in focus.here
         if not row.chips:
-            number, line = row.fact
-            told = self._fact(row.lane, number, picture)
-            return (self._margin(), (told[line] if line < len(told) else "", Role.TEXT if here else Role.DIM))
+            told = self._facts(row.lane, picture)
+            return (self._margin(), (told[row.fact] if row.fact < len(told) else "", Role.TEXT if here else Role.DIM))
         return (*self._lead(row.lane, here=here), *self._chips(row.lane, picture))
 
     def _lead(self, lane: int, *, here: bool) -> Line:

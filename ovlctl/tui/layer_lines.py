@@ -71,7 +71,7 @@ class LayerLines:
         changes = "" if session.summary is None or not session.has_upper else _changes(session.summary)
         if cell_len(changes) + 2 + min(_TAIL, cell_len(place)) > room:
             changes = ""
-        place = cut_middle(place, room - cell_len(changes), self._glyphs.cut)
+        place = cut_middle(place, room - cell_len(changes) - bool(changes), self._glyphs.cut)
         return padded(padded(place, room - cell_len(changes)) + changes, room)
 
     def _merged(self) -> dict[str, str]:

@@ -251,7 +251,8 @@ class _Making:
             sign = self.state.signs.get((lane, path), "")
             if lane == MERGED:
                 if self._moment(lane, path).merged is not None:
-                    yield Chip(name=self._name(path), sign=self.state.signs.get((0, path), ""), fresh=fresh)
+                    sign = self.state.signs.get((0, path), "") if (lane, path) in self.state.now else ""
+                    yield Chip(name=self._name(path), sign=sign, fresh=fresh)
             elif (seen := self._seen(lane, path)) is not None:
                 whiteout = seen.is_whiteout
                 name = show_name(path.rpartition("/")[2]) if whiteout else self._name(path)
