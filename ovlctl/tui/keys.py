@@ -61,7 +61,7 @@ _ACTIONS: Final = (
     ("p", "chmod", "chmod: set its permissions"),
     ("n", "rename", "rename: give it another name"),
     ("l", "link", "link: give the file one more name (hard link)"),
-    ("k", "mkdir", "mkdir: make a directory"),
+    ("D", "mkdir", "mkdir: make a directory"),
 )
 
 TABLE: Final = (

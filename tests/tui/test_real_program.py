@@ -264,7 +264,7 @@ def test_live(scratch: str) -> None:
             screen.wait("lib.so")
             screen.wait("LIVE")
             for answer, there in ((ENTER, True), ("y", False)):
-                screen.press("d")
+                screen.press("ad")
                 screen.wait(_PREVIEW)
                 screen.press(ENTER)
                 screen.wait("For good")
