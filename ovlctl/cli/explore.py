@@ -66,7 +66,7 @@ def explore(
             raise BadUsage("`--lower` and its like stand for a STACK", hint="name a STACK, or give directories")
     elif live:
         raise BadUsage("`--live` needs a STACK", hint="`ovlctl ls` lists what is mounted")
-    ended_by = show(subject, (stack,) if stack is not None else _as_given(given), wanted)
+    ended_by = show(subject, (stack,) if stack is not None else given.words(), wanted)
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
     if ended_by is not None:
@@ -77,21 +77,3 @@ def explore(
 def _instead(stack: str | None) -> str:
     named = "STACK" if stack is None else show_argument(stack).replace("{", "{{").replace("}", "}}")
     return f"`ovlctl tree {named} --hidden` and `ovlctl explain {named} PATH` tell the same"
-
-
-def _as_given(given: Given) -> tuple[str, ...]:
-    words: list[str] = []
-    for option, value in (
-        *(("--lower", lower) for lower in given.lower or ()),
-        *(("--data-only", data) for data in given.data_only or ()),
-        ("--upper", given.upper),
-        ("--work", given.work),
-        ("--metacopy", given.metacopy),
-        ("--redirect-dir", given.redirect_dir),
-        ("--index", given.index),
-    ):
-        if value is not None:
-            words += (option, value)
-    if given.userxattr is not None:
-        words.append("--userxattr" if given.userxattr.value == "yes" else "--no-userxattr")
-    return tuple(words)

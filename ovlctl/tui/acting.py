@@ -50,12 +50,9 @@ class Acting:
         words = session.words if session.home is None else session.home.words
         return Done(deed=ground.deeds[-1], words=() if ground.example else words)
 
-    async def choose(self) -> None:
-        """Show the actions, and do the chosen one."""
-        window = ActionWindow(self._screen.look, self._screen.session.path, where_text(self.ground))
-        action = await self._asked(window)
-        if action is not None:
-            await self.act(action)
+    def actions(self) -> ActionWindow:
+        """The window that lists the actions on the chosen path."""
+        return ActionWindow(self._screen.look, self._screen.session.path, where_text(self.ground))
 
     async def act(self, action: Action) -> None:
         """Ask what is missing, foretell, do and draw it."""

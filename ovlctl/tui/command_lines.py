@@ -65,6 +65,11 @@ def _all(session: Session) -> Iterator[tuple[str, list[str]]]:
     directory = path if atlas.is_directory(row) else path.rpartition("/")[0]
     sign, kind = Sign(atlas.signs[row]), KINDS[atlas.kinds[row]]
     layer = [] if session.layer is None else ["--layer", session.layer_names[session.layer]]
+    if page.flat or page.query is not None:
+        order = ["--by-size"] if page.flat else []
+        typed = session.filter.split()
+        apart = ["--"] if any(word.startswith("-") for word in typed) else []
+        yield "what is listed", _line(session, "find", None, *layer, *order, *apart, *typed)
     yield "this tree", _line(session, "tree", directory, *(layer or ["--hidden"]))
     yield "the story of this path", _line(session, "explain", path)
     if kind is Kind.FILE and sign not in {Sign.WHITEOUT, Sign.ODD}:

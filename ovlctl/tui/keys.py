@@ -53,16 +53,15 @@ def _key(  # noqa: PLR0917 -- a row of a table
     return Key(where=where, keys=keys, action=action, says=says, shown=shown, hint=hint)
 
 
-# The same letters for actions on the screen and in the list of actions.
 _ACTIONS: Final = (
-    ("o", "read", "read: open the file and read it"),
-    ("w", "modify", "modify: write over its first bytes what stands there already"),
+    ("r", "read", "read: open the file and read it"),
+    ("m", "modify", "modify: write over its first bytes what stands there already"),
     ("d", "delete", "delete: remove the name, of a directory too"),
     ("c", "create", "create: make an empty file"),
-    ("s", "chmod", "chmod: set its mode"),
-    ("e", "rename", "rename: give it another name"),
-    ("H", "link", "link: give the file one more name (hard link)"),
-    ("i", "mkdir", "mkdir: make a directory"),
+    ("p", "chmod", "chmod: set its permissions"),
+    ("n", "rename", "rename: give it another name"),
+    ("l", "link", "link: give the file one more name (hard link)"),
+    ("k", "mkdir", "mkdir: make a directory"),
 )
 
 TABLE: Final = (
@@ -76,8 +75,7 @@ TABLE: Final = (
     _key(Where.TREE, "right,l", "inward", "Right l", "unfold it, or go to the first name in it"),
     _key(Where.TREE, "left,h", "outward", "Left h", "fold it, or go to the directory it is in"),
     _key(Where.LAYERS, "enter,space", "choose", "Enter Space", "show the tree of this layer, or the merged view"),
-    _key(Where.ACTING, "a", "actions", "a", "choose one of the actions below", "act"),
-    *(_key(Where.ACTING, letter, f"act('{name}')", letter, says) for letter, name, says in _ACTIONS),
+    _key(Where.ACTING, "a", "actions", "a", "choose an action: read, modify, delete, create, ...", "act"),
     _key(Where.ACTING, "R,ctrl+r", "undo", "R ^R", "undo: begin again with an empty scratch upper", "undo"),
     _key(Where.ACTING, "O", "original", "O", "the stack as it is; again: as it stands on the scratch upper"),
     _key(Where.SCREEN, "question_mark,f1", "help", "? F1", "this help", "help"),

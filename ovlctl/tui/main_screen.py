@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from textual.screen import Screen
 
 from ovlctl.ops.atlas.finding import Want
-from ovlctl.ops.trying.values import Action
 from ovlctl.show.names import show_name
 from ovlctl.tui.acting import Acting
 from ovlctl.tui.bars import Bar, Caption, hints
@@ -29,6 +28,7 @@ from ovlctl.tui.tree_view import TreeView
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+    from ovlctl.ops.trying.values import Action
     from ovlctl.tui.ground import Ground
     from ovlctl.tui.look import Look
     from ovlctl.tui.session import Session
@@ -239,12 +239,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.app.push_screen(CommandWindow(self.look, told), self._copy)
 
     def action_actions(self) -> None:
-        """Choose an action."""
-        self.run_worker(self.acting.choose(), group="acting")
+        """Choose an action; the window is there before the next key, however quickly that comes."""
+        self.app.push_screen(self.acting.actions(), self._act)
 
-    def action_act(self, name: str) -> None:
-        """One action."""
-        self.run_worker(self.acting.act(Action(name)), group="acting")
+    def _act(self, action: Action | None) -> None:
+        if action is not None:
+            self.run_worker(self.acting.act(action), group="acting")
 
     def action_undo(self) -> None:
         """Begin again."""

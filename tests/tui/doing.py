@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Input
 
-from ovlctl.tui.action_windows import PreviewWindow, TypedWindow
+from ovlctl.tui.action_windows import ActionWindow, PreviewWindow, TypedWindow
 from ovlctl.tui.keys import Where, keys_of
 from ovlctl.tui.move_window import MoveWindow
 
@@ -27,9 +27,16 @@ async def window(it: Driven, kind: type[object]) -> None:
     raise AssertionError(it.text())
 
 
+async def chosen(it: Driven, letter: str) -> None:
+    """Choose an action by its letter."""
+    await it.pilot.press("a")
+    await window(it, ActionWindow)
+    await it.pilot.press(letter)
+
+
 async def do(it: Driven, letter: str, typed: str | None = None) -> str:
     """One action to its end; what its last picture says."""
-    await it.pilot.press(letter)
+    await chosen(it, letter)
     if typed is not None:
         await window(it, TypedWindow)
         await it.pilot.pause()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
     from textual.widget import Widget
 
+    from ovlctl.ops.reading import Subject
     from ovlctl.tui.glyphs import Glyphs
     from ovlctl.tui.palette import Palette
 
@@ -183,6 +184,7 @@ def drive(
     stopped: bool = False,
     inside: str = "",
     animated: bool = False,
+    subject: Subject | None = None,
 ) -> None:
     """Run the explorer without a terminal, and *play* on it; a scratch upper is put beside the layers.
 
@@ -195,8 +197,9 @@ def drive(
         stopped: Stop the scanner before it can do anything.
         inside: Where the name of the stack led to.
         animated: Whether things move.
+        subject: The stack as something that is mounted; else it is not.
     """
-    subject = replace(reading.of_directories(of), inside=inside)
+    subject = subject or replace(reading.of_directories(of), inside=inside)
     with ExitStack() as closing:
         ground = closing.enter_context(Ground(subject, directory=os.path.dirname(of.lowers[0])))
         view = closing.enter_context(reading.opened(subject))

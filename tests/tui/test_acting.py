@@ -17,7 +17,7 @@ from ovlctl.tui.keys import Where, keys_of
 from ovlctl.tui.move_window import MoveWindow
 from ovlctl.tui.palette import MONO
 from tests.capabilities import needs_overlay
-from tests.tui.doing import LETTERS, do, go, line, upper, window
+from tests.tui.doing import LETTERS, chosen, do, go, line, upper, window
 from tests.tui.scenes import HOSTILE, article, drive, hostile
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def test_what_is_typed_is_checked(scratch: str) -> None:
     """Wrong paths and modes are said in one line, and the window stays; escapes stand for bytes."""
 
     async def play(it: Driven) -> None:
-        await it.pilot.press(LETTERS["create"])
+        await chosen(it, LETTERS["create"])
         await window(it, TypedWindow)
         for typed, says in (
             ("", "the last name of the path is missing"),
@@ -165,7 +165,7 @@ def test_what_is_typed_is_checked(scratch: str) -> None:
         await it.settle()
         await do(it, LETTERS["create"], "/etc/a\\xff\\\\b")
         assert os.listdir(os.fsencode(f"{upper(it)}/etc")) == [b"a\xff\\b"]
-        await it.pilot.press(LETTERS["chmod"])
+        await chosen(it, LETTERS["chmod"])
         await window(it, TypedWindow)
         await it.pilot.press("9", "enter")
         await it.pilot.pause()
@@ -209,7 +209,7 @@ def test_what_cannot_be_prepared_is_said(scratch: str) -> None:
 
     async def play(it: Driven) -> None:
         os.rename(f"{scratch}/lower-1", f"{scratch}/away")
-        await it.pilot.press(LETTERS["read"])
+        await chosen(it, LETTERS["read"])
         await window(it, ErrorWindow)
         assert "OVL-E" in it.text()
         assert "Traceback" not in it.text()
@@ -228,7 +228,7 @@ def test_a_lost_stage_is_said(scratch: str) -> None:
         await go(it, "etc/app.conf")
         await do(it, LETTERS["read"])
         it.app.main.acting.ground._made._process.kill()  # type: ignore[union-attr]  # noqa: SLF001 -- as if somebody else had
-        await it.pilot.press(LETTERS["read"])
+        await chosen(it, LETTERS["read"])
         await window(it, PreviewWindow)
         await it.pilot.press("enter")
         await window(it, ErrorWindow)
@@ -247,7 +247,7 @@ def test_the_move_plays_and_can_be_stepped_through(scratch: str) -> None:
 
     async def play(it: Driven) -> None:
         await go(it, "usr/lib/lib.so")
-        await it.pilot.press(LETTERS["modify"])
+        await chosen(it, LETTERS["modify"])
         await window(it, PreviewWindow)
         await it.pilot.press("enter")
         await window(it, MoveWindow)
@@ -294,7 +294,7 @@ def test_hostile_names(name: str, scratch: str) -> None:
         await it.pilot.press("escape")
         await it.settle()
         for letter in (LETTERS["modify"], LETTERS["delete"]):
-            await it.pilot.press(letter)
+            await chosen(it, letter)
             await window(it, PreviewWindow)
             _harmless(it)
             await it.pilot.press("enter")
@@ -304,7 +304,7 @@ def test_hostile_names(name: str, scratch: str) -> None:
                 _harmless(it)
             await it.pilot.press("escape")
             await it.settle()
-        await it.pilot.press(LETTERS["rename"])
+        await chosen(it, LETTERS["rename"])
         await window(it, TypedWindow)
         _harmless(it)
         await it.pilot.press("escape")

@@ -15,7 +15,7 @@ from ovlctl.tui.move_window import MoveWindow
 from ovlctl.tui.palette import LIGHT, MONO, SIXTEEN
 from tests.capabilities import needs_overlay, needs_root
 from tests.tui import golden
-from tests.tui.doing import LETTERS, go, window
+from tests.tui.doing import LETTERS, chosen, go, window
 from tests.tui.scenes import article, drive
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _steady(deed: Deed) -> Deed:
 async def _modify(it: Driven, look: str) -> None:
     await go(it, "usr/lib/lib.so")
     await it.press("z")  # the story of a file names processes
-    await it.pilot.press(LETTERS[Action.MODIFY])
+    await chosen(it, LETTERS[Action.MODIFY])
     await window(it, PreviewWindow)
     await _settled(it)
     golden.check(it, f"preview-{look}")
@@ -87,7 +87,7 @@ def test_windows_of_an_action(size: str, same_place: str) -> None:
         await window(it, ActionWindow)
         await _settled(it)
         golden.check(it, f"actions-{size}")
-        await it.pilot.press(LETTERS[Action.CREATE])
+        await chosen(it, LETTERS[Action.CREATE])
         await window(it, TypedWindow)
         await it.pilot.press("slash", "enter")
         await _settled(it)

@@ -150,13 +150,13 @@ def test_what_it_draws_is_what_there_is(somebody: Somebody) -> None:
         low = os.stat(f"{base}/low/app.conf")
 
         _go_to(screen, "app.conf")
-        drawn = _act(screen, "o")
+        drawn = _act(screen, "ar")
         assert f"inode {low.st_ino} on" in drawn
         upper = _scratch_upper(somebody)
         assert os.listdir(upper) == []
         scratch_words = (f"--lower={base}/own", *words[:2], f"--upper={upper}", "--userxattr")
 
-        drawn = _act(screen, "w")
+        drawn = _act(screen, "am")
         copy = os.stat(f"{upper}/app.conf")
         assert f"inode {copy.st_ino} on" in drawn
         assert f"inode {low.st_ino} on" in drawn
@@ -166,7 +166,7 @@ def test_what_it_draws_is_what_there_is(somebody: Somebody) -> None:
         assert [line for line in screen.lines if "~" in line and "app.conf" in line and "scratch" in line]
 
         _go_to(screen, "lib.so")
-        drawn = _act(screen, "d")
+        drawn = _act(screen, "ad")
         assert "whiteout" in drawn
         status = os.lstat(f"{upper}/lib.so")
         assert stat.S_ISCHR(status.st_mode)
@@ -174,7 +174,7 @@ def test_what_it_draws_is_what_there_is(somebody: Somebody) -> None:
         assert somebody.explain("lib.so", scratch_words)["outcome"] == "absent"
         assert [line for line in screen.lines if line.startswith(" o ") and "lib.so" in line]
 
-        screen.press("c")
+        screen.press("ac")
         screen.wait("Path of the new file")
         screen.press("new.txt")
         screen.wait("new.txt")
@@ -211,7 +211,7 @@ def test_whatever_ends_it(somebody: Somebody, end: str) -> None:
     """A signal, or a terminal that is closed: no process and no mount is left; a directory goes with the next start."""
     with terminal(somebody.ovlctl("explore", "--no-animation"), somebody.env, cwd=somebody.home) as screen:
         screen.wait("lib.so")
-        _act(screen, "w")
+        _act(screen, "am")
         started = descendants(screen.process.pid)
         assert len(started) >= 2  # what reads, and what has the mount
         if end == "closed":
