@@ -264,6 +264,8 @@ def test_live(scratch: str) -> None:
             screen.wait("lib.so")
             screen.wait("LIVE")
             for answer, there in ((ENTER, True), ("y", False)):
+                screen.press("a")
+                screen.wait("Act on")
                 screen.press("d")
                 screen.wait(_PREVIEW)
                 screen.press(ENTER)
