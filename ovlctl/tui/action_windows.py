@@ -43,6 +43,9 @@ class ActionWindow(Window[Action]):
         title = f"Act on {show_name(f'/{path}')}, {where}"
         super().__init__(look, title, "a letter, or Up Down and Enter   Esc closes")
         self._choices = Choices(look, self.action_choose, lambda: None)
+        # Its own keys are letters, too: here every letter is an action.
+        self._choices.can_focus = False
+        self._choices.acting = True
 
     def body(self) -> tuple[Widget, ...]:
         """One line for each."""
@@ -54,7 +57,10 @@ class ActionWindow(Window[Action]):
         self._choices.show([words(f" {key.shown}  {key.says}") for key in keys])
         self.query_one("#window").add_class("small")
         self.query_one("#window").styles.height = len(keys) + 4
-        self._choices.focus()
+
+    def action_move(self, lines: int) -> None:
+        """Choose another."""
+        self._choices.action_move(lines)
 
     def action_choose(self) -> None:
         """The one under the cursor."""

@@ -124,6 +124,8 @@ TABLE: Final = (
     _key(Where.FILE, "left", "across(-8)", "Left", "back to the left"),
     _key(Where.COMMANDS, "enter,y", "copy", "Enter y", "copy the chosen command"),
     _key(Where.ACTIONS, "enter", "choose", "Enter", "do the chosen one"),
+    _key(Where.ACTIONS, "up", "move(-1)", "Up", "one line up"),
+    _key(Where.ACTIONS, "down", "move(1)", "Down", "one line down"),
     *(_key(Where.ACTIONS, letter, f"act('{name}')", letter, says) for letter, name, says in _ACTIONS),
     _key(Where.PREVIEW, "enter", "accept", "Enter", "do it"),
     _key(Where.CONFIRM, "enter", "choose", "Enter", "what is chosen, which is no at first"),

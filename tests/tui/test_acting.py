@@ -13,7 +13,6 @@ from ovlctl.ops.trying.values import Action
 from ovlctl.tui.action_windows import ActionWindow, ErrorWindow, PreviewWindow, TypedWindow
 from ovlctl.tui.choice_window import CommandWindow
 from ovlctl.tui.glyphs import ASCII
-from ovlctl.tui.keys import Where, keys_of
 from ovlctl.tui.move_window import MoveWindow
 from ovlctl.tui.palette import MONO
 from tests.capabilities import needs_overlay
@@ -30,6 +29,7 @@ def test_every_letter_is_an_action() -> None:
     """The list has all of them; none is done by one key of the main screen."""
     assert set(LETTERS) == set(Action)
     assert not [key for key in keys_of(Where.ACTING, Where.SCREEN) if key.action.startswith("act(")]
+    assert len(set(LETTERS.values())) == len(LETTERS)
 
 
 def test_each_action(scratch: str) -> None:

@@ -65,7 +65,7 @@ def test_no_key_means_two_things_in_one_place() -> None:
     for places in (
         (Where.PANE, Where.TREE, Where.SCREEN, Where.ACTING, Where.ALWAYS),
         (Where.PANE, Where.LAYERS, Where.SCREEN, Where.ACTING, Where.ALWAYS),
-        (Where.PANE, Where.ACTIONS, Where.WINDOW, Where.ALWAYS),
+        (Where.ACTIONS, Where.WINDOW, Where.ALWAYS),
         (Where.PANE, Where.PREVIEW, Where.WINDOW, Where.ALWAYS),
         (Where.PANE, Where.CONFIRM, Where.WINDOW, Where.ALWAYS),
         (Where.PANE, Where.MOVE, Where.WINDOW, Where.ALWAYS),

@@ -134,7 +134,7 @@ def _go_to(screen: Terminal, name: str) -> None:
     screen.press("f")
     screen.wait("Find a path")
     screen.press(name)
-    screen.wait(lambda text: text.count(name) > 1)
+    screen.wait(lambda text: text.count(f"\u2502 {name}") > 1)  # in the line that is typed in, and below it
     screen.press(ENTER)
     screen.wait(lambda text: "Find a path" not in text and f" /{name}" in text.splitlines()[-2])
 
@@ -188,7 +188,7 @@ def test_what_it_draws_is_what_there_is(somebody: Somebody) -> None:
         assert _everything(base) == before
         screen.press("R")
         screen.wait("undone: 4 actions")
-        assert not [line for line in screen.lines if "new.txt" in line and "undone" not in line]
+        screen.wait(lambda text: "new.txt" not in text)
         started = descendants(screen.process.pid)
         screen.press("q")
         assert screen.ended() == 0
@@ -264,7 +264,9 @@ def test_live(scratch: str) -> None:
             screen.wait("lib.so")
             screen.wait("LIVE")
             for answer, there in ((ENTER, True), ("y", False)):
-                screen.press("ad")
+                screen.press("a")
+                screen.wait("Act on")
+                screen.press("d")
                 screen.wait(_PREVIEW)
                 screen.press(ENTER)
                 screen.wait("For good")
