@@ -13,6 +13,7 @@ from ovlctl.ops.trying.values import Action
 from ovlctl.tui.action_windows import ActionWindow, ErrorWindow, PreviewWindow, TypedWindow
 from ovlctl.tui.choice_window import CommandWindow
 from ovlctl.tui.glyphs import ASCII
+from ovlctl.tui.keys import Where, keys_of
 from ovlctl.tui.move_window import MoveWindow
 from ovlctl.tui.palette import MONO
 from tests.capabilities import needs_overlay
