@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Draw docs/report.png: the page of `ovlctl report` about a stack made of this checkout, in headless Chromium.
+"""Draw the pictures of the README: the explorer, and the page of `ovlctl report`, of a stack made of this checkout.
+
+    docs/explore.svg       the explorer at a file
+    docs/explore-move.svg  what became of a file that was modified on a scratch upper
+    docs/report.png        the page, in headless Chromium
 
 Run as root: it mounts the stack in a mount namespace of its own, where /srv is in memory.
 """
@@ -7,8 +11,10 @@ Run as root: it mounts the stack in a mount namespace of its own, where /srv is 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 _PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, _PROJECT)
@@ -17,7 +23,17 @@ from ovlctl.cli.main import main as ovlctl  # noqa: E402 -- the checkout's own
 from ovlctl.kernel import capabilities, namespaces  # noqa: E402
 from ovlctl.kernel.capabilities import Capability  # noqa: E402
 from ovlctl.kernel.mount import MS, mount  # noqa: E402
+from ovlctl.ops import reading  # noqa: E402
+from ovlctl.ops.state import locate  # noqa: E402
+from ovlctl.overlay.stack import Stack  # noqa: E402
 from tests.browser.tools import browser, drive  # noqa: E402
+from tests.tui import scenes  # noqa: E402
+from tests.tui.doing import LETTERS, go, window  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.tui.scenes import Driven
+
+_SCREEN = (132, 36)
 
 
 def main() -> int:
@@ -36,11 +52,39 @@ def main() -> int:
     done = done or ovlctl(["report", "web", "--html", "page.html"])
     if done:
         return done
+    layers = Stack([f"/srv/{name}" for name in ("app", "libs", "base")], upper="/srv/upper", work="/srv/work")
+    scenes.drive(layers, explore, size=_SCREEN, subject=reading.subject(locate(None), "web"))
     # Of the tree: the first directory unfolded, and a file in it chosen.
     script = [{"click": "#rows .row:nth-child(1) .fold"}, {"click": "#rows .row:nth-child(2) .text"}]
     picture = {"file": f"{_PROJECT}/docs/report.png", "width": 1280, "height": 800, "fullPage": False}
     drive("screens", "/srv/page.html", pictures=[{**picture, "colorScheme": "light", "script": script}])
     return 0
+
+
+async def explore(it: Driven) -> None:
+    """The explorer at a file, and after it was modified."""
+    from ovlctl.tui.action_windows import PreviewWindow
+    from ovlctl.tui.move_window import MoveWindow
+
+    await go(it, "etc/app.conf")
+    save(it, "explore")
+    await go(it, "usr/lib/lib.so")
+    await it.pilot.press("a", LETTERS["modify"])
+    await window(it, PreviewWindow)
+    await it.pilot.press("enter")
+    await window(it, MoveWindow)
+    await it.pilot.press("left", "left")
+    await it.pilot.pause(0.2)
+    save(it, "explore-move")
+    await it.pilot.press("escape")
+    await it.settle()
+
+
+def save(it: Driven, name: str) -> None:
+    """The screen as a picture that loads nothing: Textual's names a font of somebody else's server."""
+    picture = re.sub(r"@font-face \{.*?\}", "", it.app.export_screenshot(title="ovlctl explore web"), flags=re.DOTALL)
+    with open(f"{_PROJECT}/docs/{name}.svg", "w", encoding="utf-8") as file:
+        file.write("\n".join(line.rstrip() for line in picture.splitlines() if line.strip()) + "\n")
 
 
 def lay_out() -> None:

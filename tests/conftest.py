@@ -115,12 +115,24 @@ class OrdinaryUser:
     Attributes:
         uid: Their user id, and group id; no other groups.
         home: A directory of theirs, also HOME of what they run.
+        prefix: What makes a command line theirs, put before it.
     """
 
     uid: int
     gid: int
     home: str
-    _prefix: tuple[str, ...] = field(repr=False)
+    prefix: tuple[str, ...] = field(repr=False)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """A plain environment: HOME, PATH, LANG, and PYTHONPATH of the project."""
+        return {
+            "HOME": self.home,
+            "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": _PROJECT,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
     def run(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None, timeout: float = 120
@@ -129,20 +141,13 @@ class OrdinaryUser:
 
         Args:
             argv: The program and its arguments; ``sys.executable`` and the project can be reached.
-            env: Variables in addition to a plain environment (HOME, PATH, LANG, PYTHONPATH of the project).
+            env: Variables in addition to :attr:`env`.
             cwd: Where, by default their home.
             timeout: Seconds.
         """
-        plain = {
-            "HOME": self.home,
-            "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": _PROJECT,
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
         return subprocess.run(
-            [*self._prefix, *argv],
-            env={**plain, **(env or {})},
+            [*self.prefix, *argv],
+            env={**self.env, **(env or {})},
             cwd=cwd or self.home,
             timeout=timeout,
             capture_output=True,
@@ -166,13 +171,13 @@ def ordinary_user(scratch: str) -> OrdinaryUser:
     home = os.path.join(scratch, "home")
     os.mkdir(home)
     if os.geteuid() != 0:
-        return OrdinaryUser(uid=os.geteuid(), gid=os.getegid(), home=home, _prefix=())
+        return OrdinaryUser(uid=os.geteuid(), gid=os.getegid(), home=home, prefix=())
     if not capabilities.root():
         pytest.skip("uid 0 without CAP_SYS_ADMIN can neither mount nor become somebody else")
     uid = unused_uid()
     os.chown(home, uid, uid)
     prefix = (sys.executable, "-m", "tests.as_user", str(uid), *needed_trees(), scratch, "--")
-    return OrdinaryUser(uid=uid, gid=uid, home=home, _prefix=prefix)
+    return OrdinaryUser(uid=uid, gid=uid, home=home, prefix=prefix)
 
 
 class MakeFs(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +89,9 @@ def remove(directory: str) -> None:
     unmount_below(directory)
     if os.geteuid() != 0:
         _open_up(directory)
-    shutil.rmtree(directory, onerror=_unless_gone)
-
-
-def _unless_gone(_function: object, _path: str, failure: tuple[type, BaseException, object]) -> None:
-    # A holder without mounts ends by itself, and takes its empty directories along.
-    if not isinstance(failure[1], FileNotFoundError):
-        raise failure[1]
+    # Of any depth, which shutil.rmtree() is not up to; what goes by itself meanwhile is no error: a holder without
+    # mounts ends, and takes its empty directories along.
+    subprocess.run(["rm", "-rf", "--", directory], check=True)
 
 
 def unmount_below(directory: str) -> None:
@@ -115,7 +111,7 @@ def _mount_points() -> list[str]:
 
 
 def _open_up(directory: str) -> None:
-    with suppress(FileNotFoundError):  # as in _unless_gone()
+    with suppress(FileNotFoundError):  # as in remove()
         os.chmod(directory, stat.S_IRWXU)
         with os.scandir(directory) as entries:
             for entry in entries:

@@ -70,7 +70,7 @@ ROWS = (
         panel=_LAYERS,
         help="Tell which layer a path comes from, why, and what a change to it would cost",
     ),
-    Row(name="explore", panel=_LAYERS, help="Look around in a stack, on the whole terminal"),
+    Row(name="explore", panel=_LAYERS, help="Look around in a stack, on the whole terminal, and try changes"),
     Row(name="tree", panel=_LAYERS, help="List the merged view with the layer that supplies each entry"),
     Row(name="find", panel=_LAYERS, help="Find paths of a stack by name, size, kind, layer and what became of them"),
     Row(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,25 +15,30 @@ from ovlctl.errors import BadUsage, ExitStatus
 from ovlctl.show.names import show_argument
 from ovlctl.tui.terminal import Colour, Theme
 
-if TYPE_CHECKING:
-    from ovlctl.ops.reading import Subject
-
 
 @takes_directories
 def explore(
     *,
     stack: Annotated[
         str | None,
-        typer.Argument(metavar="[STACK]", help="A stack's name, a path in it or oci:DIR[:TAG]."),
+        typer.Argument(metavar="[STACK]", help="A stack's name, a path in it or oci:DIR[:TAG]; else an example."),
     ] = None,
     given: Given,
     color: Annotated[
         Colour, typer.Option("--color", help="When there are colours; else as NO_COLOR and TERM say.")
     ] = Colour.AUTO,
     theme: Annotated[Theme, typer.Option("--theme", help="For a dark or a light ground; `t` changes it.")] = Theme.AUTO,
+    live: Annotated[
+        bool, typer.Option("--live", help="Do actions on the real mount, where they stay done; each is confirmed.")
+    ] = False,
+    directory: Annotated[
+        str | None,
+        typer.Option("--dir", metavar="DIR", help="Where to put the scratch upper; $TMPDIR or /var/tmp."),
+    ] = None,
+    no_animation: Annotated[bool, typer.Option("--no-animation", help="Show what was done without movement.")] = False,
     state_dir: StateDir = None,
 ) -> int:
-    """Look around in a stack, on the whole terminal.
+    """Look around in a stack, on the whole terminal, and try changes.
 
     Example: ovlctl explore app
 
@@ -43,17 +47,26 @@ def explore(
     the chosen path, as `ovlctl explain` tells it. `?` shows all keys: filters, finding, files by size, whiteouts one
     after the other, viewing and extracting files. `y` shows the plain command for what is on the screen.
 
-    The stack need not be mounted, and nothing is changed. Without STACK it is an example: app.conf and lib.so in one
-    lower.
+    `a` lists what can be done to the chosen path: read, modify, delete, create, chmod, rename, link, mkdir. What the
+    kernel will do is told first; then it is done on a scratch upper over the same layers, where only you see it, and
+    drawn step by step. The stack itself is only read, unless `--live` is given, and need not be mounted. `R` begins
+    again. Without STACK it is an example, app.conf and lib.so in one lower below an empty upper.
     """
     from ovlctl.tui import terminal
 
     terminal.check(_instead(stack))
-    with ExitStack() as closing:
-        subject, words = _subject(stack, given, state_dir, closing)
-        from ovlctl.tui.running import explore as show
+    from ovlctl.tui.running import Wanted
+    from ovlctl.tui.running import explore as show
 
-        ended_by = show(subject, words, color, theme)
+    wanted = Wanted(colour=color, theme=theme, live=live, directory=directory, animated=not no_animation)
+    subject = None
+    if stack is not None or given.any:
+        subject, rest = subject_of(() if stack is None else (stack,), given, state_dir)
+        if rest:
+            raise BadUsage("`--lower` and its like stand for a STACK", hint="name a STACK, or give directories")
+    elif live:
+        raise BadUsage("`--live` needs a STACK", hint="`ovlctl ls` lists what is mounted")
+    ended_by = show(subject, (stack,) if stack is not None else given.words(), wanted)
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
     if ended_by is not None:
@@ -61,39 +74,6 @@ def explore(
     return ExitStatus.FINE
 
 
-def _subject(
-    stack: str | None, given: Given, state_dir: str | None, closing: ExitStack
-) -> tuple[Subject, tuple[str, ...]]:
-    """What is looked at, and how it is named on a command line."""
-    if stack is None and not given.any:
-        from ovlctl.ops.trying.example import example
-
-        subject = closing.enter_context(example())
-        return subject, ("--lower", *subject.stack.lowers)
-    subject, rest = subject_of(() if stack is None else (stack,), given, state_dir)
-    if rest:
-        raise BadUsage("`--lower` and its like stand for a STACK", hint="name a STACK, or give directories")
-    return subject, (stack,) if stack is not None else _as_given(given)
-
-
 def _instead(stack: str | None) -> str:
     named = "STACK" if stack is None else show_argument(stack).replace("{", "{{").replace("}", "}}")
     return f"`ovlctl tree {named} --hidden` and `ovlctl explain {named} PATH` tell the same"
-
-
-def _as_given(given: Given) -> tuple[str, ...]:
-    words: list[str] = []
-    for option, value in (
-        *(("--lower", lower) for lower in given.lower or ()),
-        *(("--data-only", data) for data in given.data_only or ()),
-        ("--upper", given.upper),
-        ("--work", given.work),
-        ("--metacopy", given.metacopy),
-        ("--redirect-dir", given.redirect_dir),
-        ("--index", given.index),
-    ):
-        if value is not None:
-            words += (option, value)
-    if given.userxattr is not None:
-        words.append("--userxattr" if given.userxattr.value == "yes" else "--no-userxattr")
-    return tuple(words)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from ovlctl.overlay.resolution import Resolution
     from ovlctl.overlay.tree import Attributes
 
+_NAMES = ContextVar[Mapping[tuple[Role, int], str]]("_NAMES", default={})  # noqa: B039 -- nobody changes it
 #: How many layers in a row that say the same are shown before the rest is counted.
 _ALIKE = 3
 
@@ -71,8 +75,20 @@ def _lines(explanation: Explanation, predictions: Sequence[Prediction]) -> Itera
         yield from user_lines(explanation.users)
 
 
+@contextmanager
+def called(names: Mapping[tuple[Role, int], str]) -> Iterator[None]:
+    """Call layers otherwise as long as the block runs: by their role and index, as far as *names* has them."""
+    before = _NAMES.set(names)
+    try:
+        yield
+    finally:
+        _NAMES.reset(before)
+
+
 def label(layer: Layer) -> str:
     """What a layer is called: ``upper``, ``lower 2``, ``data 0``."""
+    if (name := _NAMES.get().get((layer.role, layer.index))) is not None:
+        return name
     return str(layer.role) if layer.role is Role.UPPER else f"{layer.role} {layer.index}"
 
 
@@ -147,7 +163,7 @@ def _kernel(explanation: Explanation) -> Iterator[str]:
     if word.ground is Ground.THROUGH_LINK:
         return
     if word.verdict is Verdict.AGREES:
-        yield f"  kernel  agrees: {ground}"
+        yield wrapped(f"agrees: {ground}", "  kernel  ")
     elif word.ground is Ground.UNSEEN_MARKS or (
         word.ground is Ground.NOT_CERTAIN and not explanation.resolution.exists
     ):

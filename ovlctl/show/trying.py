@@ -180,8 +180,7 @@ def deed_lines(deed: Deed, ground: Sequence[GroundLayer]) -> Iterator[str]:
         yield f"    {call_text(call):{min(width, 60)}}  {format_ns(call.ns):>8}"
     yield "  what it did"
     for step in deed.steps:
-        marks = f" [{marks_text(step.marks)}]" if step.marks and step.kind in _WITH_MARKS else ""
-        yield wrapped(_told(step, deed, ground) + marks, "    ", "      ")
+        yield wrapped(told_text(step, deed, ground), "    ", "      ")
     for line in (*mixing_lines(deed), *owner_lines(deed)):
         yield wrapped(line, "  ")
     for before, after in zip(deed.before, deed.after, strict=True):
@@ -189,6 +188,32 @@ def deed_lines(deed: Deed, ground: Sequence[GroundLayer]) -> Iterator[str]:
         yield from _rows(before, after, ground)
 
 
+def result_text(deed: Deed) -> str:
+    """What became of it, in short: the error, or what came into the topmost layer."""
+    if deed.errno:
+        return f"refused, {named(deed.errno)}"
+    done = [_SHORT[step.kind](step) for step in deed.steps if step.kind in _SHORT]
+    return ", ".join(dict.fromkeys(done)) or "nothing was changed"
+
+
+def _amount(word: str) -> Callable[[Step], str]:
+    return lambda step: f"{word} {format_size(step.bytes)}" if step.bytes else word
+
+
+_SHORT: dict[StepKind, Callable[[Step], str]] = {
+    StepKind.READ: _amount("read"),
+    StepKind.PARENT: lambda step: f"copied {_path(step.path)}/ up",
+    StepKind.COPIED: lambda step: (
+        f"{'shared' if step.cloned else 'copied'} up" + (f" {format_size(step.bytes)}" if step.bytes else "")
+    ),
+    StepKind.METADATA: lambda _: "copied up without data",
+    StepKind.WRITTEN: _amount("written"),
+    StepKind.CREATED: lambda _: "made",
+    StepKind.WHITEOUT: lambda _: "whiteout",
+    StepKind.REMOVED: lambda _: "removed",
+    StepKind.MOVED: lambda _: "renamed",
+    StepKind.LINKED: lambda _: "linked",
+}
 _WITH_MARKS = {
     StepKind.PARENT,
     StepKind.COPIED,
@@ -200,9 +225,12 @@ _WITH_MARKS = {
 }
 
 
-def _told(step: Step, deed: Deed, ground: Sequence[GroundLayer]) -> str:
+def told_text(step: Step, deed: Deed, ground: Sequence[GroundLayer]) -> str:
+    """A step of *deed* as a sentence, with the marks that it left, or with the error."""
     text = step_text(step, ground)
-    return f"{text}: {named(deed.errno)}" if step.kind is StepKind.REFUSED and deed.errno else text
+    if step.kind is StepKind.REFUSED and deed.errno:
+        return f"{text}: {named(deed.errno)}"
+    return f"{text} [{marks_text(step.marks)}]" if step.marks and step.kind in _WITH_MARKS else text
 
 
 def mixing_lines(deed: Deed) -> Iterator[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from ovlctl.ops.atlas.background import Scanner
+    from ovlctl.tui.ground import Ground
     from ovlctl.tui.look import Look
     from ovlctl.tui.session import Session
 
@@ -36,6 +37,7 @@ class Explorer(App[None], inherit_bindings=False):
         session: What is looked at.
         look: Of everything.
         scanner: What reads trees for the session.
+        ground: Where actions are done.
         driver: Draws; None, in tests, for Textual's own.
 
     Attributes:
@@ -47,7 +49,9 @@ class Explorer(App[None], inherit_bindings=False):
     BINDINGS = bindings(Where.ALWAYS)
     ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
 
-    def __init__(self, session: Session, look: Look, scanner: Scanner, *, driver: type[Driver] | None = None) -> None:
+    def __init__(
+        self, session: Session, look: Look, scanner: Scanner, ground: Ground, *, driver: type[Driver] | None = None
+    ) -> None:
         super().__init__(driver_class=driver, ansi_color=True if look.palette in {SIXTEEN, MONO} else None)
         self.title = "ovlctl explore"
         for theme in THEMES:
@@ -59,7 +63,7 @@ class Explorer(App[None], inherit_bindings=False):
         self.set_class(look.palette is MONO or look.glyphs is ASCII, "no-bars")
         self._session = session
         self._scanner = scanner
-        self.main = MainScreen(session, look)
+        self.main = MainScreen(session, look, ground)
         self.failure: Exception | None = None
         self.ended_by: int | None = None
         self._on_terminal = driver is not None
@@ -81,6 +85,7 @@ class Explorer(App[None], inherit_bindings=False):
         """Listen no longer."""
         self._listen_no_longer()
         self.main.reader.close()
+        self.main.acting.standing.close()
 
     async def action_quit(self) -> None:
         """End."""

@@ -72,7 +72,7 @@ class Caption(Bar):
 
 def hints(width: int) -> tuple[Line, Line]:
     """As many keys as there is room for."""
-    told = [(key.shown.split(" ")[0], key.hint) for key in keys_of(Where.SCREEN) if key.hint is not None]
+    told = [(key.shown.split(" ")[0], key.hint) for key in keys_of(Where.SCREEN, Where.ACTING) if key.hint is not None]
     # The last one, which ends the program, is there in any case.
     *most, last = told
     room = width - _taken(*last)

@@ -17,14 +17,24 @@ if TYPE_CHECKING:
     from ovlctl.tui.tree_view import TreeView
 
 _LAYERS: Final = "Layers of "
+_NAME: Final = 8
 Sides = tuple["Line", "Line"]
 
 
 def layers_caption(view: LayersView, session: Session, width: int) -> Sides:
-    """The stack's name, and captions of the columns."""
+    """The stack's name, whether a scratch upper is above it, and captions of the columns."""
     columns = view.lines.captions(view.wide) + " " * (width - view.wide)
     room = width - cell_len(columns) - len(_LAYERS) - 3
-    return _caption(_LAYERS + tail(show_name(session.subject.label), room, view.look.glyphs.cut), columns)
+    more = _more(session, room)
+    label = tail(show_name(session.subject.label), room - len(more), view.look.glyphs.cut)
+    return _caption(_LAYERS + label + more, columns)
+
+
+def _more(session: Session, room: int) -> str:
+    """What else is to be said of the stack, as far as that leaves room for its name."""
+    long, short = (", below a scratch upper", " + scratch") if session.home is not None else ("", "")
+    old = "" if session.settled or session.read is not None else " (r: figures anew)"
+    return next((text for text in (long + old, short + old, short) if len(text) + _NAME <= room), "")
 
 
 def tree_caption(view: TreeView, session: Session, width: int) -> Sides:
@@ -51,9 +61,11 @@ def log_caption() -> Sides:
     return _caption("Log", "")
 
 
-def status(session: Session, glyphs: Glyphs, width: int) -> Sides:
-    """The path, what was said last, the filter, and how far the scan is."""
+def status(session: Session, glyphs: Glyphs, width: int, *, live: bool) -> Sides:
+    """Whether things are for good, the path, what was said last, the filter, and how far the scan is."""
     right: list[tuple[str, Role]] = []
+    if session.waiting:
+        right.append((f"  {session.waiting}{glyphs.cut if glyphs.cut != '~' else '...'} ", Role.BAR_KEY))
     if session.trouble is not None:
         right.append((f"  {show_text(session.trouble.message(show_name))} ", Role.BAR_TROUBLE))
     elif session.remark:
@@ -66,7 +78,13 @@ def status(session: Session, glyphs: Glyphs, width: int) -> Sides:
         right.append((f"  reading {session.read:,} " if session.read else "  reading ", Role.BAR_KEY))
     taken = sum(cell_len(text) for text, _ in right)
     path = cut_middle(show_name(f"/{session.path}"), max(width // 3, width - taken - 1), glyphs.cut)
-    return ((f" {path}", Role.BAR),), tuple(right)
+    return (*_ground(session, live=live), (f" {path}", Role.BAR)), tuple(right)
+
+
+def _ground(session: Session, *, live: bool) -> Line:
+    if live:
+        return ((" LIVE ", Role.LIVE),)
+    return ((" SCRATCH ", Role.CAPTION_HERE),) if session.home is not None else ()
 
 
 def _caption(left: str, right: str) -> Sides:

@@ -87,6 +87,7 @@ class Finder(Window[int]):
         super().__init__(look, "Find a path by some of its letters", "Enter goes there   Up Down choose   Esc closes")
         self._page = page
         self._rows: tuple[int, ...] = ()
+        self._looked_for = ""
         self._input = Input(id="finder", compact=True, placeholder="letters of the path, in their order")
         self._choices = Choices(look, self.action_accept, lambda: None)
         self._choices.can_focus = False
@@ -103,8 +104,13 @@ class Finder(Window[int]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look again."""
         event.stop()
-        atlas = self._page.atlas
-        self._rows = self._page.fuzzy(event.value) if event.value else ()
+        self._look(event.value)
+
+    def _look(self, text: str) -> None:
+        if text == self._looked_for:
+            return
+        atlas, self._looked_for = self._page.atlas, text
+        self._rows = self._page.fuzzy(text) if text else ()
         self._choices.show(
             [words(f" {show_name(atlas.path(row))}", OF_SIGN[Sign(atlas.signs[row])]) for row in self._rows]
         )
@@ -115,6 +121,8 @@ class Finder(Window[int]):
 
     def action_accept(self) -> None:
         """Go there."""
+        # What was typed last may not have come as a message yet.
+        self._look(self._input.value)
         if self._rows:
             self.dismiss(self._rows[self._choices.cursor])
 

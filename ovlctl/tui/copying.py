@@ -89,7 +89,7 @@ class Copying:
         with reading.opened(session.subject) as view:
             one = None
             if layer is not None:
-                one = layer_names.find(view.layers, layer_names.parse(session.labels[layer]))
+                one = layer_names.find(view.layers, layer_names.parse(session.layer_names[layer]))
             troubles = Troubles(certain=one is not None or view.resolver.certain)
             plan = extracting.plan(view, path, place, troubles, layer=one, recursive=True)
             done = plan.apply()

@@ -11,9 +11,12 @@ from ovlctl.tui.lines_view import TextView, words
 from ovlctl.tui.palette import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from textual import events
 
     from ovlctl.ops.explain import Explanation
+    from ovlctl.overlay.layers import Role as LayerRole
     from ovlctl.tui.look import Look
 
 
@@ -23,6 +26,7 @@ class DetailsView(TextView):
     Attributes:
         path: What it is about; None when there is nothing to tell of.
         outdated: Whether the layers were read anew since.
+        names: What layers are called, where they are not called as usual.
     """
 
     def __init__(self, look: Look, label: str) -> None:
@@ -30,6 +34,7 @@ class DetailsView(TextView):
         self.path: str | None = None
         self.outdated = False
         self._label = label
+        self.names: Mapping[tuple[LayerRole, int], str] = {}
         self._about: Explanation | str | None = None
 
     def tell(self, path: str, about: Explanation | str) -> None:
@@ -63,4 +68,4 @@ class DetailsView(TextView):
             return []
         if isinstance(self._about, str):
             return [words(part, Role.ODD) for part in folded(f"  {self._about}", self.wide)]
-        return details(self._about, self._label, self.wide)
+        return details(self._about, self._label, self.wide, self.names)

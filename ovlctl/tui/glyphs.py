@@ -19,6 +19,9 @@ class Glyphs:
         chosen: Before the layer whose tree is shown.
         between: Between two parts of a line.
         rule: Between two panes side by side.
+        line: Between two lanes, one above the other.
+        arrow: Between before and after.
+        up: Beside what is on its way up.
     """
 
     folded: str
@@ -27,12 +30,25 @@ class Glyphs:
     chosen: str
     between: str
     rule: str
+    line: str
+    arrow: str
+    up: str
 
 
 UNICODE: Final = Glyphs(
-    folded="\u25b8", unfolded="\u25be", cut="\u2026", chosen="\u25b8", between="\u00b7", rule="\u2502"
+    folded="\u25b8",
+    unfolded="\u25be",
+    cut="\u2026",
+    chosen="\u25b8",
+    between="\u00b7",
+    rule="\u2502",
+    line="\u2500",
+    arrow="\u2192",
+    up="\u2191",
 )
-ASCII: Final = Glyphs(folded=">", unfolded="v", cut="~", chosen=">", between="|", rule="|")
+ASCII: Final = Glyphs(
+    folded=">", unfolded="v", cut="~", chosen=">", between="|", rule="|", line="-", arrow="->", up="^"
+)
 
 #: What stands behind a name, as ``ls -F`` writes it; a file has nothing.
 KIND_MARKS: Final = {

@@ -14,12 +14,17 @@ class Where(StrEnum):
     TREE = "In the tree"
     LAYERS = "In the stack of layers"
     SCREEN = "In every pane"
+    ACTING = "Acting on the chosen path, on a scratch upper or with --live on the real mount"
     ALWAYS = "Always"
     FILTER = "While a filter is typed"
     WINDOW = "In a window"
     FILE = "In the view of a file"
     FINDER = "While a name is looked for"
     COMMANDS = "In the list of commands"
+    ACTIONS = "In the list of actions"
+    PREVIEW = "Before an action is done"
+    CONFIRM = "Before something is done on the real mount"
+    MOVE = "While an action is drawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,17 @@ def _key(  # noqa: PLR0917 -- a row of a table
     return Key(where=where, keys=keys, action=action, says=says, shown=shown, hint=hint)
 
 
+_ACTIONS: Final = (
+    ("r", "read", "read: open the file and read it"),
+    ("m", "modify", "modify: write over its first bytes what stands there already"),
+    ("d", "delete", "delete: remove the name, of a directory too"),
+    ("c", "create", "create: make an empty file"),
+    ("p", "chmod", "chmod: set its permissions"),
+    ("n", "rename", "rename: give it another name"),
+    ("l", "link", "link: give the file one more name (hard link)"),
+    ("D", "mkdir", "mkdir: make a directory"),
+)
+
 TABLE: Final = (
     _key(Where.PANE, "up,k", "move(-1)", "Up k", "one line up"),
     _key(Where.PANE, "down,j", "move(1)", "Down j", "one line down"),
@@ -59,6 +75,9 @@ TABLE: Final = (
     _key(Where.TREE, "right,l", "inward", "Right l", "unfold it, or go to the first name in it"),
     _key(Where.TREE, "left,h", "outward", "Left h", "fold it, or go to the directory it is in"),
     _key(Where.LAYERS, "enter,space", "choose", "Enter Space", "show the tree of this layer, or the merged view"),
+    _key(Where.ACTING, "a", "actions", "a", "choose an action: read, modify, delete, create, ...", "act"),
+    _key(Where.ACTING, "R,ctrl+r", "undo", "R ^R", "undo: begin again with an empty scratch upper", "undo"),
+    _key(Where.ACTING, "O", "original", "O", "the stack as it is; again: as it stands on the scratch upper"),
     _key(Where.SCREEN, "question_mark,f1", "help", "? F1", "this help", "help"),
     _key(Where.SCREEN, "slash", "filter", "/", "filter the tree while typing", "filter"),
     _key(Where.SCREEN, "escape", "clear", "Esc", "clear the filter"),
@@ -104,6 +123,18 @@ TABLE: Final = (
     _key(Where.FILE, "right", "across(8)", "Right", "to the right, where lines are longer"),
     _key(Where.FILE, "left", "across(-8)", "Left", "back to the left"),
     _key(Where.COMMANDS, "enter,y", "copy", "Enter y", "copy the chosen command"),
+    _key(Where.ACTIONS, "enter", "choose", "Enter", "do the chosen one"),
+    _key(Where.ACTIONS, "up", "move(-1)", "Up", "one line up"),
+    _key(Where.ACTIONS, "down", "move(1)", "Down", "one line down"),
+    *(_key(Where.ACTIONS, letter, f"act('{name}')", letter, says) for letter, name, says in _ACTIONS),
+    _key(Where.PREVIEW, "enter", "accept", "Enter", "do it"),
+    _key(Where.CONFIRM, "enter", "choose", "Enter", "what is chosen, which is no at first"),
+    _key(Where.CONFIRM, "n", "answer(False)", "n", "no"),
+    _key(Where.CONFIRM, "y", "answer(True)", "y", "yes"),
+    _key(Where.MOVE, "space", "pause", "Space", "pause, and go on"),
+    _key(Where.MOVE, "right,l", "step(1)", "Right l", "next step"),
+    _key(Where.MOVE, "left,h", "step(-1)", "Left h", "previous step"),
+    _key(Where.MOVE, "enter", "end", "Enter", "to the end; there: close"),
 )
 
 

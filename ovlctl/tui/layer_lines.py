@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ovlctl.show.names import show_name
 from ovlctl.show.sizes import format_size
 from ovlctl.tui.cells import cell_len, cut_middle, padded, tail
-from ovlctl.tui.palette import Role, of_layer
+from ovlctl.tui.palette import Role
 
 if TYPE_CHECKING:
     from ovlctl.ops.atlas.summary import LayerSummary, MergedSummary
@@ -47,10 +47,11 @@ class LayerLines:
         right = "".join(f"  {figures[name]:>{size}}" for name, size in columns)
         shown = number == session.layer if session.awaited is None else number == session.awaited
         label = _MERGED if number is None else session.labels[number]
-        role = Role.STRONG if number is None else of_layer(number, has_upper=session.has_upper)
+        role = Role.STRONG if number is None else session.role(number)
         lead = f" {self._glyphs.chosen if shown else ' '} {padded(label, self._label)}  "
         room = width - cell_len(lead) - cell_len(right)
-        return (lead, role), (self._place(number, room), Role.DIM), (right, Role.TEXT)
+        known = session.settled or number is None
+        return (lead, role), (self._place(number, room), Role.DIM), (right, Role.TEXT if known else Role.DIM)
 
     def _columns(self, width: int) -> tuple[tuple[str, int], ...]:
         columns: tuple[tuple[str, int], ...] = _COLUMNS
@@ -65,10 +66,12 @@ class LayerLines:
             return padded(tail(show_name(directory), room, self._glyphs.cut), room)
         root = session.subject.root
         place = "not mounted" if root is None else show_name(root)
+        if session.private:
+            place = "a private mount"
         changes = "" if session.summary is None or not session.has_upper else _changes(session.summary)
         if cell_len(changes) + 2 + min(_TAIL, cell_len(place)) > room:
             changes = ""
-        place = cut_middle(place, room - cell_len(changes), self._glyphs.cut)
+        place = cut_middle(place, room - cell_len(changes) - bool(changes), self._glyphs.cut)
         return padded(padded(place, room - cell_len(changes)) + changes, room)
 
     def _merged(self) -> dict[str, str]:

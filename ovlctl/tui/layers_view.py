@@ -36,7 +36,14 @@ class LayersView(ChoiceView):
     def __init__(self, look: Look, session: Session) -> None:
         super().__init__(look, "layers")
         self.lines = LayerLines(session, look.glyphs)
+        self._session = session
         self._cursor = 0
+
+    def stood(self) -> None:
+        """The layers are others now."""
+        self.lines = LayerLines(self._session, self.look.glyphs)
+        self.go(self._cursor)
+        self.changed()
 
     @property
     def count(self) -> int:

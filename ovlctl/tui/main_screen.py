@@ -8,6 +8,7 @@ from textual.screen import Screen
 
 from ovlctl.ops.atlas.finding import Want
 from ovlctl.show.names import show_name
+from ovlctl.tui.acting import Acting
 from ovlctl.tui.bars import Bar, Caption, hints
 from ovlctl.tui.binding import bindings
 from ovlctl.tui.captions import details_caption, layers_caption, log_caption, status, tree_caption
@@ -27,6 +28,8 @@ from ovlctl.tui.tree_view import TreeView
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+    from ovlctl.ops.trying.values import Action
+    from ovlctl.tui.ground import Ground
     from ovlctl.tui.look import Look
     from ovlctl.tui.session import Session
 
@@ -37,12 +40,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
     Args:
         session: What is looked at.
         look: Of everything.
+        ground: Where actions are done.
     """
 
-    BINDINGS = bindings(Where.SCREEN)
+    BINDINGS = bindings(Where.SCREEN, Where.ACTING)
     AUTO_FOCUS = "#tree"
 
-    def __init__(self, session: Session, look: Look) -> None:
+    def __init__(self, session: Session, look: Look, ground: Ground) -> None:
         super().__init__()
         self.session = session
         self.look = look
@@ -51,9 +55,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.filter_line = FilterLine()
         self.details_view = DetailsView(look, session.subject.label)
         self.log_view = LogView(look)
-        self.status_bar = Bar(look, lambda width: status(session, look.glyphs, width))
+        self.status_bar = Bar(look, lambda width: status(session, look.glyphs, width, live=ground.is_live))
         self.reader = Reader(session)
         self.copying = Copying(self)
+        self.acting = Acting(self, ground)
         self._tree = Pane(
             Caption(look, lambda width: tree_caption(self.tree_view, session, width)), self.tree_view, self.filter_line
         )
@@ -77,7 +82,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.filter_line.display = False
         inside = self.session.subject.inside
         if inside:
-            self.run_worker(self._show_path(inside), group="listing")
+            self.run_worker(self.show_path(inside), group="listing")
         self.tree_view.redrawn()
 
     def on_resize(self) -> None:
@@ -96,6 +101,18 @@ class MainScreen(Screen[None], inherit_bindings=False):
         for failure in self.session.failures:
             self.log_view.say(says(failure), trouble=True)
         self.session.failures.clear()
+        if self.session.home_came:
+            self.run_worker(self.acting.home_came(), group="acting")
+
+    def stood(self) -> None:
+        """Other layers, or another state of them."""
+        self.stack.stood()
+        self.details_view.names = self.acting.standing.names
+        self.details_view.outdated = True
+        self.tree_view.stood()
+        for bar in self.query(Bar):
+            bar.refresh()
+        self._panes.share()
 
     def on_tree_view_moved(self) -> None:
         """The status line names the path, details tell of it."""
@@ -135,7 +152,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.tree_view.acting = typing
         self._panes.mark(self._tree if typing else None)
 
-    async def _show_path(self, path: str) -> None:
+    async def show_path(self, path: str) -> None:
+        """Put the cursor on a path, or on the nearest directory above that is there."""
         await self.reader.list_down_to(path)
         row = self.session.page.atlas.find(path)
         if row:
@@ -216,9 +234,25 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_commands(self) -> None:
         """The same as a command."""
-        told = commands(self.session)
+        told = commands(self.session, self.acting.last)
         self.app.copy_to_clipboard(told[0].text)
         self.app.push_screen(CommandWindow(self.look, told), self._copy)
+
+    def action_actions(self) -> None:
+        """Choose an action; the window is there before the next key, however quickly that comes."""
+        self.app.push_screen(self.acting.actions(), self._act)
+
+    def _act(self, action: Action | None) -> None:
+        if action is not None:
+            self.run_worker(self.acting.act(action), group="acting")
+
+    def action_undo(self) -> None:
+        """Begin again."""
+        self.run_worker(self.acting.undo(), group="acting")
+
+    def action_original(self) -> None:
+        """The stack as it is, or with what was done."""
+        self.run_worker(self.acting.turn(), group="acting")
 
     def action_layer(self, lines: int) -> None:
         """Another layer."""

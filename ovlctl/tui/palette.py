@@ -40,6 +40,7 @@ class Role(Enum):
     BAR_DIM = auto()
     BAR_KEY = auto()
     BAR_TROUBLE = auto()
+    LIVE = auto()
 
 
 class Ground(Enum):
@@ -51,7 +52,9 @@ class Ground(Enum):
 
 
 #: Roles that bring their own ground.
-ON_BAR: Final = frozenset({Role.CAPTION, Role.CAPTION_HERE, Role.BAR, Role.BAR_DIM, Role.BAR_KEY, Role.BAR_TROUBLE})
+ON_BAR: Final = frozenset(
+    {Role.CAPTION, Role.CAPTION_HERE, Role.BAR, Role.BAR_DIM, Role.BAR_KEY, Role.BAR_TROUBLE, Role.LIVE}
+)
 OF_SIGN: Final = {
     Sign.SAME: Role.TEXT,
     Sign.ADDED: Role.ADDED,
@@ -136,6 +139,7 @@ def _full(name: str, *, dark: bool, colours: Mapping[str, str]) -> Palette:
             Role.BAR_DIM: on(colours["bar_dim"], bar),
             Role.BAR_KEY: on(colours["bar_key"], bar, bold=True),
             Role.BAR_TROUBLE: on(colours["bar_odd"], bar, bold=True),
+            Role.LIVE: on(colours["live_ink"], colours["live"], bold=True),
         },
         grounds={
             Ground.PLAIN: on(ink, ground),
@@ -172,6 +176,8 @@ DARK: Final = _full(
         "cursor": "#27466a",
         "cursor_ink": "#ffffff",
         "elsewhere": "#1e2833",
+        "live": "#b3261e",
+        "live_ink": "#ffffff",
     },
 )
 LIGHT: Final = _full(
@@ -201,6 +207,8 @@ LIGHT: Final = _full(
         "cursor": "#c5dbf5",
         "cursor_ink": "#0b0e11",
         "elsewhere": "#eceae3",
+        "live": "#b3261e",
+        "live_ink": "#ffffff",
     },
 )
 #: The terminal's own sixteen colours, on its own ground.
@@ -227,6 +235,7 @@ SIXTEEN: Final = Palette(
         Role.BAR_DIM: Style(color="black", bgcolor="white"),
         Role.BAR_KEY: Style(color="black", bgcolor="white", bold=True),
         Role.BAR_TROUBLE: Style(color="red", bgcolor="white", bold=True),
+        Role.LIVE: Style(color="bright_white", bgcolor="red", bold=True),
     },
     grounds={
         Ground.PLAIN: Style(color="default", bgcolor="default"),
@@ -250,6 +259,7 @@ MONO: Final = Palette(
         Role.BAR_DIM: Style(color="default", bgcolor="default"),
         Role.BAR_KEY: Style(color="default", bgcolor="default", bold=True),
         Role.BAR_TROUBLE: Style(color="default", bgcolor="default", bold=True, reverse=True),
+        Role.LIVE: Style(color="default", bgcolor="default", bold=True, reverse=True),
     },
     grounds={
         Ground.PLAIN: Style(color="default", bgcolor="default"),

@@ -50,6 +50,15 @@ class Reader:
         """Run *work* in the thread; what it raises is raised here."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._opened()))
 
+    async def renew(self) -> None:
+        """The layers are others now, or have changed: open them anew."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
+
+    def _let_go(self) -> None:
+        if self._session.subject.image is None:
+            self._view = None
+            self._closing.close()
+
     def close(self) -> None:
         """End the thread, when it has done what it is at."""
         self._thread.submit(self._closing.close)

@@ -26,6 +26,7 @@ Window { align: center middle; background: $background 50%; }
 .no-colour Window, .sixteen Window { background: transparent; }
 #choices { scrollbar-gutter: auto; }
 .window.low { height: 16; }
+.window.full { width: 100%; }
 .window.small { height: 7; width: 76; }
 .no-bars LinesView { scrollbar-size-vertical: 0; }
 """

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
+from ovlctl.ops import extras
 
 if TYPE_CHECKING:
     from ovlctl.tui.look import Look
@@ -45,14 +46,7 @@ def check(hint: str) -> None:
             raise errors.NoTerminal(f"standard {name} is no terminal", hint=hint)
     if os.environ.get("TERM", "") in {"", "dumb", "unknown"}:
         raise errors.NoTerminal("this terminal cannot move its cursor, as TERM says", hint=hint)
-    from importlib.util import find_spec
-
-    missing = [name for name in ("textual", "numpy") if find_spec(name) is None]
-    if missing:
-        raise errors.ExtraMissing(
-            f"the explorer needs {' and '.join(missing)}, which ovlctl's extra `tui` installs",
-            hint="`pip install 'ovlctl[tui]'`",
-        )
+    extras.require("the explorer", "textual", "numpy")
 
 
 def is_gone() -> bool:

@@ -11,10 +11,10 @@ from ovlctl.show.names import show_name
 from ovlctl.show.sizes import format_size
 from ovlctl.tui.cells import cell_len, cut_middle, padded
 from ovlctl.tui.glyphs import KIND_MARKS
-from ovlctl.tui.palette import OF_SIGN, Role, of_layer
+from ovlctl.tui.palette import OF_SIGN, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ovlctl.tui.glyphs import Glyphs
     from ovlctl.tui.page import Page
@@ -35,11 +35,11 @@ class TreeLines:
 
     Attributes:
         labels: Of the layers, by number.
-        has_upper: Whether layer 0 is an upper.
+        role: The colour of a layer, by number.
     """
 
     labels: Sequence[str]
-    has_upper: bool
+    role: Callable[[int], Role]
     glyphs: Glyphs
 
     def line(self, page: Page, row: int, width: int) -> Line:
@@ -100,14 +100,14 @@ class TreeLines:
             parts.append((f"  {self._size(page, row, sign):>{_SIZE}}", Role.DIM))
         if self._has_room(wide, width):
             label = "" if provider == NOBODY else self.labels[provider]
-            role = of_layer(provider, has_upper=self.has_upper)
+            role = self.role(provider)
             parts.append((f"  {padded(label, wide)}", OF_SIGN[sign] if sign in _UNSEEN else role))
         return tuple(parts)
 
     def _size(self, page: Page, row: int, sign: Sign) -> str:
         atlas = page.atlas
         kind = KINDS[atlas.kinds[row]]
-        if sign is Sign.WHITEOUT or kind not in {Kind.FILE, Kind.DIRECTORY}:
+        if kind not in {Kind.FILE, Kind.DIRECTORY} or (sign is Sign.WHITEOUT and not atlas.sizes[row]):
             return ""
         if kind is Kind.FILE:
             return format_size(atlas.sizes[row])

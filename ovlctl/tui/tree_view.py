@@ -45,7 +45,12 @@ class TreeView(ChoiceView):
     def __init__(self, look: Look, session: Session) -> None:
         super().__init__(look, "tree")
         self.session = session
-        self.lines = TreeLines(labels=session.labels, has_upper=session.has_upper, glyphs=look.glyphs)
+        self.lines = TreeLines(labels=session.labels, role=session.role, glyphs=look.glyphs)
+
+    def stood(self) -> None:
+        """The layers are others now."""
+        self.lines = TreeLines(labels=self.session.labels, role=self.session.role, glyphs=self.look.glyphs)
+        self.redrawn()
 
     @property
     def page(self) -> Page:

@@ -75,7 +75,7 @@ mount("o", "m", "overlay", MS(0), b"userxattr,lowerdir=%s/l,upperdir=%s/u,workdi
 os.rename("u", "u2"); os.symlink("/", "u"); os.rename("w", "w2"); os.symlink(sys.argv[1], "w")
 print(flush=True); sys.stdin.read()' "$1"
     """
-    argv = [*ordinary_user._prefix, "unshare", "-Urm", "sh", "-ec", script, sys.executable, f"{base}/a"]  # noqa: SLF001 -- a process that lives on, which run() does not give
+    argv = [*ordinary_user.prefix, "unshare", "-Urm", "sh", "-ec", script, sys.executable, f"{base}/a"]
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     with subprocess.Popen(
         argv, cwd=ordinary_user.home, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE

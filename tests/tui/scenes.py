@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 from ovlctl.tui.app import Explorer
 from ovlctl.tui.glyphs import UNICODE
+from ovlctl.tui.ground import Ground
 from ovlctl.tui.look import Look
 from ovlctl.tui.palette import DARK
 from ovlctl.tui.session import Session
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
     from textual.widget import Widget
 
+    from ovlctl.ops.reading import Subject
     from ovlctl.tui.glyphs import Glyphs
     from ovlctl.tui.palette import Palette
 
@@ -181,8 +183,10 @@ def drive(
     glyphs: Glyphs = UNICODE,
     stopped: bool = False,
     inside: str = "",
+    animated: bool = False,
+    subject: Subject | None = None,
 ) -> None:
-    """Run the explorer without a terminal, and *play* on it.
+    """Run the explorer without a terminal, and *play* on it; a scratch upper is put beside the layers.
 
     Args:
         of: The stack.
@@ -192,14 +196,20 @@ def drive(
         glyphs: Its signs.
         stopped: Stop the scanner before it can do anything.
         inside: Where the name of the stack led to.
+        animated: Whether things move.
+        subject: The stack as something that is mounted; else it is not.
     """
-    subject = replace(reading.of_directories(of), inside=inside)
-    with reading.opened(subject) as view, closing(Scanner.start(view)) as scanner:
+    subject = subject or replace(reading.of_directories(of), inside=inside)
+    with ExitStack() as closing:
+        ground = closing.enter_context(Ground(subject, directory=os.path.dirname(of.lowers[0])))
+        view = closing.enter_context(reading.opened(subject))
+        scanner = closing.enter_context(Scanner.start(view))
         (pid,) = children()
         if stopped:
             os.kill(pid, signal.SIGSTOP)
         session = Session(view, words(of), scanner)
-        app = Explorer(session, Look(palette=palette, glyphs=glyphs), scanner)
+        app = Explorer(session, Look(palette=palette, glyphs=glyphs), scanner, ground)
+        app.animation_level = "full" if animated else "none"
 
         async def run() -> None:
             async with app.run_test(size=size) as pilot:

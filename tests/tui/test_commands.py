@@ -62,3 +62,30 @@ def test_what_could_be_an_option_is_none(scratch: str, cli: Cli, state_dir: str)
     drive(stack, play)
     for command in told:
         assert cli(*shlex.split(command)[1:]).status == 0, command
+
+
+@pytest.mark.parametrize("filter_text", ["conf", "item size:>50 layer:0", "sign:o,+", "--", "-x size:<1K"])
+@pytest.mark.parametrize("by_size", [False, True])
+def test_a_filter_is_a_command(filter_text: str, scratch: str, cli: Cli, state_dir: str, *, by_size: bool) -> None:
+    """`find` lists what the filter leaves, in the order of the screen, without the directories on the way."""
+    told: list[str] = []
+    listed: list[str] = []
+
+    async def play(it: Driven) -> None:
+        await it.press("slash")
+        await it.type(filter_text)
+        await it.press("enter", *(["S"] if by_size else []))
+        told.append(commands(it.session)[0].text)
+        found = it.session.page.found
+        assert found is not None
+        rows = {int(row) for row in found.rows}
+        page = it.session.page
+        listed.extend(page.atlas.path(page.row(line)) for line in range(len(page)) if page.row(line) in rows)
+
+    drive(article(scratch), play)
+    name, *args = shlex.split(told[0])
+    assert name == "ovlctl"
+    assert args[0] == "find"
+    done = cli(*args, "--json") if "--" not in args else cli(args[0], "--json", *args[1:])
+    assert done.status == (0 if listed else 3), done.stderr
+    assert [each["path"] for each in done.data] == listed

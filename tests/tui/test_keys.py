@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.tui.action_windows import ActionWindow, ConfirmWindow, PreviewWindow
 from ovlctl.tui.app import Explorer
 from ovlctl.tui.choice_window import CommandWindow, Finder
 from ovlctl.tui.file_window import FileWindow
@@ -16,6 +17,7 @@ from ovlctl.tui.keys import TABLE, Where
 from ovlctl.tui.layers_view import LayersView
 from ovlctl.tui.lines_view import LinesView
 from ovlctl.tui.main_screen import MainScreen
+from ovlctl.tui.move_window import MoveWindow
 from ovlctl.tui.place_window import PlaceWindow
 from ovlctl.tui.tree_view import TreeView
 from ovlctl.tui.window import Window
@@ -32,12 +34,17 @@ HOLDERS: dict[Where, type[DOMNode]] = {
     Where.TREE: TreeView,
     Where.LAYERS: LayersView,
     Where.SCREEN: MainScreen,
+    Where.ACTING: MainScreen,
     Where.ALWAYS: Explorer,
     Where.FILTER: FilterLine,
     Where.WINDOW: Window,
     Where.FILE: FileWindow,
     Where.FINDER: Finder,
     Where.COMMANDS: CommandWindow,
+    Where.ACTIONS: ActionWindow,
+    Where.PREVIEW: PreviewWindow,
+    Where.CONFIRM: ConfirmWindow,
+    Where.MOVE: MoveWindow,
 }
 
 
@@ -46,7 +53,8 @@ def test_the_table_is_what_is_bound(where: Where) -> None:
     """What a widget binds itself are the keys of the table, and each action is a method of it."""
     holder = HOLDERS[where]
     bound = {(binding.key, binding.action) for binding in vars(holder)["BINDINGS"]}
-    assert bound == {(key.keys, key.action) for key in TABLE if key.where is where}
+    theirs = {each for each, other in HOLDERS.items() if other is holder}
+    assert bound == {(key.keys, key.action) for key in TABLE if key.where in theirs}
     for key in TABLE:
         if key.where is where:
             assert hasattr(holder, "action_" + key.action.partition("(")[0])
@@ -55,8 +63,12 @@ def test_the_table_is_what_is_bound(where: Where) -> None:
 def test_no_key_means_two_things_in_one_place() -> None:
     """Where several tables count at once, no key is in two of them."""
     for places in (
-        (Where.PANE, Where.TREE, Where.SCREEN, Where.ALWAYS),
-        (Where.PANE, Where.LAYERS, Where.SCREEN, Where.ALWAYS),
+        (Where.PANE, Where.TREE, Where.SCREEN, Where.ACTING, Where.ALWAYS),
+        (Where.PANE, Where.LAYERS, Where.SCREEN, Where.ACTING, Where.ALWAYS),
+        (Where.ACTIONS, Where.WINDOW, Where.ALWAYS),
+        (Where.PANE, Where.PREVIEW, Where.WINDOW, Where.ALWAYS),
+        (Where.PANE, Where.CONFIRM, Where.WINDOW, Where.ALWAYS),
+        (Where.PANE, Where.MOVE, Where.WINDOW, Where.ALWAYS),
         (Where.FINDER, Where.ALWAYS),
         (Where.PANE, Where.FILE, Where.WINDOW, Where.ALWAYS),
         (Where.PANE, Where.COMMANDS, Where.WINDOW, Where.ALWAYS),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from ovlctl.errors import KernelRefused, OvlError, literal, strerror
 from ovlctl.kernel.parent_death import die_with
+from ovlctl.ops import reading
 from ovlctl.ops.atlas import layers, scan, shared, summaries
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from ovlctl.ops.atlas.atlas import Atlas
     from ovlctl.ops.atlas.summary import LayerSummary, MergedSummary
-    from ovlctl.ops.reading import View
+    from ovlctl.ops.reading import Subject, View
 
 _PROGRESS_SECONDS = 0.1
 _MESSAGE = 1 << 16
@@ -34,19 +35,32 @@ _NICE = 5
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Read the merged view."""
+    """Read the merged view.
+
+    Attributes:
+        of: Another stack than the one that the process was started for.
+        turn: Whatever tells states of that stack apart.
+    """
+
+    of: Subject | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Summaries:
-    """Say what there is to say of each layer."""
+    """Say what there is to say of each layer; attributes as above."""
+
+    of: Subject | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OneLayer:
-    """Read one layer, by its number."""
+    """Read one layer, by its number; attributes as above."""
 
     number: int
+    of: Subject | None = None
+    turn: int = 0
 
 
 Task = Merged | Summaries | OneLayer
@@ -201,14 +215,19 @@ class _Server:
     def __init__(self, view: View, channel: socket.socket) -> None:
         self._view = view
         self._channel = channel
-        self._merged: Atlas | None = None
+        # Of which state it is, and the tree.
+        self._merged: tuple[int, Atlas] | None = None
         self._last = 0.0
 
     def run(self) -> None:
         while data := self._channel.recv(_MESSAGE):
             task: Task = pickle.loads(data)  # noqa: S301 -- from our own process
             try:
-                self._do(task)
+                if task.of is None:
+                    self._do(task, reading.renewed(self._view))
+                else:
+                    with reading.opened(task.of) as view:
+                        self._do(task, view)
             except OvlError as error:
                 self._tell(Failed(task=task, error=error))
             except OSError as error:
@@ -216,7 +235,7 @@ class _Server:
                 told = KernelRefused(f"{{}} cannot be read: {literal(strerror(error))}", where, errno=error.errno)
                 self._tell(Failed(task=task, error=told))
 
-    def _do(self, task: Task) -> None:
+    def _do(self, task: Task, view: View) -> None:
         def tick(count: int) -> None:
             now = time.monotonic()
             if now - self._last >= _PROGRESS_SECONDS:
@@ -226,13 +245,14 @@ class _Server:
         match task:
             case Merged():
                 self._merged = None
-                atlas, merged = scan.merged(self._view, tick=tick)
-                self._merged = self._give(_Ready(task=task, merged=merged), atlas)
+                atlas, merged = scan.merged(view, tick=tick)
+                self._merged = task.turn, self._give(_Ready(task=task, merged=merged), atlas)
             case OneLayer(number):
-                self._give(_Ready(task=task), layers.of_layer(self._view, number, tick=tick))
+                self._give(_Ready(task=task), layers.of_layer(view, number, tick=tick))
             case Summaries():
-                whole = self._merged or scan.merged(self._view)[0]
-                self._hand(_Ready(task=task), pickle.dumps(summaries.summaries(self._view, whole, tick=tick)))
+                known = self._merged is not None and self._merged[0] == task.turn
+                whole = self._merged[1] if self._merged is not None and known else scan.merged(view)[0]
+                self._hand(_Ready(task=task), pickle.dumps(summaries.summaries(view, whole, tick=tick)))
 
     def _give(self, ready: _Ready, atlas: Atlas) -> Atlas:
         """Send an atlas; what comes back is the same one, in the memory that both processes have."""

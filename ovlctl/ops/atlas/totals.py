@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovlctl.ops.atlas.atlas import DIRECTORY, KINDS, Flag, Sign
+from ovlctl.ops.atlas.summary import LayerSummary, MergedSummary
+from ovlctl.overlay.layers import Role
 from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
@@ -47,6 +49,61 @@ class Totals:
 
     def _between(self, running: NDArray[np.int64], row: int) -> int:
         return int(running[self._ends[row]] - running[row])
+
+
+def counted(atlas: Atlas) -> MergedSummary | None:
+    """The figures of a merged view whose upper, layer 0, is part of it; None when something was not read yet.
+
+    Law: equals what a scan says of the same tree, but for what could not be read.
+    """
+    kinds, signs, flags = np.asarray(atlas.kinds), np.asarray(atlas.signs), np.asarray(atlas.flags)
+    if (flags & Flag.UNREAD).any():
+        return None
+    directories = kinds == DIRECTORY
+    seen = ~np.isin(signs, _UNSEEN)
+    of_upper = (np.asarray(atlas.providers) == 0) & ((flags & Flag.COVERS) != 0)
+    return MergedSummary(
+        files=int((seen & ~directories).sum()),
+        directories=int((seen & directories).sum()) - 1,
+        size=int(np.asarray(atlas.sizes)[seen & (kinds == _FILE)].sum()),
+        added=int(((signs == Sign.ADDED) & ~directories).sum()),
+        changed=int(((signs == Sign.CHANGED) & ~directories).sum()),
+        deleted=int(((signs == Sign.WHITEOUT) & of_upper).sum()),
+    )
+
+
+def upper_summary(atlas: Atlas, directory: str) -> LayerSummary:
+    """The figures of the upper, layer 0, from the merged view that it is part of.
+
+    Files with several names count once for each; what it has below directories that are not seen is left out.
+
+    Args:
+        atlas: The merged view.
+        directory: Where the upper is.
+    """
+    kinds, signs = np.asarray(atlas.kinds), np.asarray(atlas.signs)
+    own = np.asarray(atlas.providers) == 0
+    own[0] = False
+    files = own & (kinds != DIRECTORY) & ~np.isin(signs, _UNSEEN)
+    regular = files & (kinds == _FILE)
+    sizes = np.asarray(atlas.sizes)
+    unchanged = files & (signs == Sign.UNCHANGED)
+    whiteouts = own & (signs == Sign.WHITEOUT)
+    covers = (np.asarray(atlas.flags) & Flag.COVERS) != 0
+    return LayerSummary(
+        number=0,
+        role=Role.UPPER,
+        index=0,
+        directory=directory,
+        files=int(files.sum()),
+        directories=int((own & (kinds == DIRECTORY) & ~np.isin(signs, _UNSEEN)).sum()),
+        size=int(sizes[regular].sum()),
+        adds=int((files & (signs == Sign.ADDED)).sum()),
+        hides=int((files & (signs != Sign.ADDED)).sum() + (whiteouts & covers).sum()),
+        whiteouts=int(whiteouts.sum()),
+        wasted_files=int(unchanged.sum()),
+        wasted=int(sizes[unchanged & regular].sum()),
+    )
 
 
 def _running(each: NDArray[Any]) -> NDArray[np.int64]:

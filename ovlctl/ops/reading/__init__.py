@@ -223,6 +223,11 @@ def opened(subject: Subject, *, index: bool = True) -> Iterator[View]:
         yield View(subject=subject, layers=layers, resolver=Resolver(layers, subject.following))
 
 
+def renewed(view: View) -> View:
+    """The same layers, still open, with nothing kept of what was looked up: they may have changed since."""
+    return View(subject=view.subject, layers=view.layers, resolver=Resolver(view.layers, view.subject.following))
+
+
 def _unopened(subject: Subject, error: OSError) -> errors.OvlError:
     path = os.fsdecode(error.filename) if error.filename else subject.stack.layers()[0]
     if error.errno in {errno.EACCES, errno.EPERM}:

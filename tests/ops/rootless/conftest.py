@@ -51,7 +51,7 @@ class Account:
         """Start a program at home and do not wait; standard input and output are pipes."""
         env = {"HOME": self.user.home, "PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), "LANG": "C.UTF-8"}
         env["XDG_RUNTIME_DIR"] = self.runtime
-        prefix = self.user._prefix  # noqa: SLF001 -- of the test's own fixture
+        prefix = self.user.prefix
         return subprocess.Popen(
             [*prefix, *argv],
             env=env,
@@ -142,5 +142,5 @@ def other(ordinary_user: OrdinaryUser, scratch: str) -> Iterator[Account]:
     os.mkdir(home)
     uid = ordinary_user.uid + 1
     os.chown(home, uid, uid)
-    prefix = tuple(str(uid) if word == str(ordinary_user.uid) else word for word in ordinary_user._prefix)  # noqa: SLF001 -- as above
-    yield from _settled(replace(ordinary_user, uid=uid, gid=uid, home=home, _prefix=prefix))
+    prefix = tuple(str(uid) if word == str(ordinary_user.uid) else word for word in ordinary_user.prefix)
+    yield from _settled(replace(ordinary_user, uid=uid, gid=uid, home=home, prefix=prefix))

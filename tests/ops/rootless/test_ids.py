@@ -43,7 +43,7 @@ def ranged(me: Account, scratch: str) -> Account:
     passwd = f"{accounts}someone:x:{uid}:{uid}::{me.user.home}:/bin/false\n"
     trees.make(f"{scratch}/etc", {"passwd": passwd, "subuid": lines, "subgid": lines})
     words = ("unshare", "-m", "sh", "-ec", f'{_BIND}; shift; exec "$@"', "sh", f"{scratch}/etc")
-    user = replace(me.user, _prefix=(*words, *me.user._prefix))  # noqa: SLF001 -- of the test's own fixture
+    user = replace(me.user, prefix=(*words, *me.user.prefix))
     return replace(me, user=user)
 
 

@@ -103,7 +103,7 @@ def test_what_a_logout_removes_is_said(me: Account, scratch: str) -> None:
     with open("/etc/passwd") as file:
         trees.make(scratch, {"passwd": f"{file.read()}someone:x:{uid}:{uid}::{me.user.home}:/bin/false\n"})
     words = ("unshare", "-m", "sh", "-ec", f"mount --bind {scratch}/passwd /etc/passwd; {_WITH_SYSTEMD}", "sh", uid)
-    user = replace(me.user, _prefix=(*words, *me.user._prefix))  # noqa: SLF001 -- of the test's own fixture
+    user = replace(me.user, prefix=(*words, *me.user.prefix))
     there = replace(me, user=user, runtime=f"/run/user/{uid}")
     script = (
         'for n in x y; do "$0" -m ovlctl mount -l a --name $n; done; for n in x y; do "$0" -m ovlctl umount $n; done'
