@@ -46,9 +46,10 @@ def find(
     Example: ovlctl find app conf size:>1M sign:+
 
     A word is any part of a name, in either case; one with slashes is a part of a path: `tc/app` finds etc/app.conf,
-    and one that begins with a slash begins at the root. All words have to hold, each somewhere in the path. size:>1M,
-    size:<10K, kind:file, dir, link and so on, layer:upper, layer:0, and sign:, of + added, ~ changed, = copied up and
-    unchanged, o whiteout, - hidden, ! odd, narrow it down; several with commas between.
+    `etc/` what is in etc, and one that begins with a slash begins at the root. All words have to hold, each somewhere
+    in the path and one of them in the name itself. size:>1M, size:<10K, kind:file, dir, link and so on, layer:upper,
+    layer:0, and sign:, of + added, ~ changed, = copied up and unchanged, o whiteout, - hidden, ! odd, narrow it down;
+    several with commas between.
 
     A line has the sign, the size, the layer and the path. The stack need not be mounted.
 
