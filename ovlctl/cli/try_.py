@@ -57,9 +57,13 @@ def try_(
 
     The layers of the stack are mounted below a fresh upper where nobody else sees it, and the action is done there by
     the kernel: what was foretold, the system calls with their times, each step, inode numbers, marks and what each
-    layer has afterwards. The stack's own upper and all its layers are only read. modify writes over the first bytes
-    what stands there already. Without STACK it is done on an example, app.conf and lib.so in one lower; without ACTION
-    a file is read, modified and deleted and another one created, each on a fresh upper.
+    layer has afterwards. The stack's own upper and all its layers are only read. Without STACK it is done on an
+    example, app.conf and lib.so in one lower; without ACTION a file is read, modified and deleted and another one
+    created, each on a fresh upper.
+
+    modify reads the first 4 KiB and writes them back, and gives an empty file a newline. With --live, what somebody
+    else changes there at the same moment is lost. Without root the scratch mount is that of a user namespace, where you
+    are root: it may let you do what the stack itself would refuse you.
 
     Exits with 1 when the kernel refuses the action.
     """

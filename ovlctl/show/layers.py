@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.errors import Note
-from ovlctl.overlay.layers import Role
+from ovlctl.ops.reading.layer_names import LayerName
 from ovlctl.show.columns import aligned
 from ovlctl.show.names import json_path, show_name
 from ovlctl.show.sizes import format_size
@@ -21,7 +21,7 @@ _FIGURES = frozenset(range(1, 6))
 
 def layer_label(summary: LayerSummary) -> str:
     """What a layer is called: ``upper``, ``lower:0``, ``data:0``."""
-    return "upper" if summary.role is Role.UPPER else f"{summary.role}:{summary.index}"
+    return str(LayerName(summary.role, summary.index))
 
 
 def layers_text(whole: MergedSummary, layers: Sequence[LayerSummary], *, wasted: bool) -> str:
