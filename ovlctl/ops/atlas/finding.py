@@ -207,7 +207,9 @@ class Finder:
             for away, letter in others:
                 found = found[_is(self._bytes[found + away], letter)]
             # One place in each name is enough.
-            rows = np.searchsorted(self._offsets, found, side="right") - 1
+            first, last = np.searchsorted(self._offsets, (begin - len(text), begin + _PIECE + len(text)))
+            first = max(int(first) - 1, 0)
+            rows = np.searchsorted(self._offsets[first : last + 1], found, side="right") - 1 + first
             places.append(rows[np.flatnonzero(np.diff(rows, prepend=-1))])
         together = np.concatenate(places)
         return together[np.flatnonzero(np.diff(together, prepend=-1))]

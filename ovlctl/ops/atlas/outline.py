@@ -117,10 +117,12 @@ class Outline:
     def _above(self, rows: NDArray[np.int32]) -> NDArray[np.bool_]:
         # The directories on the way to some rows, without the root.
         way = np.zeros(len(self.atlas), dtype=bool)
-        above = self._parents[rows]
-        while len(above := np.unique(above[above != 0])):
-            way[above] = True
-            above = self._parents[above]
+        while len(rows):
+            above = np.zeros(len(self.atlas), dtype=bool)
+            above[self._parents[rows]] = True
+            above[0] = False
+            rows = np.flatnonzero(above & ~way).astype(np.int32)
+            way |= above
         return way
 
     def moved_to(self, atlas: Atlas) -> Outline:

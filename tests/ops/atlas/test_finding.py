@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ovlctl.ops.atlas import finding
 from ovlctl.ops.atlas.atlas import DIRECTORY, KINDS, Growing, Sign
 from ovlctl.ops.atlas.finding import Finder, Found, Query, Want
 from ovlctl.overlay.tree import Kind
@@ -26,6 +28,16 @@ def test_a_word_is_found_in_names(tree: Tree, word: str) -> None:
     found = Finder(atlas_of(tree)).find(Query(words=(word,)))
     expected = [row for path, row in _paths(tree).items() if word.lower() in path.rpartition("/")[2].lower()]
     assert found.rows.tolist() == sorted(expected)
+
+
+@given(tree=_trees, word=st.text(st.sampled_from("abB."), min_size=1, max_size=3), piece=st.integers(1, 9))
+def test_what_stands_across_the_pieces_of_a_search_is_found(tree: Tree, word: str, piece: int) -> None:
+    """The names are searched in pieces, which end anywhere."""
+    finder = Finder(atlas_of(tree))
+    whole = finder.find(Query(words=(word,))).rows.tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finding, "_PIECE", piece)
+        assert Finder(finder.atlas).find(Query(words=(word,))).rows.tolist() == whole
 
 
 @given(tree=_trees, names=st.lists(st.text(st.sampled_from("ab"), max_size=2), min_size=2, max_size=3))
