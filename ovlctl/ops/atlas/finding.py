@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ovlctl.overlay.tree import Kind
 
 _PIECE = 1 << 20
+_MOST_KEPT = 1 << 21
+_CASE = 0x20
+_ASCII = 0x80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,17 @@ _SIGNS = {
 }
 
 
+class _Places(NamedTuple):
+    """Where a text begins in the names, every time, and in the names of which rows."""
+
+    text: bytes
+    starts: NDArray[np.uint32]
+    rows: NDArray[np.int32]
+
+
+_NO_PLACES = _Places(b"", np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.int32))
+
+
 class Finder:
     """Finds rows of one atlas; what several searches need is worked out once."""
 
@@ -102,6 +116,7 @@ class Finder:
         self._sizes = np.asarray(atlas.sizes)
         self._bytes = np.frombuffer(atlas.names, dtype=np.uint8)
         self._counts: dict[int, int] = {}
+        self._places = _NO_PLACES
 
     def find(self, query: Query) -> Found:
         """The rows that *query* is about."""
@@ -194,25 +209,38 @@ class Finder:
         matching[0] = False
         return matching
 
-    def _containing(self, text: bytes) -> NDArray[np.int64]:
-        # Rows whose names hold *text*: by its rarest byte, and then by the others. In pieces that stay in the cache.
+    def _containing(self, text: bytes) -> NDArray[np.int32]:
+        """Rows whose names hold *text*; a text that goes on from the last one is sought where that one was."""
         if not text:
-            return np.arange(1, len(self.atlas))
+            return np.arange(1, len(self.atlas), dtype=np.int32)
+        known = self._places
+        if not text.startswith(known.text) or not known.text:
+            known = self._everywhere(text)
+        for at in range(len(known.text), len(text)):
+            # Behind the last place there is at least the slash of its own name.
+            there = known.starts + at
+            fits = _is(self._bytes[np.minimum(there, len(self._bytes) - 1)], text[at])
+            known = _Places(text[: at + 1], known.starts[fits], known.rows[fits])
+        if len(known.rows) <= _MOST_KEPT:
+            self._places = known
+        return known.rows[np.flatnonzero(np.diff(known.rows, prepend=-1))]
+
+    def _everywhere(self, text: bytes) -> _Places:
+        # By the rarest byte, and then by the others. In pieces that stay in the cache.
         rarest = min(range(len(text)), key=lambda at: self._count(text[at]))
         others = [(at - rarest, letter) for at, letter in enumerate(text) if at != rarest]
-        places = []
+        starts, rows = [], []
         for begin in range(0, len(self._bytes), _PIECE):
             found = np.flatnonzero(_is(self._bytes[begin : begin + _PIECE], text[rarest])) + begin
             found = found[(found >= rarest) & (found + len(text) - rarest <= len(self._bytes))]
             for away, letter in others:
                 found = found[_is(self._bytes[found + away], letter)]
-            # One place in each name is enough.
             first, last = np.searchsorted(self._offsets, (begin - len(text), begin + _PIECE + len(text)))
             first = max(int(first) - 1, 0)
-            rows = np.searchsorted(self._offsets[first : last + 1], found, side="right") - 1 + first
-            places.append(rows[np.flatnonzero(np.diff(rows, prepend=-1))])
-        together = np.concatenate(places)
-        return together[np.flatnonzero(np.diff(together, prepend=-1))]
+            row = np.searchsorted(self._offsets[first : last + 1], found, side="right") - 1 + first
+            starts.append((found - rarest).astype(np.uint32))
+            rows.append(row.astype(np.int32))
+        return _Places(text, np.concatenate(starts), np.concatenate(rows))
 
     def _count(self, letter: int) -> int:
         # How often a letter occurs, as far as the beginning tells.
@@ -264,11 +292,10 @@ class Finder:
 
 
 def _is(values: NDArray[np.uint8], letter: int) -> NDArray[np.bool_]:
-    # In either case, where it is an ASCII letter.
-    other = bytes([letter]).upper()[0]
-    found: NDArray[np.bool_] = values == letter
-    if other != letter:
-        found |= values == other
+    # In either case, where it is an ASCII letter: those differ in one bit, and with it no other byte is the same.
+    found: NDArray[np.bool_] = (
+        (values | _CASE) == letter if chr(letter).isalpha() and letter < _ASCII else values == letter
+    )
     return found
 
 

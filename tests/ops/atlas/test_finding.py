@@ -40,6 +40,17 @@ def test_what_stands_across_the_pieces_of_a_search_is_found(tree: Tree, word: st
         assert Finder(finder.atlas).find(Query(words=(word,))).rows.tolist() == whole
 
 
+@given(tree=_trees, words=st.lists(st.text(st.sampled_from("abB."), min_size=1, max_size=4), min_size=2, max_size=6))
+def test_what_was_sought_before_changes_nothing(tree: Tree, words: list[str]) -> None:
+    """A finder that goes on from the last text finds what a new one does, letter by letter and after a change."""
+    atlas = atlas_of(tree)
+    finder = Finder(atlas)
+    for word in words:
+        for end in range(1, len(word) + 1):
+            query = Query(words=(word[:end],))
+            assert finder.find(query).rows.tolist() == Finder(atlas).find(query).rows.tolist()
+
+
 @given(tree=_trees, names=st.lists(st.text(st.sampled_from("ab"), max_size=2), min_size=2, max_size=3))
 def test_a_word_with_slashes_is_found_across_names(tree: Tree, names: list[str]) -> None:
     """The end of a name, whole names, and the beginning of the last one."""
