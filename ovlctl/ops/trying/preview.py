@@ -7,7 +7,6 @@ asks, quotas and full disks are not looked at.
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel.bootcache import Answer
@@ -18,7 +17,7 @@ from ovlctl.ops.trying import steps
 from ovlctl.ops.trying.calls import READ_BYTES, WRITE_BYTES, check
 from ovlctl.ops.trying.sights import Data as FileData
 from ovlctl.ops.trying.sights import numbers, parents, resolved, stands_in
-from ovlctl.ops.trying.values import Action, Preview, Step, StepKind
+from ovlctl.ops.trying.values import Action, Preview, Step, StepKind, upper_step
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.resolution import Outcome, Rule, Verdict
@@ -154,15 +153,15 @@ class _Foretelling:
         in_upper = self.found.stack[0].layer.role is Role.UPPER and self.found.rule is not Rule.INDEXED
         if action is Action.MODIFY:
             size = 0 if self.found.attributes is None else self.found.attributes.size
-            yield self._step(StepKind.WRITTEN, self.path, bytes=min(WRITE_BYTES, size) or 1)
+            yield upper_step(StepKind.WRITTEN, self.path, bytes=min(WRITE_BYTES, size) or 1)
         elif action is Action.CHMOD:
-            yield self._step(StepKind.WRITTEN, self.path)
+            yield upper_step(StepKind.WRITTEN, self.path)
         elif action is Action.DELETE and in_upper:
-            yield self._step(StepKind.REMOVED, self.path)
+            yield upper_step(StepKind.REMOVED, self.path)
         elif action in {Action.RENAME, Action.LINK}:
             yield from self._naming()
         if cost.whiteout and action in {Action.DELETE, Action.RENAME} and self.to != self.path:
-            yield self._step(StepKind.WHITEOUT, self.path, marks=(Mark.WHITEOUT,), only_here=self._stands_in())
+            yield upper_step(StepKind.WHITEOUT, self.path, marks=(Mark.WHITEOUT,), only_here=self._stands_in())
 
     def _stands_in(self) -> bool:
         return self.own is not None and stands_in(self.view, self.path, self.view.layers.lowers[0])
@@ -173,19 +172,19 @@ class _Foretelling:
         yield from self._parents(self.to)
         there = self.view.resolver.resolve(self.to)
         if there.exists and self._is_above(there):
-            yield self._step(StepKind.REMOVED, self.to)
+            yield upper_step(StepKind.REMOVED, self.to)
         kind = StepKind.MOVED if self.wish.action is Action.RENAME else StepKind.LINKED
-        yield self._step(kind, self.to, source=0)
+        yield upper_step(kind, self.to, source=0)
 
     def _coming(self, cost: Cost) -> Iterator[Step]:
         provider = self._provider()
         data = provider if self.found.data is None else self._numbered(self.found.data.layer)
         if cost.data is Data.METADATA:
-            yield self._step(StepKind.METADATA, self.path, source=provider, marks=(Mark.METACOPY,))
+            yield upper_step(StepKind.METADATA, self.path, source=provider, marks=(Mark.METACOPY,))
         elif cost.copies_object or cost.data in {Data.COPIED, Data.CLONED}:
             size = 0 if self.found.attributes is None else self.found.attributes.size
             moved = size if cost.data is Data.CLONED else cost.copies_bytes
-            yield self._step(
+            yield upper_step(
                 StepKind.COPIED,
                 self.path,
                 source=data,
@@ -193,11 +192,11 @@ class _Foretelling:
                 cloned=_CLONED[cost.reflink],
             )
         elif Remark.LINKED_FROM_INDEX in cost.remarks and self.wish.action is not Action.DELETE:
-            yield self._step(StepKind.LINKED, self.path, source=0)
+            yield upper_step(StepKind.LINKED, self.path, source=0)
 
     def _making(self) -> Iterator[Step]:
         yield from self._parents(self.path)
-        yield self._step(StepKind.CREATED, self.path)
+        yield upper_step(StepKind.CREATED, self.path)
 
     def _parents(self, path: str, among: tuple[str, ...] | None = None) -> Iterator[Step]:
         found = resolved(self.view, parents(path))
@@ -206,7 +205,7 @@ class _Foretelling:
             if self._is_above(there) or (among is not None and self.meant is self.view and each not in among):
                 continue
             source = None if not there.stack else self.number.get(there.stack[0].layer)
-            yield self._step(StepKind.PARENT, each, source=source)
+            yield upper_step(StepKind.PARENT, each, source=source)
 
     def _is_above(self, found: Resolution) -> bool:
         """Whether it is in the upper, or will be by a copy of what the own upper has."""
@@ -226,17 +225,3 @@ class _Foretelling:
             return next((number for each, number in self.number.items() if each is layer), None)
         there = next((number for each, number in numbers(self.meant).items() if each is layer), None)
         return None if there is None else there + 1
-
-    @staticmethod
-    def _step(
-        kind: StepKind,
-        path: str,
-        *,
-        source: int | None = None,
-        bytes: int = 0,  # noqa: A002 -- the attribute's name
-        cloned: bool | None = None,
-        marks: tuple[Mark, ...] = (),
-        only_here: bool = False,
-    ) -> Step:
-        step = Step(kind=kind, path=path, layer=0)
-        return replace(step, source=source, bytes=bytes, cloned=cloned, marks=marks, only_here=only_here)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl.ops.trying.sights import Whence, is_file, watched
-from ovlctl.ops.trying.values import Action, LayerSight, Step, StepKind, Wish
+from ovlctl.ops.trying.values import Action, LayerSight, Step, StepKind, Wish, upper_step
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.resolution import Verdict
 from ovlctl.overlay.tree import Kind
@@ -96,7 +96,7 @@ class _Change:
         for each in filter(None, (path, self.to)):
             if self.after.upper[each].is_whiteout and not self.before.upper[each].is_whiteout:
                 only_here = each in self.evidence.stand_ins
-                yield self._step(StepKind.WHITEOUT, each, marks=self.after.upper[each].marks, only_here=only_here)
+                yield upper_step(StepKind.WHITEOUT, each, marks=self.after.upper[each].marks, only_here=only_here)
         if not self.done:
             yield Step(kind=StepKind.REFUSED, path=path)
 
@@ -104,13 +104,13 @@ class _Change:
         path, action = self.wish.path, self.wish.action
         now = self.after.upper[path]
         if action is Action.MODIFY and self.evidence.bytes and now.has_object:
-            yield self._step(StepKind.WRITTEN, path, bytes=self.evidence.bytes, marks=now.marks)
+            yield upper_step(StepKind.WRITTEN, path, bytes=self.evidence.bytes, marks=now.marks)
         elif action is Action.CHMOD and self.done and now.has_object:
-            yield self._step(StepKind.WRITTEN, path, marks=now.marks)
+            yield upper_step(StepKind.WRITTEN, path, marks=now.marks)
         elif action in {Action.CREATE, Action.MKDIR} and now.has_object and not self.before.upper[path].has_object:
-            yield self._step(StepKind.CREATED, path, marks=now.marks)
+            yield upper_step(StepKind.CREATED, path, marks=now.marks)
         elif action is Action.DELETE and self.before.upper[path].has_object and not now.has_object:
-            yield self._step(StepKind.REMOVED, path)
+            yield upper_step(StepKind.REMOVED, path)
         elif self.to is not None and self.done:
             yield from self._named(self.to)
 
@@ -119,17 +119,17 @@ class _Change:
         if _ino(old) == _ino(new):
             return  # two names of one file: rename(2) does nothing
         if old.has_object:
-            yield self._step(StepKind.REMOVED, to)
+            yield upper_step(StepKind.REMOVED, to)
         if new.has_object:
             kind = StepKind.MOVED if self.wish.action is Action.RENAME else StepKind.LINKED
-            yield self._step(kind, to, source=0, marks=new.marks)
+            yield upper_step(kind, to, source=0, marks=new.marks)
 
     def _parents(self, path: str) -> Iterator[Step]:
         for each in watched(path)[:-1]:
             now = self.after.upper[each]
             if now.has_object and not self.before.upper[each].has_object:
                 source = self._whence(each).provider
-                yield self._step(StepKind.PARENT, each, source=source, marks=now.marks)
+                yield upper_step(StepKind.PARENT, each, source=source, marks=now.marks)
 
     def _came(self, path: str, now_at: str) -> Iterator[Step]:
         """How the object at *path* came into the upper, where it is at *now_at*."""
@@ -140,7 +140,7 @@ class _Change:
         if not old.has_object and new.has_object and whence.provider not in {None, 0}:
             yield self._copied(path, now_at, new, whence)
         elif not old.has_object and new.has_object and whence.provider == 0:
-            yield self._step(StepKind.LINKED, path, source=0, marks=new.marks)  # from the index
+            yield upper_step(StepKind.LINKED, path, source=0, marks=new.marks)  # from the index
         elif Mark.METACOPY in old.marks and new.has_object and Mark.METACOPY not in new.marks:
             yield self._copied(path, now_at, new, whence)
         elif not new.has_object:
@@ -148,13 +148,13 @@ class _Change:
 
     def _copied(self, path: str, now_at: str, new: LayerSight, whence: Whence) -> Step:
         if Mark.METACOPY in new.marks:
-            return self._step(StepKind.METADATA, path, source=whence.provider, marks=new.marks)
+            return upper_step(StepKind.METADATA, path, source=whence.provider, marks=new.marks)
         source = whence.provider if whence.data is None else whence.data
         if not is_file(new.sight):
-            return self._step(StepKind.COPIED, path, source=source, cloned=False, marks=new.marks)
+            return upper_step(StepKind.COPIED, path, source=source, cloned=False, marks=new.marks)
         found = self.evidence.data_of(now_at)
         size = found.bytes if self.evidence.data is None else self.evidence.data
-        return self._step(StepKind.COPIED, path, source=source, bytes=size, cloned=self._cloned(found), marks=new.marks)
+        return upper_step(StepKind.COPIED, path, source=source, bytes=size, cloned=self._cloned(found), marks=new.marks)
 
     def _cloned(self, found: Data) -> bool | None:
         # What was written since has blocks of its own.
@@ -169,7 +169,7 @@ class _Change:
                 continue
             metadata = Mark.METACOPY in new.marks
             size = min(new.sight.size, new.sight.blocks * _BLOCK) if new.sight.kind is Kind.FILE else 0
-            yield self._step(
+            yield upper_step(
                 StepKind.METADATA if metadata else StepKind.COPIED,
                 path,
                 source=whence.provider,
@@ -180,28 +180,6 @@ class _Change:
 
     def _whence(self, path: str) -> Whence:
         return self.before.whence.get(path, Whence())
-
-    @staticmethod
-    def _step(
-        kind: StepKind,
-        path: str,
-        *,
-        source: int | None = None,
-        bytes: int = 0,  # noqa: A002 -- the attribute's name
-        cloned: bool | None = None,
-        marks: tuple[Mark, ...] = (),
-        only_here: bool = False,
-    ) -> Step:
-        return Step(
-            kind=kind,
-            path=path,
-            layer=0,
-            source=source,
-            bytes=bytes,
-            cloned=cloned,
-            marks=marks,
-            only_here=only_here,
-        )
 
 
 def _ino(seen: LayerSight) -> int | None:

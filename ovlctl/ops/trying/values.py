@@ -181,6 +181,22 @@ class Step:
     only_here: bool = False
 
 
+def upper_step(
+    kind: StepKind,
+    path: str,
+    *,
+    source: int | None = None,
+    bytes: int = 0,  # noqa: A002 -- the attribute's name
+    cloned: bool | None = None,
+    marks: tuple[Mark, ...] = (),
+    only_here: bool = False,
+) -> Step:
+    """A step that happens in the scratch upper; arguments as the attributes of :class:`Step`."""
+    return Step(
+        kind=kind, path=path, layer=0, source=source, bytes=bytes, cloned=cloned, marks=marks, only_here=only_here
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """What the kernel will do, worked out from the layers; nothing was done yet.
