@@ -160,8 +160,7 @@ def _tell(
     from ovlctl.show.trying import deed_text, difference_note, ground_text
     from ovlctl.show.trying_json import tried_json
 
-    differences = () if live else getattr(ground, "differences", ())
-    warnings = [difference_note(each) for each in differences]
+    warnings = [difference_note(each) for each in ground.differences]
     if json:
         data = tried_json(
             subject.label,
@@ -170,7 +169,7 @@ def _tell(
             [(preview, deed)],
             example=example,
             live=live,
-            differences=differences,
+            differences=ground.differences,
         )
         emit_json("try", data, warnings)
         return

@@ -1,4 +1,4 @@
-"""A part of an atlas replaced by a newer one: a directory that was listed meanwhile, or changed."""
+"""What is below a row of an atlas replaced: a directory that was listed meanwhile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ovlctl.ops.atlas.atlas import Atlas, Covered
+from ovlctl.ops.atlas.atlas import Atlas, Covered, Flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def spliced(atlas: Atlas, row: int, part: Atlas) -> Atlas:
-    """*atlas* with *row* and all that is below it replaced by *part*, whose root is that row.
+    """*atlas* with all that is below *row* replaced by what is below the root of *part*, which is that directory.
 
-    The name of the row stays. Owner, mode and time of rows are not kept.
+    What there is to say of the row itself stays, but for UNREAD and UNREADABLE, which *part* tells. Owner, mode and
+    time of rows are not kept.
 
     Law: the result is the atlas of a scan that found the same below *row* as *part* has, and all else as *atlas* has.
     """
@@ -32,24 +33,26 @@ def spliced(atlas: Atlas, row: int, part: Atlas) -> Atlas:
     inner = bytes(part.names[part.offsets[1] :])
     added = np.asarray(part.offsets).astype(np.int64)[1:] - part.offsets[1] + offsets[start] + len(own)
     shifted = offsets[end:] + (added[-1] - offsets[end])
-    depth = atlas.depths[row]
     part_parents = np.asarray(part.parents).astype(np.int64) + start
     part_parents[0] = atlas.parents[row]
 
-    def joined(name: str, middle: Any = None) -> memoryview[int]:
+    def joined(name: str, more: int = 0) -> memoryview[int]:
         whole = np.asarray(getattr(atlas, name))
-        inside = np.asarray(getattr(part, name)) if middle is None else middle
-        return _column((whole[:start], inside, whole[end:]), whole.dtype)
+        return _column((whole[: start + 1], np.asarray(getattr(part, name))[1:] + more, whole[end:]), whole.dtype)
 
+    flags = joined("flags")
+    flags[start] = (atlas.flags[row] & ~(Flag.UNREAD | Flag.UNREADABLE)) | (
+        part.flags[0] & (Flag.UNREAD | Flag.UNREADABLE)
+    )
     return Atlas(
         names=memoryview(b"".join((atlas.names[: offsets[start]], own, inner, atlas.names[offsets[end] :]))),
         offsets=_column((offsets[: start + 1], added, shifted[1:]), np.dtype(np.uint32)),
         parents=_column((parents[:start], part_parents, parents[end:]), np.dtype(np.uint32)),
         ends=_column((ends[:start], np.asarray(part.ends).astype(np.int64) + start, ends[end:]), np.dtype(np.uint32)),
-        depths=joined("depths", np.asarray(part.depths) + depth),
+        depths=joined("depths", atlas.depths[row]),
         kinds=joined("kinds"),
         signs=joined("signs"),
-        flags=joined("flags"),
+        flags=flags,
         providers=joined("providers"),
         sizes=joined("sizes"),
         covered=_covered(atlas.covered, part.covered, start, end, grown),
@@ -58,13 +61,14 @@ def spliced(atlas: Atlas, row: int, part: Atlas) -> Atlas:
 
 def _covered(covered: Covered, part: Covered, start: int, end: int, grown: int) -> Covered:
     rows = np.asarray(covered.rows).astype(np.int64)
-    before, behind = int(np.searchsorted(rows, start)), int(np.searchsorted(rows, end))
+    before, behind = int(np.searchsorted(rows, start, side="right")), int(np.searchsorted(rows, end))
+    below = np.asarray(part.rows) > 0
 
     def joined(name: str) -> memoryview[int]:
         whole = np.asarray(getattr(covered, name))
-        return _column((whole[:before], np.asarray(getattr(part, name)), whole[behind:]), whole.dtype)
+        return _column((whole[:before], np.asarray(getattr(part, name))[below], whole[behind:]), whole.dtype)
 
-    moved = (rows[:before], np.asarray(part.rows).astype(np.int64) + start, rows[behind:] + grown)
+    moved = (rows[:before], np.asarray(part.rows)[below].astype(np.int64) + start, rows[behind:] + grown)
     return Covered(
         rows=_column(moved, np.dtype(np.uint32)),
         layers=joined("layers"),

@@ -19,7 +19,7 @@ from ovlctl.ops.trying.values import Action
 
 if TYPE_CHECKING:
     from ovlctl.ops.reading import Subject
-    from ovlctl.ops.trying.values import Deed, GroundLayer, Preview, Wish
+    from ovlctl.ops.trying.values import Deed, Difference, GroundLayer, Preview, Wish
 
 
 class Live:
@@ -32,10 +32,13 @@ class Live:
         subject: As given.
         ground: What the numbers of layers in deeds mean; 0 is its upper, where it has one.
         file_system: The type that its topmost layer is on.
+        differences: None: it is the stack itself.
 
     Raises:
         NotMountedHere: It is not mounted.
     """
+
+    differences: tuple[Difference, ...] = ()
 
     def __init__(self, subject: Subject) -> None:
         if subject.root is None:
