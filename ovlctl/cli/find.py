@@ -43,13 +43,13 @@ def find(
 ) -> int:
     """Find paths of a stack by name, size, kind, layer and what became of them.
 
-    Example: ovlctl find app conf size:>1M sign:+
+    Example: ovlctl find app conf 'size:>1M' sign:+
 
     A word is any part of a name, in either case; one with slashes is a part of a path: `tc/app` finds etc/app.conf,
-    `etc/` what is in etc, and one that begins with a slash begins at the root. All words have to hold, each somewhere
-    in the path and one of them in the name itself. size:>1M, size:<10K, kind:file, dir, link and so on, layer:upper,
-    layer:0, and sign:, of + added, ~ changed, = copied up and unchanged, o whiteout, - hidden, ! odd, narrow it down;
-    several with commas between.
+    `etc/` what is in etc, and one that begins with a slash begins at the root. All words have to hold, each
+    somewhere in the path and one of them in the name itself. 'size:>1M' and 'size:<10K' (in quotes, lest the shell
+    open a file), kind:file, dir, link and so on, layer:upper, layer:0, and sign:, of + added, ~ changed, = copied
+    up and unchanged, o whiteout, - hidden, ! odd, narrow it down; several with commas between.
 
     A line has the sign, the size, the layer and the path. The stack need not be mounted.
 
@@ -106,6 +106,6 @@ def _rows(atlas: Atlas, wanted: Sequence[str], labels: Sequence[str], *, fuzzy: 
         return finder.fuzzy(" ".join(wanted), limit=len(atlas))
     for word in wanted:
         if word and parse_words([word], labels).empty:
-            raise BadUsage(f"`{literal(show_text(word))}` asks for nothing", hint="such as `size:>1M`, `kind:file`")
+            raise BadUsage(f"`{literal(show_text(word))}` asks for nothing", hint="such as `'size:>1M'`, in quotes, or `kind:file`")
     found = finder.find(parse_words(wanted, labels))
     return [int(row) for row in (finder.by_size(found) if by_size else found.rows)]
