@@ -106,6 +106,8 @@ def _rows(atlas: Atlas, wanted: Sequence[str], labels: Sequence[str], *, fuzzy: 
         return finder.fuzzy(" ".join(wanted), limit=len(atlas))
     for word in wanted:
         if word and parse_words([word], labels).empty:
-            raise BadUsage(f"`{literal(show_text(word))}` asks for nothing", hint="such as `'size:>1M'`, in quotes, or `kind:file`")
+            raise BadUsage(
+                f"`{literal(show_text(word))}` asks for nothing", hint="such as `'size:>1M'`, in quotes, or `kind:file`"
+            )
     found = finder.find(parse_words(wanted, labels))
     return [int(row) for row in (finder.by_size(found) if by_size else found.rows)]
