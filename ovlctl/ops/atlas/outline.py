@@ -29,7 +29,6 @@ class Outline:
 
     Attributes:
         atlas: The tree.
-        rows: What is to be seen.
     """
 
     def __init__(self, atlas: Atlas) -> None:
@@ -40,8 +39,14 @@ class Outline:
         self._unfolded = np.zeros(len(atlas), dtype=bool)
         self._unfolded[0] = True
         self._wanted: NDArray[np.bool_] | None = None
-        self.rows: NDArray[np.int32]
-        self._work_out()
+        self._rows: NDArray[np.int32] | None = None
+
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        """What is to be seen; worked out when it is asked for."""
+        if self._rows is None:
+            self._rows = self._shown(0)
+        return self._rows
 
     def is_unfolded(self, row: int) -> bool:
         """Whether what is in a directory is shown."""
@@ -53,39 +58,39 @@ class Outline:
 
     def unfold(self, row: int) -> None:
         """Show what is in a directory."""
-        was, self._unfolded[row] = self._unfolded[row], True
         at = self.position(row)
+        was, self._unfolded[row] = self._unfolded[row], True
         if was or (at is None and row):
             return
         start = 0 if at is None else at + 1
-        self.rows = np.concatenate((self.rows[:start], self._shown(row), self.rows[start:]))
+        self._rows = np.concatenate((self.rows[:start], self._shown(row), self.rows[start:]))
 
     def fold(self, row: int) -> None:
         """Hide what is in a directory; what is folded and unfolded in it stays so. The root stays unfolded."""
         if not row:
             return
-        self._unfolded[row] = False
         start, end = np.searchsorted(self.rows, [row + 1, self._ends[row]])
-        self.rows = np.concatenate((self.rows[:start], self.rows[end:]))
+        self._unfolded[row] = False
+        self._rows = np.concatenate((self.rows[:start], self.rows[end:]))
 
     def unfold_all(self) -> None:
         """Show everything."""
         self._unfolded = self._directories.copy()
         self._unfolded[0] = True
-        self._work_out()
+        self._rows = None
 
     def fold_all(self) -> None:
         """Show what is in the root, and nothing in that."""
         self._unfolded[:] = False
         self._unfolded[0] = True
-        self._work_out()
+        self._rows = None
 
     def reveal(self, row: int) -> None:
         """Unfold every directory on the way to a row."""
         while row:
             row = int(self._parents[row])
             self._unfolded[row] = True
-        self._work_out()
+        self._rows = None
 
     def position(self, row: int) -> int | None:
         """Where in :attr:`rows` a row is; None when it is not shown."""
@@ -112,7 +117,7 @@ class Outline:
             self._unfolded |= above
             self._unfolded[0] = True
             self._wanted = wanted
-        self._work_out()
+        self._rows = None
 
     def _above(self, rows: NDArray[np.int32]) -> NDArray[np.bool_]:
         # The directories on the way to some rows, without the root.
@@ -142,11 +147,7 @@ class Outline:
             if found is not None and atlas.is_directory(found):
                 there[row] = found
                 moved._unfolded[found] = self._unfolded[row]
-        moved._work_out()
         return moved
-
-    def _work_out(self) -> None:
-        self.rows = self._shown(0)
 
     def _shown(self, row: int) -> NDArray[np.int32]:
         # The rows to be seen in a directory, should that be unfolded itself.
