@@ -21,7 +21,7 @@ def _stack(scratch: str) -> list[str]:
         {"etc/app.conf": "1", "etc/other": "22", "var/log/big.log": "x" * 3000, "var/small.log": "x", "a\x1b[1mb": ""},
     )
     trees.make(f"{scratch}/up", {"etc/app.conf": "changed", "etc/new.conf": "4"})
-    return ["-l", f"{scratch}/low", "--upper", f"{scratch}/up", "--no-userxattr"]
+    return ["-l", f"{scratch}/low", "--upper", f"{scratch}/up", "--userxattr"]
 
 
 def _paths(cli: Cli, scratch: str, *words: str) -> list[str]:

@@ -120,7 +120,7 @@ def test_a_stack_has_to_be_named(scratch: str, cli: Cli) -> None:
 def test_nothing_is_overwritten_unasked(scratch: str, cli: Cli) -> None:
     """A file that is there stays, unless --force is given; a directory or a device always does."""
     low = trees.make(f"{scratch}/low", {"a": "a"})
-    page, run = f"{scratch}/r.html", ("report", "--lower", low, "--no-run")
+    page, run = f"{scratch}/r.html", ("report", "--lower", low, "--userxattr", "--no-run")
     trees.make(scratch, {"r.html": "mine"})
     done = cli(*run, "--html", page, "--json")
     assert (done.status, done.error["name"], _read(page)) == (ExitStatus.USAGE, "destination-taken", "mine")
@@ -176,10 +176,10 @@ def test_never_into_its_own_stack(stack: Stack, scratch: str, layer: str, cli: C
 
 def test_errors_speak_of_a_page(scratch: str, cli: Cli) -> None:
     """What the page has in common with copies is not called by their name."""
-    done = cli("report", "--lower", scratch, "--html", "", "--json")
+    done = cli("report", "--lower", scratch, "--userxattr", "--html", "", "--json")
     assert (done.status, "cp" in done.error["hint"]) == (ExitStatus.USAGE, False)
     assert (
-        cli("report", "--lower", scratch, "--html", "/dev/null", "--json")
+        cli("report", "--lower", scratch, "--userxattr", "--html", "/dev/null", "--json")
         .error["message"]
         .startswith("/dev/null is a character device already")
     )

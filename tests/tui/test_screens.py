@@ -8,7 +8,7 @@ import pytest
 
 from ovlctl.tui.glyphs import ASCII, UNICODE
 from ovlctl.tui.palette import DARK, LIGHT, MONO, SIXTEEN
-from tests.capabilities import needs_mounting
+from tests.capabilities import needs_mounting, needs_root
 from tests.tui import golden
 from tests.tui.scenes import article, drive, hostile
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ovlctl.tui.palette import Palette
     from tests.tui.scenes import Driven
 
-pytestmark = [needs_mounting]
+# Of files that belong to root.
+pytestmark = [needs_mounting, needs_root]
 
 # The story of a file names processes that may not be looked into, which no two machines have alike: the cursor is on a
 # whiteout, a directory or a link.
