@@ -1,4 +1,4 @@
-"""How much a layer takes on disk."""
+"""How much a directory takes on disk."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def upper_bytes(overlay: Overlay) -> int | None:
-    """Bytes on disk of an overlay's upper, each hard-linked file counted once.
-
-    None without an upper, or when it cannot be read; what vanishes meanwhile, or cannot be read further down, is
-    left out. Nothing is followed out of the upper.
-    """
+    """:func:`directory_bytes` of an overlay's upper; None without one."""
     upper = overlay.stack.upper
-    if upper is None or not os.path.isabs(upper):
-        return None
+    return None if upper is None or not os.path.isabs(upper) else directory_bytes(upper)
+
+
+def directory_bytes(directory: str) -> int | None:
+    """Bytes on disk of what is in a directory, each hard-linked file counted once.
+
+    None when it cannot be read; what vanishes meanwhile, or cannot be read further down, is left out. Nothing is
+    followed out of the directory.
+    """
     try:
-        os.close(os.open(upper, _OPEN))
+        os.close(os.open(directory, _OPEN))
     except OSError:
         return None
     total, seen = 0, set[tuple[int, int]]()
-    device = os.lstat(upper).st_dev
-    waiting = [upper]
+    device = os.lstat(directory).st_dev
+    waiting = [directory]
     while waiting:
         with suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
