@@ -138,7 +138,8 @@ def podman(disk: Disk, paths: tuple[str, ...], root: str, run: str, names: Mappi
     Args:
         disk: It is on.
         paths: The files.
-        root, run: By default.
+        root: The graph root by default.
+        run: The run root by default.
         names: Variables that its paths may hold.
     """
     storage = next((found for path in paths if (found := disk.configuration(path, "toml")).values), None)

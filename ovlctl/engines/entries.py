@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ovlctl.engines import documents
 from ovlctl.errors import OvlError, StoreDamaged
 
 if TYPE_CHECKING:
     from ovlctl.engines.files import Files
 
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
-_DIGEST = re.compile(r"[a-z0-9]+:[0-9a-f]{32,128}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -27,22 +24,20 @@ class Entry:
     __slots__ = ("values",)
 
     def __init__(self, values: object) -> None:
-        self.values: Mapping[str, Any] = values if isinstance(values, Mapping) else {}
+        self.values = documents.mapping(values)
 
     def text(self, key: str) -> str | None:
         """A string that is not empty."""
-        value = self.values.get(key)
-        return value if isinstance(value, str) and value else None
+        return documents.text(self.values.get(key))
 
     def texts(self, key: str) -> tuple[str, ...]:
         """The strings of a list."""
-        value = self.values.get(key)
-        return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+        found = map(documents.text, documents.sequence(self.values.get(key)))
+        return tuple(one for one in found if one is not None)
 
     def number(self, key: str) -> int | None:
-        """An integer; True and False are none."""
-        value = self.values.get(key)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        """A whole number that is not negative."""
+        return documents.whole(self.values.get(key))
 
     def flag(self, key: str) -> bool:
         """Whether it is true."""
@@ -54,51 +49,25 @@ class Entry:
 
     def entries(self, key: str) -> tuple[Entry, ...]:
         """The objects of a list."""
-        value = self.values.get(key)
-        return tuple(Entry(one) for one in value if isinstance(one, Mapping)) if isinstance(value, list) else ()
+        return tuple(Entry(one) for one in documents.sequence(self.values.get(key)) if isinstance(one, dict))
 
     def digest(self, key: str) -> str | None:
         """A digest, ``sha256:HEX``."""
-        value = self.text(key)
-        return value if value is not None and _DIGEST.fullmatch(value) else None
+        return documents.digest(self.values.get(key))
 
     def component(self, key: str) -> str | None:
         """A name that can stand in a directory."""
-        value = self.text(key)
-        return value if value is not None and is_component(value) else None
+        value = self.values.get(key)
+        return value if documents.is_name(value) else None
 
     def time_ns(self, key: str) -> int | None:
         """A time of RFC 3339, in nanoseconds since the epoch."""
-        return time_ns(self.values.get(key))
-
-
-def is_component(name: str) -> bool:
-    """Whether *name* is one plain name in a directory, that leads nowhere else."""
-    return name not in {"", ".", ".."} and "/" not in name and "\0" not in name and len(name) <= 255  # noqa: PLR2004 -- NAME_MAX of linux/limits.h
+        return documents.nanoseconds(self.values.get(key))
 
 
 def image_id(value: str | None) -> str | None:
     """An id of 64 hexadecimal digits as ``sha256:HEX``, which it stands for; others as they are."""
     return f"sha256:{value}" if value is not None and _HEX.fullmatch(value) else value
-
-
-def time_ns(value: object) -> int | None:
-    """A time of RFC 3339 in nanoseconds since the epoch; None for none, and for the year 1, which is Go's word for it."""
-    match = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    if moment.year == 1:
-        return None
-    away = timedelta(hours=int(match[4] or 0), minutes=int(match[5] or 0))
-    since = moment - _EPOCH + (away if match[3] == "-" else -away)
-    return (since.days * 86400 + since.seconds) * 1_000_000_000 + int((match[2] or "").ljust(9, "0"))
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def listed(files: Files, name: str, troubles: list[OvlError]) -> list[Entry]:
@@ -118,7 +87,8 @@ def listed(files: Files, name: str, troubles: list[OvlError]) -> list[Entry]:
     if not isinstance(document, list):
         troubles.append(StoreDamaged("{} is no list", files.path(name)))
         return []
-    found = [Entry(one) for one in document if isinstance(one, Mapping)]
+    found = [Entry(one) for one in document if isinstance(one, dict)]
     if len(found) < len(document):
-        troubles.append(StoreDamaged(f"{{}} has {len(document) - len(found)} entries that are none", files.path(name)))
+        wrong = len(document) - len(found)
+        troubles.append(StoreDamaged(f"{{}}: {wrong} of its {len(document)} entries are no objects", files.path(name)))
     return found

@@ -6,6 +6,7 @@ Containers/storage knows names and layers; states, processes and pods are known 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -182,4 +183,4 @@ def _document(content: bytes | None) -> object:
 
 
 def _text(value: object) -> str:
-    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)

@@ -1,7 +1,7 @@
 """Containers of containers/storage, which Podman, buildah and CRI-O share.
 
-Who made one is told by what it left: CRI-O and Podman write metadata of different forms into containers.json, libpod has
-a record of Podman's, and buildah writes a file of its own, which `podman commit` writes, too.
+Who made one is told by what it left: CRI-O and Podman write metadata of different forms into containers.json,
+libpod has a record of Podman's, and buildah writes a file of its own, which `podman commit` writes, too.
 """
 
 from __future__ import annotations
@@ -58,8 +58,7 @@ class Reader:
         for document, entry in self._entries():
             id_ = entry.component("id")
             if id_ is None:
-                what = str(entry.values.get("id"))
-                self._troubles.append(StoreDamaged("{} has a container whose id is none: {}", document, what))
+                self._troubles.append(StoreDamaged("{} has a container whose id is no name", document))
             elif id_ in entries:
                 self._troubles.append(StoreDamaged("{} has container {} twice", document, id_))
             else:

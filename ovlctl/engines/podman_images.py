@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.entries import Entry, image_id, is_component, listed
+from ovlctl.engines.documents import is_name
+from ovlctl.engines.entries import Entry, image_id, listed
 from ovlctl.engines.values import Image, Step
 from ovlctl.errors import OvlError, StoreDamaged
 
@@ -45,8 +46,7 @@ def read(files: Files, driver: str, troubles: list[OvlError]) -> tuple[Found, ..
     for entry in listed(files, document, troubles):
         id_ = entry.component("id")
         if id_ is None:
-            path = files.path(document)
-            troubles.append(StoreDamaged("{} has an image whose id is none: {}", path, str(entry.values.get("id"))))
+            troubles.append(StoreDamaged("{} has an image whose id is no name", files.path(document)))
         elif id_ in found:
             troubles.append(StoreDamaged("{} has image {} twice", files.path(document), id_))
         else:
@@ -88,7 +88,7 @@ def _config(files: Files, directory: str, id_: str, entry: Entry, troubles: list
 def _data(files: Files, directory: str, key: str) -> Entry:
     name = big_data_name(key)
     path = f"{directory}/{name}"
-    if not is_component(name):
+    if not is_name(name):
         raise StoreDamaged("{} is no name of a file", files.path(path))
     try:
         document = json.loads(files.bytes(path, limit=_CONFIG_MAX))

@@ -7,7 +7,9 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.entries import is_component, listed
+from ovlctl.engines.documents import is_name
+from ovlctl.engines.entries import listed
+from ovlctl.engines.ordering import distinct, lower_first
 from ovlctl.engines.values import Layer, Role
 from ovlctl.errors import OvlError, StoreDamaged, StoreMisleads
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from ovlctl.engines.entries import Entry
     from ovlctl.engines.files import Files
+    from ovlctl.engines.gathering import Gathering
 
 #: Where a driver keeps the layers; only overlay has more than the layer in the directory of one.
 PLACES = {"overlay": "overlay", "vfs": "vfs/dir", "btrfs": "btrfs/subvolumes"}
@@ -37,27 +40,20 @@ def reserved(files: Files, driver: str, troubles: list[OvlError]) -> frozenset[s
     return _RESERVED.union(name for name in names if _PROBE.fullmatch(name))
 
 
-def read(
-    files: Files, run: Files | None, driver: str, roles: Mapping[str, Role], troubles: list[OvlError]
-) -> tuple[Layer, ...]:
+def read(gathering: Gathering, run: Files | None, driver: str, roles: Mapping[str, Role]) -> tuple[Layer, ...]:
     """Every layer, lower ones before what lies on them.
 
     Args:
-        files: The graph root.
+        gathering: The graph root, and what of it could not be read.
         run: The run root, which has the layers of a transient store.
         driver: The graph driver.
         roles: What layers are for that images and containers name; what lies below one is an image's.
-        troubles: Gets what could not be read.
     """
-    found: dict[str, Layer] = {}
-    for place, entry in _entries(files, run, driver, troubles):
-        layer = _layer(files, driver, entry, place, troubles)
-        if layer is None:
-            continue
-        if layer.id in found:
-            troubles.append(StoreDamaged("{} has layer {} twice", place, layer.id))
-        found.setdefault(layer.id, layer)
-    return tuple(_in_order(_with_roles(found, roles)))
+    told = gathering.troubles
+    entries = _entries(gathering.files, run, driver, told)
+    found = (_layer(gathering.files, driver, entry, place, told) for place, entry in entries)
+    layers = distinct((layer for layer in found if layer is not None), gathering)
+    return _with_roles(lower_first(layers, gathering), roles)
 
 
 def _entries(files: Files, run: Files | None, driver: str, troubles: list[OvlError]) -> Iterator[tuple[str, Entry]]:
@@ -72,7 +68,7 @@ def _entries(files: Files, run: Files | None, driver: str, troubles: list[OvlErr
 def _layer(files: Files, driver: str, entry: Entry, document: str, troubles: list[OvlError]) -> Layer | None:
     id_ = entry.component("id")
     if id_ is None or (driver == _OVERLAY and id_ in _RESERVED):
-        troubles.append(StoreDamaged("{} has a layer whose id is none: {}", document, str(entry.values.get("id"))))
+        troubles.append(StoreDamaged("{} has a layer whose id is no name", document))
         return None
     name = f"{PLACES[driver]}/{id_}"
     size = entry.number("diff-size")
@@ -115,35 +111,23 @@ def _checked(files: Files, name: str, *, overlay: bool) -> str | None:
         link = files.text(f"{name}/link")
     except FileNotFoundError:
         return None
-    if not is_component(link):
+    if not is_name(link):
         raise StoreDamaged("{} holds no name of a short link", files.path(f"{name}/link"))
     return link
 
 
-def _with_roles(layers: dict[str, Layer], roles: Mapping[str, Role]) -> dict[str, Layer]:
-    # A layer below an image's or a container's is an image's; the one of a container is its own, whatever is on it.
+def _with_roles(layers: tuple[Layer, ...], roles: Mapping[str, Role]) -> tuple[Layer, ...]:
+    # What lies below an image or a container is of an image; of what is both, a container's own comes first.
+    by_id = {layer.id: layer for layer in layers}
     below: set[str] = set()
     for id_ in roles:
-        parent = layers[id_].parent if id_ in layers else None
-        while parent is not None and parent in layers and parent not in below:
+        parent = by_id[id_].parent if id_ in by_id else None
+        while parent is not None and parent in by_id and parent not in below:
             below.add(parent)
-            parent = layers[parent].parent
-    return {
-        id_: replace(layer, role=roles.get(id_, Role.IMAGE if id_ in below else Role.OTHER))
-        for id_, layer in layers.items()
-    }
-
-
-def _in_order(layers: Mapping[str, Layer]) -> Iterator[Layer]:
-    told: set[str] = set()
-    for id_ in layers:
-        chain: list[Layer] = []
-        at: str | None = id_
-        while at is not None and at in layers and at not in told:
-            told.add(at)  # also ends a circle
-            chain.append(layers[at])
-            at = layers[at].parent
-        yield from reversed(chain)
+            parent = by_id[parent].parent
+    return tuple(
+        replace(layer, role=roles.get(layer.id, Role.IMAGE if layer.id in below else Role.OTHER)) for layer in layers
+    )
 
 
 def roles_of(writable: Collection[str], images: Collection[str]) -> dict[str, Role]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines import libpod, podman_containers, podman_images, podman_layers
 from ovlctl.engines.files import Files
+from ovlctl.engines.gathering import Gathering
 from ovlctl.engines.values import Engine, Store, StoreKind
 from ovlctl.errors import OvlError, StoreDamaged
 
@@ -78,12 +79,13 @@ def _drivers(files: Files) -> list[str]:
 
 
 def _store(files: Files, run: Files | None, driver: str, records: dict[str, Record]) -> Store:
-    troubles: list[OvlError] = []
+    gathering = Gathering(files)
+    troubles = gathering.troubles
     images = podman_images.read(files, driver, troubles)
     containers = podman_containers.Reader(files, run, driver, records, troubles).read()
     writable = {container.layer for container in containers if container.layer is not None}
     roles = podman_layers.roles_of(writable, {layer for found in images for layer in found.layers})
-    layers = podman_layers.read(files, run, driver, roles, troubles)
+    layers = podman_layers.read(gathering, run, driver, roles)
     return Store(
         engine=Engine.PODMAN,
         kind=StoreKind.GRAPH_DRIVER,

@@ -64,7 +64,8 @@ def _said(disk: Disk, words: list[str], pid: str) -> Said | None:
         case "conmon":
             # It ends by calling podman, whose words it has been given one by one.
             return _podman(_Line(line.all("--exit-command-arg"), pid))
-    return None
+        case _:
+            return None
 
 
 class _Line:
