@@ -10,12 +10,13 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +60,7 @@ def daemon(scratch: str) -> Iterator[Docker]:
             yield Docker(host)
         finally:
             running.send_signal(signal.SIGTERM)
-            running.wait(30)
+            running.wait(PATIENCE)
             for path in _cgroups() - before:
                 os.rmdir(path)
 
@@ -69,16 +70,14 @@ def _cgroups() -> set[str]:
 
 
 def _wait(running: subprocess.Popen[bytes], log: str) -> None:
-    text = ""
-    for _ in range(100):
+    def said() -> str:
         with open(log, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-        if "API listen on" in text:
-            return
-        if running.poll() is not None:
-            break
-        time.sleep(0.1)
-    pytest.skip(f"dockerd does not start here: {text.strip().splitlines()[-1:]}")
+            return file.read()
+
+    eventually(lambda: "API listen on" in said() or running.poll() is not None)
+    text = said()
+    if "API listen on" not in text:
+        pytest.skip(f"dockerd does not start here: {text.strip().splitlines()[-1:]}")
 
 
 def image(*programs: str, links: Sequence[tuple[str, str]] = ()) -> bytes:
