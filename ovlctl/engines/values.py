@@ -197,6 +197,7 @@ class Store:
         images: Every image.
         containers: Every container.
         packed: Directories of packed layers, such as containerd's blobs.
+        below: Read-only stores that have images and layers for this one, as Podman's additional image stores.
         troubles: What of it could not be read, one error each; all else is told.
         alive: Whether it is this machine's, so that what it has as running has to run here.
     """
@@ -212,6 +213,7 @@ class Store:
     images: tuple[Image, ...] = ()
     containers: tuple[Container, ...] = ()
     packed: tuple[str, ...] = ()
+    below: tuple[Store, ...] = ()
     troubles: tuple[OvlError, ...] = ()
     alive: bool = True
 
@@ -228,10 +230,13 @@ class Store:
     def chain(self, top: str | None) -> tuple[Layer, ...]:
         """The layer with the id *top* and all below it, topmost first; it ends where the metadata does.
 
-        A parent that comes again, as in a damaged store, ends it, too.
+        It goes on in the stores below. A parent that comes again, as in a damaged store, ends it, too.
         """
         found: dict[str, Layer] = {}
-        while top is not None and top not in found and (layer := self.by_id.get(top)) is not None:
+        while top is not None and top not in found and (layer := self._layer(top)) is not None:
             found[top] = layer
             top = layer.parent
         return tuple(found.values())
+
+    def _layer(self, id_: str) -> Layer | None:
+        return next((store.by_id[id_] for store in (self, *self.below) if id_ in store.by_id), None)
