@@ -39,10 +39,10 @@ def uses(store: Store) -> Mapping[str, Users]:
     containers: dict[str, list[Container]] = {layer.id: [] for layer in store.layers}
     owners: dict[str, Container] = {}
     for image in store.images:
-        for layer in store.chain(image.layer):
+        for layer in chain_in(store, image.layer):
             images[layer.id].append(image)
     for container in store.containers:
-        for layer in store.chain(container.layer):
+        for layer in chain_in(store, container.layer):
             containers[layer.id].append(container)
         for layer in own_layers(store, container):
             owners[layer.id] = container
@@ -56,6 +56,11 @@ def uses(store: Store) -> Mapping[str, Users]:
         )
         for layer in store.layers
     }
+
+
+def chain_in(store: Store, top: str | None) -> tuple[Layer, ...]:
+    """:meth:`~ovlctl.engines.values.Store.chain` without the layers of stores below."""
+    return tuple(layer for layer in store.chain(top) if layer.id in store.by_id)
 
 
 def own_layers(store: Store, container: Container) -> tuple[Layer, ...]:

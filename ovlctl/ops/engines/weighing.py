@@ -17,7 +17,7 @@ from ovlctl.ops.du.sums import Sums
 from ovlctl.ops.du.values import Part
 from ovlctl.ops.engines import naming
 from ovlctl.ops.engines.holdings import Beside, HeldLayer, Holder, Holdings
-from ovlctl.ops.engines.uses import own_layers, uses
+from ovlctl.ops.engines.uses import chain_in, own_layers, uses
 from ovlctl.ops.engines.walking import walk
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _sorted(holders: Iterable[Holder]) -> tuple[Holder, ...]:
 
 
 def _container(store: Store, container: Container, users: Mapping[str, Users], bytes_of: _Bytes) -> Holder:
-    chain = store.chain(container.layer)
+    chain = chain_in(store, container.layer)
     exclusive, shared = _split(chain, users, bytes_of)
     return Holder(
         id=container.id,
@@ -135,7 +135,7 @@ def _container(store: Store, container: Container, users: Mapping[str, Users], b
 
 
 def _image(store: Store, image: Image, users: Mapping[str, Users], bytes_of: _Bytes) -> Holder:
-    chain = store.chain(image.layer)
+    chain = chain_in(store, image.layer)
     exclusive, shared = _split(chain, users, bytes_of)
     name = next(iter(image.names), None)
     return Holder(id=image.id, name=name, pod=None, own=0, exclusive=exclusive, shared=shared, layers=len(chain))
@@ -155,7 +155,7 @@ def _pods(store: Store, users: Mapping[str, Users], bytes_of: _Bytes) -> Iterato
             pods.setdefault(container.pod.id, []).append(container)
             known[container.pod.id] = container.pod
     for identity, members in pods.items():
-        chain = {layer.id: layer for each in members for layer in store.chain(each.layer)}
+        chain = {layer.id: layer for each in members for layer in chain_in(store, each.layer)}
         mine = {each.id for each in members}
         exclusive = {
             layer.id
