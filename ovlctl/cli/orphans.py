@@ -45,7 +45,7 @@ def orphans(
         *(Note("of {} not everything could be told, for want of its metadata", (root,)) for root in found.withheld),
     ]
     if not found.whole:
-        warnings.append(Note("not every process and mount table could be looked at; ask as root"))
+        warnings.append(Note("not every mount table could be read, so that nothing is told of mounts; ask as root"))
     if json:
         emit_json("orphans", orphans_json(found), warnings)
     else:

@@ -130,6 +130,7 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         **json_path("work", detail.work),
         **json_path("merged", detail.merged),
         "mounted": detail.mounted,
+        **json_path("reached", detail.reached),
         "told_by": "daemon" if detail.by_daemon else "store",
     }
 
@@ -154,6 +155,8 @@ def detail_text(detail: Detail) -> str:
         ("driver", show_text(detail.driver)),
         ("mounted", show_name(detail.merged) if detail.mounted and detail.merged is not None else "no"),
     ]
+    if detail.reached not in {None, detail.merged}:
+        head.append(("seen at", show_name(detail.reached or "")))
     if detail.upper is not None:
         head.append(("upper" if detail.container else "top", show_name(detail.upper)))
     if detail.work is not None:
@@ -168,7 +171,7 @@ def detail_text(detail: Detail) -> str:
 
 
 def _made(layer: DetailLayer) -> str:
-    if layer.created_by is None:
+    if not layer.created_by:
         return "-" if layer.role is None else f"({layer.role})"
     made = show_text(layer.created_by)
     return made if len(made) <= _COMMAND else made[: _COMMAND - 3] + "..."

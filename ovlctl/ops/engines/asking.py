@@ -49,8 +49,8 @@ def replies(engines: Collection[Engine], environment: Mapping[str, str]) -> tupl
 
 
 def _replies(engine: Engine, environment: Mapping[str, str]) -> Iterator[Reply]:
-    daemon = _DAEMONS.get(engine)
-    for endpoint in () if daemon is None else daemon.endpoints(environment):
+    daemon = _DAEMONS[engine]
+    for endpoint in daemon.endpoints(environment):
         try:
             yield Reply(endpoint=endpoint, answer=daemon.ask(endpoint), silence=None)
         except OvlError as error:
@@ -61,9 +61,8 @@ def inspected(
     engines: Collection[Engine], ref: str, *, container: bool, environment: Mapping[str, str]
 ) -> tuple[Engine, Inspected] | None:
     """What the first daemon that knows *ref* says of it; None when none does. containerd tells no paths."""
-    for engine in engines:
-        daemon = {Engine.DOCKER: docker_daemon, Engine.PODMAN: podman_daemon}.get(engine)
-        for endpoint in () if daemon is None else daemon.endpoints(environment):
+    for engine, daemon in ((Engine.DOCKER, docker_daemon), (Engine.PODMAN, podman_daemon)):
+        for endpoint in daemon.endpoints(environment) if engine in engines else ():
             ask = daemon.inspect_container if container else daemon.inspect_image
             with suppress(OvlError):
                 return engine, ask(endpoint, ref)

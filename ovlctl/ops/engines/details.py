@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ovlctl.engines import stores
+from ovlctl.engines import finding
 from ovlctl.engines.values import KEEPERS, Role, keeper_of
 from ovlctl.errors import ContainerMissing, StoreForbidden
 from ovlctl.ops.engines import asking, naming
 from ovlctl.ops.engines.drivers import Detail, DetailLayer
 from ovlctl.ops.engines.live import Alive
-from ovlctl.ops.usage import directory_bytes
+from ovlctl.ops.engines.taking import bytes_of
 from ovlctl.ops.who.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ovlctl.engines.daemons import Inspected
-    from ovlctl.engines.stores import Match
+    from ovlctl.engines.finding import Match
     from ovlctl.engines.values import Engine, Image, Layer, Store
 
 
@@ -36,7 +36,7 @@ def find(ref: str, *, container: bool, root: str | None = None, environment: Map
     engines = frozenset(KEEPERS.values()) if engine is None else frozenset({engine})
     known = naming.here(engines, root)
     try:
-        match = stores.find(known, name, container=container)
+        match = finding.find(known, name, container=container)
     except ContainerMissing:
         forbidden = next((each for store in known for each in store.troubles if isinstance(each, StoreForbidden)), None)
         if forbidden is None:
@@ -100,15 +100,15 @@ def detail(match: Match, alive: Alive, *, ref: str) -> Detail:
     merged = None if top is None else top.merged
     if container is not None:
         merged = container.merged or merged
-    if live is not None:
-        merged = live.root
+    if merged is None and live is not None:
+        merged = live.mount.mount_point
     what = container or match.image
     return Detail(
         engine=store.engine if container is None else container.engine,
         ref=ref,
         container=container is not None,
         id="" if what is None else what.id,
-        name=match.name,
+        name=_name(match),
         driver=store.driver,
         layers=tuple(_layers(chain, image)),
         lowers=tuple(layer.diff for layer in chain[1:]),
@@ -116,7 +116,14 @@ def detail(match: Match, alive: Alive, *, ref: str) -> Detail:
         work=None if top is None else top.work,
         merged=merged,
         mounted=live is not None,
+        reached=None if live is None else live.root,
     )
+
+
+def _name(match: Match) -> str | None:
+    if match.container is not None:
+        return match.container.name
+    return next(iter(match.image.names), None) if match.image is not None else None
 
 
 def _image(store: Store, identity: str | None) -> Image | None:
@@ -129,7 +136,7 @@ def _layers(chain: Sequence[Layer], image: Image | None) -> list[DetailLayer]:
         DetailLayer(
             directory=layer.diff,
             digest=layer.digest,
-            bytes=directory_bytes(layer.diff),
+            bytes=bytes_of(layer.diff),
             recorded=layer.size,
             created_by=made.get(layer.id),
             role=layer.role,

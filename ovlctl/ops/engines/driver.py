@@ -19,8 +19,8 @@ from ovlctl.ops.doctor.values import Ability
 from ovlctl.ops.engines.asking import Reply, replies
 from ovlctl.ops.engines.drivers import Driver, InForce, LeftBehind
 from ovlctl.ops.engines.live import Alive
+from ovlctl.ops.engines.taking import bytes_of
 from ovlctl.ops.engines.verdicts import OVERLAY_DRIVERS, Facts, verdict
-from ovlctl.ops.usage import directory_bytes
 from ovlctl.ops.who.scene import Scene
 from ovlctl.overlay import live
 from ovlctl.overlay.options import RedirectDir, Switch
@@ -107,7 +107,7 @@ def _driver(known: _Engine, alive: Alive, report: DirectoryReport | None) -> Dri
     in_force = _in_force(mounted)
     kind = answer.kind if answer is not None and answer.kind is not None else (active.kind if active else None)
     images = sum(len(store.images) for store in known.stores)
-    native = _either(answer and answer.native_diff, native)
+    native = _either(None if answer is None else answer.native_diff, native)
     return Driver(
         engine=known.engine,
         endpoint=None if known.reply is None else known.reply.endpoint,
@@ -118,11 +118,11 @@ def _driver(known: _Engine, alive: Alive, report: DirectoryReport | None) -> Dri
         kind=kind,
         root=known.root,
         backing_fs=_backing(active, known.root) or (answer.backing_fs if answer is not None else None),
-        supports_d_type=_either(_tried(report, Ability.D_TYPE), answer and answer.supports_d_type),
+        supports_d_type=_either(_tried(report, Ability.D_TYPE), None if answer is None else answer.supports_d_type),
         native_diff=native,
-        metacopy=_either(answer and answer.metacopy, metacopy),
+        metacopy=_either(None if answer is None else answer.metacopy, metacopy),
         userxattr=_either(_userxattr(mounted), rootless),
-        rootless=_either(rootless, answer and answer.rootless),
+        rootless=_either(rootless, None if answer is None else answer.rootless),
         mounted=len(mounted),
         in_force=in_force,
         layers=0 if active is None else len(active.layers),
@@ -184,7 +184,7 @@ def _left_behind(known: _Engine, active: Store | None, name: str | None) -> Iter
                 kind=store.kind,
                 directory=store.places,
                 layers=len(store.layers),
-                bytes=directory_bytes(store.places),
+                bytes=bytes_of(store.places),
             )
     told = {name, *(store.driver for store in known.stores)}
     for other in () if known.place is None else _others(known.place):
@@ -195,7 +195,7 @@ def _left_behind(known: _Engine, active: Store | None, name: str | None) -> Iter
                 kind=StoreKind.GRAPH_DRIVER,
                 directory=directory,
                 layers=len(os.listdir(directory)),
-                bytes=directory_bytes(directory),
+                bytes=bytes_of(directory),
             )
 
 

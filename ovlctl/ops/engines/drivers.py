@@ -145,6 +145,8 @@ class Detail:
         lowers: Their directories as the mount has them, topmost first.
         upper, work, merged: Of a container; of an image where the engine would have them.
         mounted: Whether it is mounted now.
+        reached: Where its merged view can be reached from here, when it is mounted; in another mount namespace that is
+            not *merged*.
         by_daemon: Whether the engine's daemon told it, as the store may not be read.
     """
 
@@ -160,4 +162,5 @@ class Detail:
     work: str | None
     merged: str | None
     mounted: bool
+    reached: str | None = None
     by_daemon: bool = False

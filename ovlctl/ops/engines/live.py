@@ -51,12 +51,14 @@ class Alive:
 
     Attributes:
         overlays: They.
-        whole: Whether every process and every namespace could be looked into.
+        whole: Whether every mount table could be read.
+        unreadable: Processes that may not be looked into: whose root directory is whose, they do not tell.
     """
 
     def __init__(self, scene: Scene) -> None:
         self.overlays = tuple(_overlays(scene))
-        self.whole = not scene.unread and not scene.unreadable and scene.complete
+        self.whole = scene.complete and not scene.unread
+        self.unreadable = frozenset(scene.unreadable)
         self._by_upper = {each.upper: each for each in self.overlays if each.upper is not None}
         self._by_point = {each.mount.mount_point: each for each in self.overlays if each.here}
 

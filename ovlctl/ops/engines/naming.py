@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from ovlctl import errors
-from ovlctl.engines import places, stores
-from ovlctl.engines.values import Container, Engine, Image, keeper_of
+from ovlctl.engines import finding, places, stores
+from ovlctl.engines.values import Engine, keeper_of
 from ovlctl.ops import discover
 from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.engines.live import Alive, Live
@@ -24,10 +24,8 @@ from ovlctl.overlay.stack import Stack
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from ovlctl.engines.stores import Match
+    from ovlctl.engines.finding import Match
     from ovlctl.engines.values import Layer, Store
-
-_ROOT = "OVLCTL_ENGINE_ROOT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +44,9 @@ class Named:
 
 
 def here(engines: Collection[Engine], root: str | None = None) -> tuple[Store, ...]:
-    """The stores of *engines*, below *root* or ``OVLCTL_ENGINE_ROOT`` where one of them says so.
-
-    Raises:
-        EngineMissing: There is none.
-        PathMissing, NotADirectory, AccessDenied: *root* is nothing to look into.
-    """
-    found = places.places(engines, root=root or os.environ.get(_ROOT), environment=os.environ)
-    return stores.read(found)
+    """The stores of *engines*, of this machine or below *root* or ``OVLCTL_ENGINE_ROOT``; there may be none."""
+    found = places.places(engines, root=root, environment=os.environ)
+    return stores.read(found.found)
 
 
 def named(word: str) -> Named:
@@ -68,9 +61,9 @@ def named(word: str) -> Named:
     if engine is None:
         raise errors.ContainerMissing("{} names nothing of an engine", word)
     known = here({engine})
-    match = stores.find(known, word.partition(":")[2])
+    match = finding.find(known, word.partition(":")[2])
     with Scene() as scene:
-        return stack_of(match, Alive(scene), label=f"{engine}:{match.name}")
+        return stack_of(match, Alive(scene))
 
 
 def refuse(word: str) -> NoReturn:
@@ -86,18 +79,18 @@ def refuse(word: str) -> NoReturn:
     )
 
 
-def stack_of(match: Match, alive: Alive, *, label: str) -> Named:
+def stack_of(match: Match, alive: Alive) -> Named:
     """The stack of a container or an image that was found.
 
     Raises:
         StoreMisleads, StoreDamaged, PathMissing: One of its layers is not there, or no directory of the store.
     """
-    store, chain = match.store, match.store.chain(match.top)
+    store, chain, label = match.store, match.store.chain(match.top), match.label
     if match.container is not None and chain:
         mounted = alive.of(store, chain[0]) or alive.at(match.container.merged)
         if mounted is not None and mounted.root is not None:
             return Named(overlay=_mounted(store, mounted), root=mounted.root, label=label)
-    return Named(overlay=_stored(store, chain, match.container or match.image), root=None, label=label)
+    return Named(overlay=_stored(match, chain), root=None, label=label)
 
 
 def checked(store: Store, chain: Sequence[Layer]) -> None:
@@ -155,14 +148,15 @@ def _mounted(store: Store, mounted: Live) -> Overlay:
     )
 
 
-def _stored(store: Store, chain: Sequence[Layer], what: Container | Image | None) -> Overlay:
+def _stored(match: Match, chain: Sequence[Layer]) -> Overlay:
+    store = match.store
     if not chain:
-        name = what.id if what is not None else ""
         raise errors.ContainerMissing(
-            "{} has no layers in the store at {}", name, store.root, hint="an image that was not unpacked has none"
+            "{} has no layers in the store {}", match.label, store.root, hint="an image that was not unpacked has none"
         )
     checked(store, chain)
-    writable = isinstance(what, Container)
+    # A snapshot that can be written to is an upper, too, though no container has it.
+    writable = match.image is None and chain[0].work is not None
     lowers = [layer.diff for layer in (chain[1:] if writable else chain)]
     # A container from nothing has no image, and so no lower.
     stack = Stack(

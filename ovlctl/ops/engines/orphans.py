@@ -18,8 +18,8 @@ from ovlctl.engines.values import Engine, Role, State
 from ovlctl.errors import Note
 from ovlctl.ops.engines.live import Alive
 from ovlctl.ops.engines.removing import command
+from ovlctl.ops.engines.taking import bytes_of
 from ovlctl.ops.engines.uses import uses
-from ovlctl.ops.usage import directory_bytes
 from ovlctl.ops.who.scene import Scene
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Orphans:
         found: Sorted by engine, kind and id.
         troubles: What could not be read.
         withheld: Stores, by their roots, of which not all could be told therefore.
-        whole: Whether all processes and mount tables could be looked at.
+        whole: Whether every mount table could be read.
         now_ns: When, since the epoch.
     """
 
@@ -199,7 +199,7 @@ def _missing(store: Store) -> Iterator[Orphan]:
 
 def _dead(store: Store, alive: Alive) -> Iterator[Orphan]:
     for container in store.containers:
-        if container.state not in _ALIVE:
+        if container.state not in _ALIVE or container.pid in alive.unreadable:
             continue
         layer = store.by_id.get(container.layer or "")
         live = (alive.of(store, layer) if layer is not None else None) or alive.at(container.merged)
@@ -316,4 +316,4 @@ def _mounted(live: Live) -> Note:
 def _weighed(orphan: Orphan) -> Orphan:
     if orphan.bytes is not None or orphan.what is What.MISSING_DIRECTORY:
         return orphan
-    return replace(orphan, bytes=directory_bytes(orphan.directory))
+    return replace(orphan, bytes=bytes_of(orphan.directory))

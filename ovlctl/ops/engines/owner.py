@@ -10,8 +10,8 @@ from ovlctl.engines.values import State
 from ovlctl.errors import Note
 from ovlctl.ops import discover
 from ovlctl.ops.engines.owning import Kind, Owner, User
+from ovlctl.ops.engines.taking import bytes_of
 from ovlctl.ops.engines.uses import Users, uses
-from ovlctl.ops.usage import directory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def _of_lead(lead: Lead, alive: Alive, *, weigh: bool) -> Owner:
         running=None if container is None else _running(container, live, alive),
         directory=directory,
         layer=None if layer is None else layer.id,
-        size=directory_bytes(directory) if weigh and layer is not None else None,
+        size=bytes_of(directory) if weigh and layer is not None else None,
         users=tuple(_users(users)),
         evidence=(*_kernel(live), *lead.evidence, *_metadata(store, container, image)),
     )
@@ -104,8 +104,8 @@ def _live(store: Store, container: Container, alive: Alive) -> Live | None:
 def _running(container: Container, live: Live | None, alive: Alive) -> bool | None:
     if live is not None and live.pids:
         return True
-    # Somebody who may not look at all processes cannot tell that there is none.
-    return None if container.state in _ALIVE and not alive.whole else False
+    hidden = not alive.whole or container.pid in alive.unreadable
+    return None if container.state in _ALIVE and hidden else False
 
 
 def _users(users: Users) -> Iterator[User]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.engines import places, stores
+from ovlctl.engines import finding, places, stores
 from ovlctl.engines.values import KEEPERS
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts
@@ -142,13 +143,14 @@ class Search:
                     yield Lead(store=store, layer=layer, evidence=(note,))
                 elif any(_stands_for(word, each) for each in ids):
                     yield Lead(store=store, layer=layer, evidence=(Note("the metadata know it as {}", (layer.id,)),))
-            for match in stores.candidates((store,), word):
+            with suppress(errors.ContainerMissing):
+                match = finding.find((store,), word)
                 yield Lead(
                     store=store,
                     layer=None if match.top is None else store.by_id.get(match.top),
                     container=match.container,
                     image=match.image,
-                    evidence=(Note("it is {} in the store {}", (match.name, store.root)),),
+                    evidence=(Note("{} is {} in the store {}", (word, match.label, store.root)),),
                 )
 
     def _of_path(self, word: str) -> Lead | None:
