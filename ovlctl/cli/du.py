@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.engines import Root, engines_of
 from ovlctl.cli.output import emit, emit_json, say, warn
@@ -37,8 +38,9 @@ def du(
     stacks: Annotated[
         list[str] | None,
         typer.Argument(
+            shell_complete=complete_stack,
             metavar="[STACK]... | [ENGINE]...",
-            help="Stacks by name or path, or oci:DIR[:TAG]; with --by container, image or pod engines: docker, podman.",
+            help="Stacks, docker:NAME, oci:DIR[:TAG]; with --by container, image or pod engines: docker, podman.",
         ),
     ] = None,
     given: Given,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.engines import finding, places, stores
-from ovlctl.engines.values import KEEPERS
+from ovlctl.engines.values import KEEPERS, keeper_of
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts
 from ovlctl.ops.engines import naming
@@ -106,7 +106,7 @@ class Search:
         if not word or "\0" in word:
             raise errors.BadUsage("a word is needed", hint="give a path, an id, `pid:N`, `mount:N` or `snapshot:N`")
         number = _NUMBER.fullmatch(word)
-        if number is None and ("/" in word or os.path.lexists(word)):
+        if number is None and (word.startswith(("/", "./", "../")) or os.path.lexists(word)):
             return self._of_path(word)
         found = {} if number is None else {lead.label: lead for lead in self._numbered(number)}
         found = found or {lead.label: lead for lead in self._named(word)}
@@ -135,7 +135,12 @@ class Search:
                     yield Lead(store=store, layer=layer, evidence=(note,))
 
     def _named(self, word: str) -> Iterator[Lead]:
+        engine = keeper_of(word)
+        if engine is not None:
+            word = word.partition(":")[2]
         for store in self.stores:
+            if engine not in {None, store.engine}:
+                continue
             for layer in store.layers:
                 ids = (layer.name, layer.id, layer.id.rpartition("/")[2], layer.digest or "")
                 if layer.link == word:
