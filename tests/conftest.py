@@ -17,9 +17,12 @@ from hypothesis import settings
 
 from tests import capabilities, podman, sandbox
 from tests.as_user import needed_trees, unused_uid
+from tests.engines.live.docker import docker_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["docker_engine"]  # a fixture of all tests
 
 # A system call takes as long as it takes. Failing examples are printed in full instead of being kept in a directory
 # that the next user may not write. The same examples in every run, so that a change answers for what it breaks and for
