@@ -20,6 +20,8 @@ from tests.as_user import needed_trees, unused_uid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tests.containerd import Containerd
+
 # A system call takes as long as it takes. Failing examples are printed in full instead of being kept in a directory
 # that the next user may not write. The same examples in every run, so that a change answers for what it breaks and for
 # nothing else; `make long-test` goes by chance.
@@ -53,6 +55,18 @@ def scratch() -> Iterator[str]:
     directory = tempfile.mkdtemp(prefix="t-", dir=capabilities.session().directory)
     os.chmod(directory, 0o755)
     yield directory
+    sandbox.remove(directory)
+
+
+@pytest.fixture(scope="session")
+def containerd_engine() -> Iterator[Containerd]:
+    """A containerd with :func:`tests.containerd.filled` in it, for reading; what is made in it has other names."""
+    from tests.containerd import daemon, filled
+
+    directory = tempfile.mkdtemp(prefix="c-", dir=capabilities.session().directory)
+    with daemon(directory) as running:
+        filled(running)
+        yield running
     sandbox.remove(directory)
 
 
