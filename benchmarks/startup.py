@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 
-COMMANDS = (("--version",), ("--help",), ("ls",), ("ls", "--json"), ("mount", "--help"))
+COMMANDS = (("--version",), ("--help",), ("ls",), ("ls", "--json"), ("mount", "--help"), ("doctor",))
 ROUNDS = 21
 
 

@@ -33,8 +33,10 @@ settings.load_profile("ovlctl")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Enter private namespaces before anything else happens, and sweep what dead runs left."""
-    # Ignored where a shell without job control put the run into the background, and so it would be in every child.
+    # Ignored where a shell without job control put the run into the background, or nohup(1) did, and so they would be
+    # in every child.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     capabilities.session()
 
 

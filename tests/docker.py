@@ -10,12 +10,13 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ class Daemon:
         """Stop it as systemd would; containers end with it, but with ``--live-restore``."""
         if self._running is not None:
             self._running.send_signal(signal.SIGTERM)
-            self._running.wait(30)
+            self._running.wait(PATIENCE)
             self._running = None
 
     def end(self) -> None:
@@ -125,16 +126,13 @@ def _cgroups() -> set[str]:
 
 
 def _wait(running: subprocess.Popen[bytes], log: str) -> None:
-    text = ""
-    for _ in range(100):
+    def text() -> str:
         with open(log, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-        if "API listen on" in text:
-            return
-        if running.poll() is not None:
-            break
-        time.sleep(0.1)
-    pytest.skip(f"dockerd does not start here: {text.strip().splitlines()[-1:]}")
+            return file.read()
+
+    eventually(lambda: "API listen on" in text() or running.poll() is not None)
+    if "API listen on" not in text():
+        pytest.skip(f"dockerd does not start here: {text().strip().splitlines()[-1:]}")
 
 
 def image(*programs: str, links: Sequence[tuple[str, str]] = ()) -> bytes:

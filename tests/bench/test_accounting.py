@@ -9,7 +9,8 @@ import pytest
 from ovlctl.bench.accounting import Meter
 from ovlctl.kernel.taskstats import Source
 
-_LONG_NS = 50_000_000
+_LONG_NS = 5_000_000
+_EVER_NS = 10**15
 
 
 def _compute() -> None:
@@ -23,14 +24,15 @@ def test_only_the_timed_part_is_charged() -> None:
     with Meter() as meter:
         meter.start()
         _compute()
+        began = time.thread_time_ns()
         meter.begin()
         meter.stop()
-        assert meter.result(10 * _LONG_NS).cpu_ns < _LONG_NS / 2
+        assert meter.result(_EVER_NS).cpu_ns <= time.thread_time_ns() - began
         meter.start()
         meter.begin()
         _compute()
         meter.stop()
-        assert meter.result(10 * _LONG_NS).cpu_ns >= _LONG_NS
+        assert meter.result(_EVER_NS).cpu_ns >= _LONG_NS
 
 
 @pytest.mark.parametrize("source", [None, Source.PROC])
@@ -40,5 +42,5 @@ def test_waiting_is_told_to_the_nanosecond_or_not_at_all(source: Source | None) 
         meter.start()
         meter.begin()
         meter.stop()
-        waited = meter.result(_LONG_NS).blkio_ns
+        waited = meter.result(_EVER_NS).blkio_ns
         assert waited is None or (meter.source == "taskstats" and waited >= 0)

@@ -8,13 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.patience import PATIENCE, eventually
 
 _LONG = ("bench-copyup", "--size", "4K,64K", "--samples", "5000", "--no-identity", "--max-time", "9999", "--json", "-")
 
@@ -38,13 +35,6 @@ def _children(pid: int) -> str:
         return file.read()
 
 
-def _wait(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"no {what} within {seconds} s"
-        time.sleep(0.02)
-
-
 def _measuring(process: subprocess.Popen[str], directory: str) -> None:
     """Wait for counted samples: the warm-up copies up one file of each of the two cells, and then starts afresh."""
 
@@ -55,8 +45,8 @@ def _measuring(process: subprocess.Popen[str], directory: str) -> None:
         except FileNotFoundError:
             return False  # between two rounds
 
-    _wait(lambda: _children(process.pid), "measuring process")
-    _wait(copied_up, "sample")
+    assert eventually(lambda: _children(process.pid)), "no measuring process"
+    assert eventually(copied_up), "no sample"
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -65,7 +55,7 @@ def test_a_signal_gives_a_partial_result(scratch: str, number: signal.Signals, s
     process = _start(scratch)
     _measuring(process, scratch)
     os.killpg(process.pid, number)  # as a terminal does: to the child as well
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == status, stderr
     data = json.loads(stdout)["data"]
     assert data["partial"] is True
@@ -79,7 +69,7 @@ def test_killing_the_child_is_an_error_that_leaves_nothing(scratch: str) -> None
     process = _start(scratch)
     _measuring(process, scratch)
     os.kill(_child(process), signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 5
     assert stdout == ""
     assert json.loads(stderr)["error"]["code"] == "OVL-E090"
@@ -93,7 +83,7 @@ def test_a_child_whose_parent_was_killed_cleans_up(scratch: str) -> None:
     child = _child(process)
     process.kill()
     process.communicate()
-    _wait(lambda: not os.path.exists(f"/proc/{child}"), "end of the child")
+    assert eventually(lambda: not os.path.exists(f"/proc/{child}")), "no end of the child"
     assert os.listdir(scratch) == []
 
 
@@ -106,7 +96,7 @@ def test_what_a_double_kill_leaves_goes_with_the_next_run(scratch: str) -> None:
     os.kill(child, signal.SIGKILL)
     process.kill()
     process.communicate()
-    _wait(lambda: not os.path.exists(f"/proc/{child}"), "end of the child")
+    assert eventually(lambda: not os.path.exists(f"/proc/{child}")), "no end of the child"
     assert len(os.listdir(scratch)) == 1
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
         assert f"upperdir={scratch}" not in file.read()

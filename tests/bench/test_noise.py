@@ -80,7 +80,7 @@ def test_a_reading_is_of_this_machine(result: Result) -> None:
     found = result.noise
     assert found.before.available_bytes > 0
     assert 0 <= found.involuntary_share <= 1
-    assert 0 < found.clock_overhead_ns < 100_000
+    assert found.clock_overhead_ns > 0
     assert found.noisy == bool(found.warnings)
     assert found.aa_floor is not None
     assert found.aa_worst is not None

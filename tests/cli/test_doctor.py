@@ -207,16 +207,13 @@ def test_killed(scratch: str, cli: Cli) -> None:
     assert os.listdir(scratch) == ["mine"]
 
 
-def test_light_and_quick(scratch: str) -> None:
-    """No heavy module is loaded, and the looking itself takes well under a second."""
+def test_light(scratch: str) -> None:
+    """No heavy module is loaded (benchmarks/startup.py has the times)."""
     code = (
-        "import sys, time; from ovlctl.cli.main import main\n"
-        "began = time.monotonic(); main(sys.argv[1:]); took = time.monotonic() - began\n"
-        "heavy = {'rich', 'psutil', 'pyroute2', 'asyncio', 'tempfile'} & set(sys.modules)\n"
-        "print(took, *heavy, file=sys.stderr)"
+        "import sys; from ovlctl.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+        "print(*{'rich', 'psutil', 'pyroute2', 'asyncio', 'tempfile'} & set(sys.modules), file=sys.stderr)"
     )
     argv = [sys.executable, "-c", code, "doctor", "--dir", scratch]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    took, *heavy = done.stderr.split()
-    assert heavy == []
-    assert float(took) < 2  # it is a fifth of a second; this machine may be busy
+    assert done.stderr.split() == []

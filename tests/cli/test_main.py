@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ovlctl.cli.commands import Row
 from ovlctl.cli.main import main
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -62,7 +62,7 @@ def try_it(
         case "wait":
             try:
                 print("ready", flush=True)
-                time.sleep(60)
+                time.sleep(600)
             finally:
                 print("cleaned", flush=True)
 '''
@@ -215,7 +215,7 @@ def test_a_signal_lets_cleaning_up_happen(try_it: str, number: int, status: int)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert (process.returncode, stdout, stderr) == (status, b"cleaned\n", b"")
 
 
@@ -224,13 +224,13 @@ def test_names_arrive_as_they_are(try_it: str) -> None:
     name = b"\xff\xe9 \\ \n"
     for locale in ("C.UTF-8", "C", "POSIX"):
         process = start(try_it, "path", name, "--", b"--x", env={"LC_ALL": locale})
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=PATIENCE)
         assert (stdout, stderr) == (repr([name, b"--x"]).encode(), b"")
 
 
 def test_a_character_that_cannot_be_printed_is_escaped(try_it: str) -> None:
     """Writing what the locale cannot show does not end the program."""
-    stdout, _ = start(try_it, "surrogate", env={"LC_ALL": "C.UTF-8"}).communicate(timeout=20)
+    stdout, _ = start(try_it, "surrogate", env={"LC_ALL": "C.UTF-8"}).communicate(timeout=PATIENCE)
     assert stdout == b"\\udcff\n"
 
 
@@ -243,26 +243,24 @@ def test_a_closed_pipe_is_silent(try_it: str) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(20) == 128 + signal.SIGPIPE
+    assert process.wait(PATIENCE) == 128 + signal.SIGPIPE
 
 
 def test_a_full_disk_is_an_error(try_it: str) -> None:
     """A result that cannot be written is not passed over."""
     with open("/dev/full", "wb") as full:
         process = start(try_it, "sizes", stdout=full.fileno())
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 5
     assert stderr.startswith(b"ovlctl: error[OVL-E093 output-failed]: cannot write the result: No space left on device")
 
 
 def test_asking_without_a_terminal_never_waits(try_it: str) -> None:
     """A question that nobody can answer is a usage error, not a hang."""
-    begin = time.monotonic()
     process = start(try_it, "confirm")
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert b"OVL-E063" in stderr
-    assert time.monotonic() - begin < 20
 
 
 def test_handlers_are_put_back(cli: Cli, try_it: str) -> None:

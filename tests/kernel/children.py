@@ -7,6 +7,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,4 +33,4 @@ def child(code: str, *args: str) -> Iterator[int]:
             yield process.pid
         finally:
             process.stdin.close()
-            process.wait(30)
+            process.wait(PATIENCE)

@@ -24,7 +24,7 @@ def _killed() -> bytes:
 
 
 def _asleep() -> bytes:
-    time.sleep(60)
+    time.sleep(600)
     return b"never"
 
 

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from ovlctl.kernel import kmsg, loop
 from ovlctl.kernel.mount import MS, mount, umount2
 from tests.capabilities import needs_fs, needs_loop, needs_overlay, needs_root
 from tests.kernel.children import child
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from tests.conftest import OrdinaryUser
@@ -131,11 +131,8 @@ def backing_file(device: str) -> str | None:
 
 
 def wait_until_free(device: str, path: str) -> bool:
-    """Whether *device* stops standing for *path* within seconds."""
-    deadline = time.monotonic() + 5
-    while backing_file(device) == path and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return backing_file(device) != path
+    """Whether *device* stops standing for *path* some time."""
+    return eventually(lambda: backing_file(device) != path)
 
 
 @needs_loop

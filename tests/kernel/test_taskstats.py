@@ -16,6 +16,7 @@ import pytest
 from ovlctl.kernel import taskstats
 from ovlctl.kernel.taskstats import Accounting, Source
 from tests.capabilities import needs_root, needs_taskstats
+from tests.steps import counted
 
 if TYPE_CHECKING:
     from tests.conftest import OrdinaryUser
@@ -127,14 +128,14 @@ def test_cpu_time(source: Source) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_sleeping_costs_no_cpu_time(source: Source) -> None:
-    """Of ten sleeps the cheapest is charged a small part of its time."""
+    """A sleep is charged what the thread's own clock says of it, which stands still while the thread sleeps."""
     with Accounting(source) as accounting:
-        costs = []
-        for _ in range(10):
-            before = accounting.snapshot()
-            time.sleep(0.02)
-            costs.append((accounting.snapshot() - before).cpu_ns)
-    assert 0 <= min(costs) < 2_000_000
+        outer_began = time.thread_time_ns()
+        before = accounting.snapshot()
+        time.sleep(0.02)
+        after = accounting.snapshot()
+        outer_ended = time.thread_time_ns()
+    assert 0 <= (after - before).cpu_ns <= outer_ended - outer_began
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -191,14 +192,11 @@ def test_delay_is_unknown_while_it_is_not_counted(source: Source) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_snapshot_is_cheap(source: Source) -> None:
-    """The best of many costs less than 300 us."""
-    with Accounting(source) as accounting:
-        costs = []
-        for _ in range(200):
-            began = time.perf_counter_ns()
-            accounting.snapshot()
-            costs.append(time.perf_counter_ns() - began)
-    assert min(costs) < 300_000
+    """It opens neither a file nor a socket, and /proc is read twice (benchmarks/accounting.py has the times)."""
+    with Accounting(source) as accounting, counted() as calls:
+        accounting.snapshot()
+    assert calls.keys() & {"open", "socket.__init__"} == set()
+    assert calls["pread"] == (2 if source is Source.PROC else 0)
 
 
 @needs_root

@@ -8,6 +8,7 @@ from textual.widgets import Input
 
 from ovlctl.tui.action_windows import ActionWindow, PreviewWindow, TypedWindow
 from ovlctl.tui.keys import Where, keys_of
+from ovlctl.tui.lines_view import TextView
 from ovlctl.tui.move_window import MoveWindow
 
 if TYPE_CHECKING:
@@ -19,12 +20,8 @@ LETTERS = {key.action[5:-2]: key.keys for key in keys_of(Where.ACTIONS) if key.a
 
 async def window(it: Driven, kind: type[object]) -> None:
     """Wait until a window of a kind is over everything."""
-    for _ in range(600):
-        if isinstance(it.top(), kind):
-            await it.pilot.pause()
-            return
-        await it.pilot.pause(0.02)
-    raise AssertionError(it.text())
+    await it.until(lambda: isinstance(it.top(), kind))
+    await it.pilot.pause()
 
 
 async def chosen(it: Driven, letter: str) -> None:
@@ -45,7 +42,8 @@ async def do(it: Driven, letter: str, typed: str | None = None) -> str:
     await window(it, PreviewWindow)
     await it.pilot.press("enter")
     await window(it, MoveWindow)
-    await it.pilot.pause(0.1)
+    await it.until(lambda: bool(it.app.screen.query_one("#lanes", TextView).lines))
+    await it.pilot.pause()
     drawn = it.text()
     await it.pilot.press("enter")
     await it.settle()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from ovlctl.tui.look import Look
 from ovlctl.tui.palette import DARK
 from ovlctl.tui.session import Session
 from tests import trees
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -145,6 +147,13 @@ class Driven:
         while self.session.read is not None:
             await self.pilot.pause(0.01)
         await self.pilot.pause()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is so; fails with what is on the screen when it never is."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, self.text()
+            await self.pilot.pause(0.01)
 
     def top(self) -> Screen[object]:
         """The window that is over everything, or the main screen."""

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Final
 
 import pyte
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # What pyte would print instead of ignoring it: questions to the terminal, and private modes that it does not know.
 _UNKNOWN: Final = re.compile(rb"\x1b\[(?:[<>=][0-9;]*[a-zA-Z]|\?[0-9;]*\$p)")
 _UNFINISHED: Final = re.compile(rb"\x1b(?:\[[0-9;<>=?$ ]*)?$")
-_SECONDS: Final = 30.0
 ENTER, ESCAPE = "\r", "\x1b"
 
 
@@ -55,7 +56,7 @@ class Terminal:
         """Type."""
         os.write(self._master, keys.encode())
 
-    def wait(self, condition: Callable[[str], bool] | str, seconds: float = _SECONDS) -> str:
+    def wait(self, condition: Callable[[str], bool] | str, seconds: float = PATIENCE) -> str:
         """Wait until the screen has a text, or fits a condition, and return it."""
         fits = condition if callable(condition) else lambda text: condition in text
         end = time.monotonic() + seconds
@@ -76,7 +77,7 @@ class Terminal:
             os.close(self._master)
             self._master = -1
 
-    def ended(self, seconds: float = _SECONDS) -> int:
+    def ended(self, seconds: float = PATIENCE) -> int:
         """Wait for the end of the program, and return its status."""
         end = time.monotonic() + seconds
         while self.process.poll() is None:

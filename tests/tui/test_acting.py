@@ -10,6 +10,7 @@ import pytest
 from textual.widgets import Input
 
 from ovlctl.ops.trying.values import Action
+from ovlctl.tui import move_window
 from ovlctl.tui.action_windows import ActionWindow, ErrorWindow, PreviewWindow, TypedWindow
 from ovlctl.tui.choice_window import CommandWindow
 from ovlctl.tui.glyphs import ASCII
@@ -242,8 +243,23 @@ def test_a_lost_stage_is_said(scratch: str) -> None:
     drive(article(scratch), play)
 
 
-def test_the_move_plays_and_can_be_stepped_through(scratch: str) -> None:
+def test_the_move_plays_and_can_be_stepped_through(scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on by itself, pauses, goes forth and back, and ends; what is copied travels from lane to lane."""
+    drawn: list[tuple[int, int | None]] = []
+    goes_on = True
+    draw, tick = MoveWindow._draw, MoveWindow._tick  # noqa: SLF001 -- no picture is missed by looking too late
+
+    def note(move: MoveWindow) -> None:
+        drawn.append((move.at, move.gone))
+        draw(move)
+
+    def while_time_passes(move: MoveWindow) -> None:
+        if goes_on:
+            tick(move)
+
+    monkeypatch.setattr(MoveWindow, "_draw", note)
+    monkeypatch.setattr(MoveWindow, "_tick", while_time_passes)
+    monkeypatch.setattr(move_window, "TICK", 0.01)
 
     async def play(it: Driven) -> None:
         await go(it, "usr/lib/lib.so")
@@ -253,15 +269,14 @@ def test_the_move_plays_and_can_be_stepped_through(scratch: str) -> None:
         await window(it, MoveWindow)
         move = it.top()
         assert isinstance(move, MoveWindow)
-        seen = set()
-        for _ in range(900):
-            seen.add((move.at, move.gone))
-            if not move.playing:
-                break
-            await it.pilot.pause(0.02)
+        await it.until(lambda: not move.playing)
+        nonlocal goes_on
+        goes_on = False
         last = move.at
-        assert {at for at, _ in seen} == set(range(last + 1))
-        flights = {at for at, gone in seen if gone is not None}
+        pictures = [at for at, _ in drawn]
+        assert pictures == sorted(pictures)
+        assert set(pictures) == set(range(last + 1))
+        flights = {at for at, gone in drawn if gone is not None}
         assert flights, "what is copied moves"
         await it.pilot.press("left", "h")
         assert move.at == last - 2

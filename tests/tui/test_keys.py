@@ -361,8 +361,7 @@ def test_help_theme_rescan_and_end(scratch: str) -> None:
         assert it.shown()[-1] == "zz"
         assert it.session.path == "var/log/app.log"
         await it.pilot.press("q")
-        await it.pilot.pause(0.1)
-        assert not it.app.is_running
+        await it.until(lambda: not it.app.is_running)
 
     drive(article(scratch), play)
 

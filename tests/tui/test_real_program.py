@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from glob import glob
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from ovlctl.overlay.stack import Stack
 from tests import trees
 from tests.capabilities import needs_overlay, needs_root, needs_userns
 from tests.overlay.made import mounted
+from tests.patience import eventually
 from tests.tui.terminal import ENTER, Terminal, descendants, terminal
 
 if TYPE_CHECKING:
@@ -197,10 +197,7 @@ def test_what_it_draws_is_what_there_is(somebody: Somebody) -> None:
 
 
 def _nothing_is_left(who: Somebody, processes: set[int]) -> None:
-    end = time.monotonic() + 20
-    while [pid for pid in processes if os.path.exists(f"/proc/{pid}")]:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert eventually(lambda: not [pid for pid in processes if os.path.exists(f"/proc/{pid}")])
     assert os.listdir(who.place) == []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
         assert who.place not in file.read()
@@ -230,10 +227,7 @@ def test_whatever_ends_it(somebody: Somebody, end: str) -> None:
 
 
 def _gone(processes: set[int]) -> None:
-    end = time.monotonic() + 20
-    while [pid for pid in processes if os.path.exists(f"/proc/{pid}")]:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert eventually(lambda: not [pid for pid in processes if os.path.exists(f"/proc/{pid}")])
 
 
 def test_the_example(somebody: Somebody) -> None:

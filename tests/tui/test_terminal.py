@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pyte
 import pytest
 
+from tests.patience import PATIENCE, eventually
 from tests.tui.scenes import article, words
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
 
 _SIZE = (80, 24)
-_PATIENCE = 30.0
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Terminal:
     def until(self, text: str) -> None:
         """Read until *text* is on the screen."""
         stream = pyte.ByteStream(self.screen)
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while text not in "\n".join(self.screen.display):
             assert time.monotonic() < end, "\n".join(self.screen.display)
             if (part := self._read()) is None:
@@ -61,7 +61,7 @@ class Terminal:
 
     def ended(self) -> int:
         """Wait for its end: its exit status, or the negative number of a signal."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while self.status is None:
             assert time.monotonic() < end, "it did not end"
             self._read()
@@ -136,10 +136,7 @@ def test_killed(scratch: str) -> None:
         (scanner,) = terminal.children()
         os.kill(terminal.pid, signal.SIGKILL)
         assert terminal.ended() == -signal.SIGKILL
-        end = time.monotonic() + _PATIENCE
-        while _alive(scanner):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        assert eventually(lambda: not _alive(scanner))
 
 
 @pytest.mark.parametrize(

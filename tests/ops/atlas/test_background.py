@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from ovlctl.ops.atlas import layers, scan, summaries
 from ovlctl.ops.atlas.background import Done, Failed, Merged, OneLayer, Progress, Scanner, Summaries
 from ovlctl.overlay.stack import Stack
 from tests import trees
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def test_an_error_is_told_and_the_next_task_is_done(scratch: str) -> None:
     """A layer that cannot be looked at any more."""
     with _scanning(scratch) as (_, scanner):
         scanner.order(OneLayer(7))
-        assert select.select([scanner], [], [], 30)[0]
+        assert select.select([scanner], [], [], PATIENCE)[0]
         # There is no such layer: a mistake in the program, which ends the process.
         event = scanner.receive()
         assert isinstance(event, Failed)
@@ -92,7 +92,7 @@ def test_it_ends_with_what_started_it(scratch: str) -> None:
         "with reading.opened(reading.of_directories(Stack([sys.argv[1]]))) as view:\n"
         "    scanner = Scanner.start(view)\n"
         "    print(scanner._pid, flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, f"{scratch}/low"], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -100,13 +100,11 @@ def test_it_ends_with_what_started_it(scratch: str) -> None:
         os.kill(child, 0)
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    until = time.monotonic() + 10
-    while os.path.exists(f"/proc/{child}") and time.monotonic() < until and not _is_zombie(child):
-        time.sleep(0.01)
-    assert not os.path.exists(f"/proc/{child}") or _is_zombie(child)
+    assert eventually(lambda: _is_zombie(child))
 
 
 def _is_zombie(pid: int) -> bool:
+    """Whether it has ended, whoever waits for it or not."""
     try:
         with open(f"/proc/{pid}/stat") as stream:
             return stream.read().rpartition(")")[2].split()[0] == "Z"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.capabilities import needs_overlay, needs_root
 from tests.docker import Docker, daemon, image
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,10 +52,7 @@ def test_the_same_as_docker_diff(docker: Docker, cli: Cli) -> None:
     docker("commit", "one", "lower")
     full = docker("run", "-d", "--network=none", "lower", "/bin/sh", "-c", f"{_AFTER}\necho finished; exec sleep 600")
     merged = docker("inspect", "-f", "{{.GraphDriver.Data.MergedDir}}", full)
-    for _ in range(200):
-        if "finished" in docker("logs", full):
-            break
-        time.sleep(0.1)
+    assert eventually(lambda: "finished" in docker("logs", full))
     theirs = docker("diff", full).splitlines()
     ours = cli("diff", merged, "--format", "docker")
     assert ours.status == 0, ours.stderr

@@ -123,7 +123,7 @@ def test_a_running_program(ext4: str) -> None:
         os.chmod(f"{lower}/sleep", 0o755)
         with (
             mounted(fresh(base, "a", [lower], Options()), f"{base}/merged") as point,
-            subprocess.Popen([f"{point}/sleep", "60"]) as running,
+            subprocess.Popen([f"{point}/sleep", "600"]) as running,
         ):
             try:
                 while os.readlink(f"/proc/{running.pid}/exe") != f"{point}/sleep":

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -35,10 +34,10 @@ def stack() -> Iterator[Stack]:
     """A stack with a directory of many files and one that is big."""
     with tempfile.TemporaryDirectory(dir=capabilities.session().directory) as base:
         trees.make(base, {"top/": None, "low/big": os.urandom(_BIG), "low/many/first": "x"})
-        for at in range(3000):
-            if at < 30:
-                os.mkdir(f"{base}/low/many/{at}")
-            os.mknod(f"{base}/low/many/{at % 30}/{at}")
+        for at in range(30):
+            os.mkdir(f"{base}/low/many/{at}")
+            for name in range(10):
+                os.mknod(f"{base}/low/many/{at}/{name}")
         yield Stack([f"{base}/top", f"{base}/low"])
 
 
@@ -82,19 +81,38 @@ def test_a_read_that_fails(scratch: str) -> None:
     assert os.listdir(f"{scratch}/dest") == []
 
 
+# The copy stops itself in the middle of the many files, so that whatever comes in between does come in between.
+_COPY = """
+import os, signal, sys
+from ovlctl.cli.main import main
+made = 0
+def look(event, _arguments):
+    global made
+    if event == "os.mkdir":
+        made += 1
+        if made == 20:
+            os.kill(os.getpid(), signal.SIGSTOP)
+sys.addaudithook(look)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @contextmanager
 def _copying(stack: Stack, dest: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A copy of all of it, which has come as far as the many files."""
+    """A copy of all of it, which stands still among the many files until :func:`_end`."""
     options = [word for lower in stack.lowers for word in ("--lower", lower)]
-    argv = [sys.executable, "-m", "ovlctl", "cp", "-r", "--no-userxattr", *options, "/", f"{dest}/copy"]
+    argv = [sys.executable, "-c", _COPY, "cp", "-r", "--no-userxattr", *options, "/", f"{dest}/copy"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as copying:
-        while not any(os.path.isdir(f"{dest}/{name}/many/0") for name in os.listdir(dest)):
-            assert copying.poll() is None
-            time.sleep(0.001)
+        stopped = os.waitid(os.P_PID, copying.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert stopped is not None
+        assert stopped.si_code == os.CLD_STOPPED
+        assert any(os.path.isdir(f"{dest}/{name}/many") for name in os.listdir(dest))
         yield copying
 
 
 def _end(copying: subprocess.Popen[bytes]) -> tuple[int, bytes]:
+    """Let it go on, or come to its end."""
+    copying.send_signal(signal.SIGCONT)
     _, said = copying.communicate()
     return copying.returncode, said
 

@@ -52,7 +52,7 @@ def content(path: str) -> str:
 
 def hold(code: str, *args: str) -> subprocess.Popen[str]:
     """A process that does *code* and then waits."""
-    script = f"import os, sys, time\n{code}\nprint('ready', flush=True)\ntime.sleep(60)"
+    script = f"import os, sys, time\n{code}\nprint('ready', flush=True)\ntime.sleep(600)"
     held = subprocess.Popen([sys.executable, "-c", script, *args], stdout=subprocess.PIPE, text=True)
     assert held.stdout is not None
     assert held.stdout.readline() == "ready\n"

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,10 @@ import pytest
 
 from ovlctl.kernel import pidfd
 from tests import trees
+from tests.patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.conftest import Finished, OrdinaryUser
 
@@ -42,7 +42,7 @@ class Account:
         made = self("mount", "t", "-l", "a", "-l", "b", "--name", "x", *more)
         assert made.status == 0, made.stderr
 
-    def sh(self, script: str, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def sh(self, script: str, *words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run *script*, in which ``$0`` is Python, at home."""
         env = {"XDG_RUNTIME_DIR": self.runtime}
         return self.user.run(["sh", "-c", script, sys.executable, *words], env=env, timeout=timeout)
@@ -99,16 +99,6 @@ def give(base: str, uid: int, gid: int) -> None:
     for directory, names, files in os.walk(base):
         for name in ("", *names, *files):
             os.chown(os.path.join(directory, name), uid, gid, follow_symlinks=False)
-
-
-def eventually(done: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether *done* comes true within *seconds*."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def _settled(user: OrdinaryUser) -> Iterator[Account]:

@@ -39,9 +39,9 @@ assert namespace == __import__("os").readlink("/proc/self/ns/mnt")
 """
 
 _THREADS = """
-import threading, time
+import threading
 from ovlctl.ops import rootless
-threading.Thread(target=time.sleep, args=(1,)).start()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
 rootless.ensure()
 """
 

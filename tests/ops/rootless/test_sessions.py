@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests import capabilities, trees
-from tests.ops.rootless.conftest import eventually
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from tests.ops.rootless.conftest import Account
@@ -60,7 +60,7 @@ os.waitpid(child, 0)
 
 def test_what_was_started_in_a_terminal_survives_it(me: Account) -> None:
     """Mounted and entered in a terminal that is closed then: a detached shell goes on, and so does the mount."""
-    done = me.user.run([sys.executable, "-c", _IN_A_TERMINAL], env={"XDG_RUNTIME_DIR": me.runtime}, timeout=30)
+    done = me.user.run([sys.executable, "-c", _IN_A_TERMINAL], env={"XDG_RUNTIME_DIR": me.runtime})
     assert done.returncode == 0, done.stderr
     assert me("exec", "x", "--", "sh", "-c", "ls; touch go").stdout == "d\nf\n"
     assert eventually(lambda: me("exec", "x", "--", "cat", "late").stdout == "later\n")
@@ -159,5 +159,5 @@ def test_a_runtime_directory_in_somebody_elses(me: Account, other: Account) -> N
 def test_who_reads_does_not_wait(me: Account) -> None:
     """Looking at mounts takes no lock that a command at work holds for itself."""
     me.mount()
-    listed = me.sh("""flock run/ovlctl/lock timeout 20 "$0" -m ovlctl ls""")
+    listed = me.sh("""flock run/ovlctl/lock timeout 60 "$0" -m ovlctl ls""")
     assert (listed.returncode, "mounted" in listed.stdout, listed.stderr) == (0, True, ""), listed

@@ -15,7 +15,7 @@ import pytest
 
 from ovlctl.errors import ExitStatus
 from tests import capabilities, trees
-from tests.ops.rootless.conftest import eventually
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from tests.conftest import Cli

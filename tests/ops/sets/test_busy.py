@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +18,7 @@ from ovlctl.ops.sets.status import status
 from ovlctl.ops.sets.up import plan, up
 from ovlctl.ops.state import locate
 from tests import capabilities
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from tests.ops.sets.world import World
@@ -80,14 +80,16 @@ def test_an_upper_that_somebody_else_keeps(here: World) -> None:
         os.waitpid(child, 0)
         os.close(ready)
         os.close(told)
-    for _ in range(50):
-        # The kernel takes a dead namespace apart a little later.
+
+    def ended() -> bool:
         try:
             up(changed)
         except errors.OvlError:
-            time.sleep(0.05)
-        else:
-            break
+            return False
+        return True
+
+    # The kernel takes a dead namespace apart a little later.
+    assert eventually(ended)
     assert here.actions() == {"a": Action.KEEP}
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -20,6 +19,7 @@ from tests.capabilities import needs_loop, needs_overlay, needs_root, root
 from tests.kernel import overlays
 from tests.kernel.children import child
 from tests.ops.who.scenes import ENTER, MMAP, OPEN, group_of, holder, namespace_without_processes, obey
+from tests.steps import counted
 
 pytestmark = needs_overlay
 
@@ -248,20 +248,23 @@ def test_who_does_not_count(merged: str) -> None:
 
 
 def test_many_processes(merged: str) -> None:
-    """Among 300 processes an answer takes less than half a second of work."""
-    script = "i=0; while [ $i -lt 300 ]; do sleep 60 & i=$((i+1)); done; echo ready; wait"
+    """Each of 100 processes that hold nothing costs the answer a few calls to the kernel, however many there are."""
+    who(merged)
+    with counted() as alone:
+        who(merged)
+    script = "i=0; while [ $i -lt 100 ]; do sleep 600 & i=$((i+1)); done; echo ready; wait"
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as crowd:
         assert crowd.stdout is not None
         crowd.stdout.readline()
         try:
-            who(merged)
-            began = time.process_time()
-            answer = who(merged)
-            took = time.process_time() - began
+            with counted() as among:
+                answer = who(merged)
         finally:
             os.killpg(crowd.pid, signal.SIGKILL)
     assert not answer.held
-    assert took < 0.5
+    # It is three of each; the machine has processes of its own that come and go.
+    for name in ("open", "read", "stat", "listdir", "readlink", "mount_id_at"):
+        assert among[name] - alone[name] < 6 * 100, name
 
 
 @needs_root
@@ -282,7 +285,7 @@ import os, sys, time
 os.chdir(sys.argv[1])
 for _ in range(14):
     if not os.fork():
-        time.sleep(60)
+        time.sleep(600)
 """
     with child(code, merged) as pid:
         with pytest.raises(ovlctl.errors.MountBusy) as caught:
@@ -301,6 +304,7 @@ def test_answers_are_the_same_without_statmount(merged: str) -> None:
 import os, sys
 from tests.kernel import refusals
 from ovlctl.ops.who import who
+from tests.steps import counted
 for number in filter(None, (refusals.STATMOUNT, refusals.LISTMOUNT, refusals.STATX)):
     refusals.refuse(number, 38)
 fd = os.open(sys.argv[1] + "/file", os.O_RDONLY)

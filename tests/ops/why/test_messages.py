@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 from hypothesis import given
@@ -14,6 +13,7 @@ from ovlctl.errors import OvlError
 from ovlctl.ops import why
 from ovlctl.ops.why import Certainty, Kind
 from ovlctl.show.why import explanation_json, explanation_text
+from tests.patience import no_hang
 
 #: Certain, or the first of several.
 SURE, FIRST = Certainty.CERTAIN, Certainty.LIKELY
@@ -496,10 +496,8 @@ def test_no_command_breaks_it(argv: list[str]) -> None:
     ],
 )
 @pytest.mark.parametrize("end", ["", "\n"], ids=["one line", "lines"])
-def test_hostile_texts_take_no_time(piece: str, end: str) -> None:
-    """The time grows with the length of a text, whatever it repeats."""
+def test_hostile_texts_come_to_an_end(piece: str, end: str) -> None:
+    """Whatever a long text repeats, it is read (benchmarks/why.py compares the times with those of a plain text)."""
     text = (piece + end) * ((1 << 18) // len(piece + end))
-    begin = time.process_time()
-    with contextlib.suppress(errors.NothingRecognised):
+    with no_hang(), contextlib.suppress(errors.NothingRecognised):
         why.explain_text(text)
-    assert time.process_time() - begin < 8
