@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit_json_items, emit_lines, warn
-from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.parameters import ANY_STACK, Json, StateDir
 from ovlctl.cli.reading import Given, LayerOption, subject_of
 from ovlctl.errors import BadUsage, ExitStatus, literal
 from ovlctl.show.names import show_text
@@ -27,8 +28,9 @@ def find(
     words: Annotated[
         list[str] | None,
         typer.Argument(
+            shell_complete=complete_stack,
             metavar="[STACK] [WORD]...",
-            help="A stack's name, a path in it or oci:DIR[:TAG]; then what is looked for.",
+            help=f"{ANY_STACK}; then what is looked for.",
         ),
     ] = None,
     given: Given,
@@ -58,7 +60,8 @@ def find(
     subject, wanted = subject_of(words or (), given, state_dir)
     if fuzzy and by_size:
         raise BadUsage("--fuzzy and --by-size exclude each other", hint="each has an order of its own")
-    from ovlctl.ops import extras, reading
+    from ovlctl import extras
+    from ovlctl.ops import reading
 
     extras.require("`find`", "numpy")
     from ovlctl.ops.atlas import layers, scan

@@ -29,6 +29,17 @@ class Engine(StrEnum):
     MACHINE = "machine"
 
 
+#: Whose stores are read, by the word that names them: ``docker:NAME``. Buildah's things lie in Podman's, CRI's in
+#: containerd's.
+KEEPERS = {engine.value: engine for engine in (Engine.DOCKER, Engine.PODMAN, Engine.CONTAINERD)}
+
+
+def keeper_of(word: str) -> Engine | None:
+    """The engine that a word such as ``docker:NAME`` names something of; None when it is no such word."""
+    before, colon, after = word.partition(":")
+    return KEEPERS.get(before) if colon and after else None
+
+
 class StoreKind(StrEnum):
     """How an engine keeps layers: itself (overlay2, containers/storage), or by a snapshotter of containerd."""
 
@@ -78,6 +89,7 @@ class Layer:
         size: Bytes of its files, as the engine wrote down; None where it did not.
         created_ns: Since the epoch.
         held: What keeps it though nothing uses it, such as a label of containerd or a lease, in the engine's words.
+        mounts: How often the engine believes it to be mounted; None where it does not count.
     """
 
     id: str
@@ -93,6 +105,7 @@ class Layer:
     size: int | None = None
     created_ns: int | None = None
     held: tuple[str, ...] = ()
+    mounts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +197,9 @@ class Store:
         images: Every image.
         containers: Every container.
         packed: Directories of packed layers, such as containerd's blobs.
+        below: Read-only stores that have images and layers for this one, as Podman's additional image stores.
         troubles: What of it could not be read, one error each; all else is told.
+        alive: Whether it is this machine's, so that what it has as running has to run here.
     """
 
     engine: Engine
@@ -198,7 +213,9 @@ class Store:
     images: tuple[Image, ...] = ()
     containers: tuple[Container, ...] = ()
     packed: tuple[str, ...] = ()
+    below: tuple[Store, ...] = ()
     troubles: tuple[OvlError, ...] = ()
+    alive: bool = True
 
     @cached_property
     def by_id(self) -> Mapping[str, Layer]:
@@ -213,10 +230,13 @@ class Store:
     def chain(self, top: str | None) -> tuple[Layer, ...]:
         """The layer with the id *top* and all below it, topmost first; it ends where the metadata does.
 
-        A parent that comes again, as in a damaged store, ends it, too.
+        It goes on in the stores below. A parent that comes again, as in a damaged store, ends it, too.
         """
         found: dict[str, Layer] = {}
-        while top is not None and top not in found and (layer := self.by_id.get(top)) is not None:
+        while top is not None and top not in found and (layer := self._layer(top)) is not None:
             found[top] = layer
             top = layer.parent
         return tuple(found.values())
+
+    def _layer(self, id_: str) -> Layer | None:
+        return next((store.by_id[id_] for store in (self, *self.below) if id_ in store.by_id), None)
