@@ -10,9 +10,9 @@ from ovlctl.show.names import json_path, show_argument, show_name, show_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ovlctl.engines.cgroups import Membership
     from ovlctl.kernel.holders import Holder
     from ovlctl.ops.who.answer import Answer, Command, Copy, Group, Keeper, Lost, Process, Submount, User
-    from ovlctl.ops.who.containers import Container
 
 _RELATIONS = {"same": "this directory", "inside": "inside it", "above": "above it"}
 _RELATIONS_OF_MOUNT = {"same": "the merged view", "inside": "inside the merged view", "above": "above it"}
@@ -48,7 +48,7 @@ def _command_json(command: Command | None) -> str | None:
     return None if command is None else command_text(command)
 
 
-def _container_json(container: Container | None) -> dict[str, Any] | None:
+def _container_json(container: Membership | None) -> dict[str, Any] | None:
     return None if container is None else {"engine": container.engine, "id": container.id, "pod": container.pod}
 
 

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ovlctl.engines.cgroups import Membership
     from ovlctl.kernel.holders import Holder
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.who.backing import Device
-    from ovlctl.ops.who.containers import Container
     from ovlctl.ops.who.locations import Relation
 
 #: The words of one command; what a shell needs is added when it is shown.
@@ -52,7 +52,7 @@ class Process:
     pid: int
     user: str
     command: str
-    container: Container | None
+    container: Membership | None
     holds: tuple[Holder, ...]
     release: Command | None
 
@@ -124,7 +124,7 @@ class Group:
     own: bool
     pids: tuple[int, ...]
     command: str | None
-    container: Container | None
+    container: Membership | None
     keepers: tuple[Keeper, ...]
     copies: tuple[Copy, ...]
     submounts: tuple[Submount, ...]
@@ -161,7 +161,7 @@ class User:
     name: str | None
     uses: tuple[UsedAs, ...]
     points: tuple[tuple[int, str], ...]
-    container: Container | None
+    container: Membership | None
     release: tuple[Command, ...]
 
 

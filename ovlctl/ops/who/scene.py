@@ -7,11 +7,11 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from ovlctl.engines.cgroups import Membership, container_of_process
 from ovlctl.kernel import idmap
 from ovlctl.kernel.mount_namespaces import MountNamespace, census
 from ovlctl.kernel.tasks import Task, tasks
 from ovlctl.ops.who.answer import Command, Keeper, Process
-from ovlctl.ops.who.containers import Container, container_of_process
 from ovlctl.ops.who.locations import Lookup
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Scene:
         self.own = everything.namespaces[0]
         self._by_inode = {each.inode: each for each in everything.namespaces}
         self._lookups: dict[int, Lookup] = {}
-        self._containers: dict[int, Container | None] = {}
+        self._containers: dict[int, Membership | None] = {}
 
     def __enter__(self) -> Self:
         """Nothing is open yet."""
@@ -66,13 +66,13 @@ class Scene:
             self._lookups[namespace.inode] = Lookup(namespace, own=namespace is self.own)
         return self._lookups[namespace.inode]
 
-    def container(self, namespace: MountNamespace) -> Container | None:
+    def container(self, namespace: MountNamespace) -> Membership | None:
         """The container that *namespace* belongs to; the own one belongs to none."""
         if namespace is self.own:
             return None
         return next(filter(None, (self._container(task.pid) for task in namespace.tasks)), None)
 
-    def _container(self, pid: int) -> Container | None:
+    def _container(self, pid: int) -> Membership | None:
         if pid not in self._containers:
             self._containers[pid] = container_of_process(pid)
         return self._containers[pid]

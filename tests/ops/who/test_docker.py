@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.engines.values import Engine
 from ovlctl.ops.who import who
 from ovlctl.ops.who.answer import Role
-from ovlctl.ops.who.containers import Engine
 from ovlctl.ops.who.locations import Relation
 from tests.capabilities import needs_overlay, needs_root
 from tests.docker import Docker, daemon, image

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ovlctl.ops.who.containers import Container, Engine, container_of, container_of_process
+from ovlctl.engines.cgroups import Membership, container_of, container_of_process
+from ovlctl.engines.values import Engine
 
 ID = "4f1c7a1d0b6e7c5a9d3e2f8b6a4c0d1e3f5a7b9c1d2e4f60718293a4b5c6d7e8"
 OTHER = "0123456789abcdef" * 4
@@ -76,7 +77,7 @@ LINES = {
 def test_containers(case: str) -> None:
     """Each engine's way of naming cgroups gives the engine, the id, and the pod where there is one."""
     text, engine, name, pod = LINES[case]
-    assert container_of(text) == Container(engine=engine, id=name, pod=pod)
+    assert container_of(text) == Membership(engine=engine, id=name, pod=pod)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +102,10 @@ def test_no_container(text: str) -> None:
 
 def test_label_and_command() -> None:
     """Ids are cut as engines cut them; names are whole."""
-    docker = Container(engine=Engine.DOCKER, id=ID)
+    docker = Membership(engine=Engine.DOCKER, id=ID)
     assert (docker.label, docker.stop) == (f"docker:{ID[:12]}", ("docker", "stop", ID[:12]))
-    assert Container(engine=Engine.CRI, id=ID, pod=POD).label == f"cri:{ID[:12]} (pod {POD})"
-    assert Container(engine=Engine.LXC, id="web-1").stop == ("lxc-stop", "-n", "web-1")
+    assert Membership(engine=Engine.CRI, id=ID, pod=POD).label == f"cri:{ID[:12]} (pod {POD})"
+    assert Membership(engine=Engine.LXC, id="web-1").stop == ("lxc-stop", "-n", "web-1")
 
 
 def test_a_process_that_is_gone() -> None:

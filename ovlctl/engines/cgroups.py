@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Engine(StrEnum):
-    """What runs a container."""
-
-    DOCKER = "docker"
-    PODMAN = "podman"
-    CONTAINERD = "containerd"
-    CRI = "cri"
-    LXC = "lxc"
-    MACHINE = "machine"
+from ovlctl.engines.values import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """A container, as far as a cgroup tells.
+class Membership:
+    """The container that a process is in, as far as its cgroup tells.
 
     Attributes:
         engine: What runs it.
@@ -49,6 +39,7 @@ class Container:
         return {
             Engine.DOCKER: ("docker", "stop", short),
             Engine.PODMAN: ("podman", "stop", short),
+            Engine.BUILDAH: ("buildah", "rm", short),
             Engine.CONTAINERD: ("ctr", "task", "kill", self.id),
             Engine.CRI: ("crictl", "stop", short),
             Engine.LXC: ("lxc-stop", "-n", self.id),
@@ -79,7 +70,7 @@ _PARENTS = {
 }
 
 
-def container_of(cgroup: str) -> Container | None:
+def container_of(cgroup: str) -> Membership | None:
     """The container that a process with this /proc/PID/cgroup is in; of nested ones the outermost.
 
     The outermost is the one that an engine of this host knows.
@@ -95,7 +86,7 @@ def container_of(cgroup: str) -> Container | None:
     return None
 
 
-def _in_path(parts: list[str]) -> Container | None:
+def _in_path(parts: list[str]) -> Membership | None:
     pod: str | None = None
     before = ""
     for part in parts:
@@ -111,16 +102,16 @@ def _in_path(parts: list[str]) -> Container | None:
     return None
 
 
-def _named(part: str, before: str, pod: str | None) -> Container | None:
+def _named(part: str, before: str, pod: str | None) -> Membership | None:
     for pattern, engine in _SCOPES:
         match = pattern.fullmatch(part)
         if match is not None:
             name = _unescaped(match[1]) if engine is Engine.MACHINE else match[1]
-            return Container(engine=engine, id=name, pod=pod)
+            return Membership(engine=engine, id=name, pod=pod)
     if _ID.fullmatch(part) and (pod is not None or before in _PARENTS):
-        return Container(engine=_PARENTS.get(before, Engine.CRI), id=part, pod=pod)
+        return Membership(engine=_PARENTS.get(before, Engine.CRI), id=part, pod=pod)
     if before in {"lxc", "lxc.payload"}:
-        return Container(engine=Engine.LXC, id=part, pod=pod)
+        return Membership(engine=Engine.LXC, id=part, pod=pod)
     return None
 
 
@@ -129,7 +120,7 @@ def _unescaped(unit: str) -> str:
     return _UNIT_ESCAPE.sub(lambda match: chr(int(match[1], 16)), unit)
 
 
-def container_of_process(pid: int) -> Container | None:
+def container_of_process(pid: int) -> Membership | None:
     """The container a process is in; None also when it is gone or may not be asked."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:

@@ -1,0 +1,1 @@
+"""Docker, Podman, buildah, containerd and CRI: their stores read from disk, their daemons asked."""

@@ -1,0 +1,89 @@
+"""What the daemon of an engine answers: pure values. They are labels, as the metadata on disk are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ovlctl.engines.values import Engine, State, StoreKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a daemon may be reached.
+
+    Attributes:
+        engine: Whose it is.
+        address: ``unix:///run/docker.sock``, ``tcp://HOST:PORT``, ``ssh://...``; of containerd the path of its socket.
+        found: How: ``DOCKER_HOST``, ``context NAME``, ``default``, ``rootless``, the command line of a daemon.
+        context: The Docker context that it is of, which has the certificates.
+    """
+
+    engine: Engine
+    address: str
+    found: str
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a daemon says of itself; None is unknown, as an engine that does not say so leaves it.
+
+    Attributes:
+        endpoint: It was asked at.
+        version: Of the engine.
+        driver: The graph driver or snapshotter that is in use.
+        kind: How it keeps layers.
+        root: Its data root; of containerd it is not told.
+        backing_fs: The engine's word for the file system below: ``extfs``, ``xfs``.
+        supports_d_type, native_diff, metacopy, userxattr: As the engine found out when it began.
+        rootless: Whether it runs without root.
+    """
+
+    endpoint: Endpoint
+    version: str | None
+    driver: str | None
+    kind: StoreKind | None
+    root: str | None
+    backing_fs: str | None = None
+    supports_d_type: bool | None = None
+    native_diff: bool | None = None
+    metacopy: bool | None = None
+    userxattr: bool | None = None
+    rootless: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """What ``inspect`` calls GraphDriver.Data: lowers topmost first; None for what is not said."""
+
+    lowers: tuple[str, ...]
+    upper: str | None
+    work: str | None
+    merged: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """A container or an image, as a daemon describes it.
+
+    Attributes:
+        id: Its id; of an image with ``sha256:``.
+        name: What people call it; a reference of an image.
+        driver: The graph driver's or snapshotter's name.
+        graph: Where its layers are; None with a snapshotter.
+        image: Of a container the id of its image.
+        pid: Of a container that runs, its first process.
+        state: Of a container.
+        digests: Of an image, those of its layers, lowest first.
+    """
+
+    id: str
+    name: str
+    driver: str | None
+    graph: Graph | None
+    image: str | None = None
+    pid: int | None = None
+    state: State | None = None
+    digests: tuple[str, ...] = ()
