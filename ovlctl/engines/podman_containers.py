@@ -63,7 +63,7 @@ class Reader:
                 self._troubles.append(StoreDamaged("{} has container {} twice", document, id_))
             else:
                 entries[id_] = entry, self._metadata(document, id_, entry)
-        self._sandboxes = {pod.id: pod for _, metadata in entries.values() if (pod := _sandbox(metadata)) is not None}
+        self._sandboxes = dict(found for _, metadata in entries.values() if (found := _sandbox(metadata)) is not None)
         return tuple(self._container(id_, entry, metadata) for id_, (entry, metadata) in entries.items())
 
     def _entries(self) -> Iterator[tuple[str, Entry]]:
@@ -152,12 +152,13 @@ class Reader:
         return path if path is not None and path.startswith("/") and not path.endswith(own) else None
 
 
-def _sandbox(metadata: Entry) -> Pod | None:
-    # The metadata of the container that stands for a pod; others have the pod's id only.
+def _sandbox(metadata: Entry) -> tuple[str, Pod] | None:
+    # The metadata of the container that stands for a pod, with its uid; others have the id of that container only.
     pod = metadata.text("pod-id")
     if pod is None or not (metadata.flag("pod") or metadata.text("namespace")):
         return None
-    return Pod(id=pod, name=metadata.text("metadata-name"), namespace=metadata.text("namespace"))
+    name, namespace = metadata.text("metadata-name"), metadata.text("namespace")
+    return pod, Pod(id=metadata.text("uid") or pod, name=name, namespace=namespace)
 
 
 def without_layer(records: Mapping[str, Record], known: set[str]) -> Iterator[Container]:
