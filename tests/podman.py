@@ -138,6 +138,7 @@ def _fill(podman: Podman) -> None:
     _do(podman, "run", "stopped", "localhost/app:3", "echo three > /etc/app/app.conf")
     _do(podman, "run", "running", "localhost/app:3", "rm /etc/app/app.conf && touch /ready && sleep 3600", "-d")
     _do(podman, "create", "created", "localhost/base:1", "true")
+    _wait(podman)
     podman("pod", "create", "--infra=false", "--name", "group")
     _do(podman, "run", "inpod", "localhost/app:2", "true", "--pod", "group")
     podman.buildah("from", "--pull-never", "--name", "working", "localhost/app:3")
@@ -155,8 +156,18 @@ def _do(podman: Podman, verb: str, name: str, of: str, script: str, *options: st
     podman(verb, "--network", "none", "--name", name, *options, of, "/bin/busybox", "sh", "-c", _PATH + script)
 
 
+def _wait(podman: Podman) -> None:
+    (said,) = podman.json("container", "inspect", "running")
+    upper = said["GraphDriver"]["Data"]["UpperDir"]
+    for _ in range(100):
+        if os.path.exists(f"{upper}/ready"):
+            return
+        time.sleep(0.05)
+    pytest.skip("a container of Podman's does not begin here")
+
+
 # Of busybox there is only the program itself, which is every command when its shell looks for one.
-_PATH = "for one in mkdir rm touch sleep true; do alias $one=\"/bin/busybox $one\"; done\n"
+_PATH = 'for one in mkdir rm touch sleep true; do alias $one="/bin/busybox $one"; done\n'
 
 
 @contextmanager

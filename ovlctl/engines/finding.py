@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines import references
 from ovlctl.engines.values import Engine
-from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous
+from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous, StoreForbidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,6 +79,7 @@ def find(stores: Sequence[Store], word: str) -> Match:
     Raises:
         EngineMissing: There are no stores.
         ContainerMissing: Nothing is called so.
+        StoreForbidden: Nothing is, as far as the stores may be read.
         NameAmbiguous: Several are.
     """
     if not stores:
@@ -179,8 +180,8 @@ def _distinct(found: Sequence[Match]) -> list[Match]:
     # An image that a store and one below it both have is the first's.
     kept: list[Match] = []
     for match in found:
-        shadowed = any(match.store in other.store.below and match.id == other.id for other in kept)
-        if not shadowed and match not in kept:
+        above = (other for other in kept if other.id == match.id)
+        if not any(match.store is below for other in above for below in other.store.below):
             kept.append(match)
     return kept
 
@@ -197,11 +198,14 @@ def _ambiguous(word: str, found: Sequence[Match]) -> NameAmbiguous:
     return NameAmbiguous(f"{{}} may be {listed}{more}", word, *told, hint=hint)
 
 
-def _missing(stores: Sequence[Store], word: str) -> ContainerMissing:
+def _missing(stores: Sequence[Store], word: str) -> ContainerMissing | StoreForbidden:
+    forbidden = [error for store in stores for error in store.troubles if isinstance(error, StoreForbidden)]
+    if forbidden:  # it may well be there
+        return forbidden[0]
     known = sorted({name for store in stores for engine in Engine for name in names([store], engine)})
     near = difflib.get_close_matches(word, known, n=_NEAR)
     engines = " or ".join(sorted({str(store.engine) for store in stores}))
     if near:
         there = ", ".join(f"{{{at}}}" for at in range(1, len(near) + 1))
-        return ContainerMissing(f"no container or image of {engines} is called {{0}}", word, *near, hint=f"there is {there}")
-    return ContainerMissing(f"no container or image of {engines} is called {{}}", word)
+        return ContainerMissing(f"{{0}} is no container or image of {engines}", word, *near, hint=f"there is {there}")
+    return ContainerMissing(f"{{}} is no container or image of {engines}", word)

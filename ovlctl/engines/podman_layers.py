@@ -11,7 +11,7 @@ from ovlctl.engines.documents import is_name
 from ovlctl.engines.entries import listed
 from ovlctl.engines.ordering import distinct, lower_first
 from ovlctl.engines.values import Layer, Role
-from ovlctl.errors import OvlError, StoreDamaged, StoreMisleads
+from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -28,16 +28,22 @@ _RESERVED = frozenset({"l", "staging", "tempdirs", ".has-mount-program", "backin
 _PROBE = re.compile(r"(?:compat|opaque-bug-check|metacopy-check|volatile-check)\d*", re.ASCII)
 
 
-def reserved(files: Files, driver: str, troubles: list[OvlError]) -> frozenset[str]:
+def reserved(gathering: Gathering, driver: str) -> frozenset[str]:
     """Names among the layers that are none: the driver's own, and those of its probes that are there."""
     if driver != _OVERLAY:
         return frozenset()
-    try:
-        names = files.names(PLACES[driver])
-    except OvlError as error:
-        troubles.append(error)
-        return _RESERVED
+    names = gathering.one(PLACES[driver], gathering.files.names) or ()
     return _RESERVED.union(name for name in names if _PROBE.fullmatch(name))
+
+
+def is_place(gathering: Gathering, driver: str) -> bool:
+    """Whether the directory of the layers is one, or not there; else with a trouble."""
+    status = gathering.one(PLACES[driver], gathering.files.status)
+    if status is None or stat.S_ISDIR(status.st_mode):
+        return True
+    path = gathering.files.path(PLACES[driver])
+    gathering.tell(StoreMisleads("{} is no directory", path, hint="`ls -ld {}`"))
+    return False
 
 
 def read(gathering: Gathering, run: Files | None, driver: str, roles: Mapping[str, Role]) -> tuple[Layer, ...]:
@@ -80,7 +86,9 @@ def _layer(files: Files, driver: str, entry: Entry, document: str, troubles: lis
         troubles.append(error)
         return None
     except OvlError as error:
-        troubles.append(error)
+        # What may not be looked at may not be for all of them: that is said once.
+        if not (isinstance(error, StoreForbidden) and any(isinstance(one, StoreForbidden) for one in troubles)):
+            troubles.append(error)
         link = None
     return Layer(
         id=id_,

@@ -85,7 +85,7 @@ def _store(files: Files, run: Files | None, driver: str, records: dict[str, Reco
     containers = podman_containers.Reader(files, run, driver, records, troubles).read()
     writable = {container.layer for container in containers if container.layer is not None}
     roles = podman_layers.roles_of(writable, {layer for found in images for layer in found.layers})
-    layers = podman_layers.read(gathering, run, driver, roles)
+    there = podman_layers.is_place(gathering, driver)
     return Store(
         engine=Engine.PODMAN,
         kind=StoreKind.GRAPH_DRIVER,
@@ -93,8 +93,8 @@ def _store(files: Files, run: Files | None, driver: str, records: dict[str, Reco
         root=files.root,
         places=files.path(podman_layers.PLACES[driver]),
         links=files.path("overlay/l") if driver == "overlay" else None,
-        reserved=podman_layers.reserved(files, driver, troubles),
-        layers=layers,
+        reserved=podman_layers.reserved(gathering, driver) if there else frozenset(),
+        layers=podman_layers.read(gathering, run, driver, roles) if there else (),
         images=tuple(found.image for found in images),
         containers=containers,
         troubles=tuple(troubles),
