@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,9 @@ class Docker:
 
     def __call__(self, *words: str, stdin: bytes = b"") -> str:
         """Run ``docker WORDS``."""
-        done = subprocess.run(["docker", *words], input=stdin, env=self.environment, capture_output=True, check=False)
+        done = subprocess.run(
+            [client() or "docker", *words], input=stdin, env=self.environment, capture_output=True, check=False
+        )
         if done.returncode:
             pytest.skip(f"docker {words[0]} fails here: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode().strip()
@@ -41,28 +43,82 @@ class Docker:
         return {**os.environ, "DOCKER_HOST": self.host}
 
 
+class Daemon:
+    """A dockerd that can be stopped and started again; what it keeps is in *scratch*.
+
+    Args:
+        scratch: A directory for it alone.
+        options: More of them, such as ``--live-restore``.
+
+    Attributes:
+        client: Its command line.
+        data: Its data root.
+    """
+
+    def __init__(self, scratch: str, *options: str) -> None:
+        self.client = Docker(f"unix://{scratch}/sock")
+        self.data = f"{scratch}/data"
+        self._log = f"{scratch}/log"
+        self._options = (
+            f"--data-root={self.data}",
+            f"--exec-root={scratch}/exec",
+            f"--pidfile={scratch}/pid",
+            "--storage-driver=overlay2",
+            "--iptables=false",
+            "--ip6tables=false",
+            "--ip-forward=false",
+            "--bridge=none",
+            *options,
+        )
+        self._cgroups = _cgroups()
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it listens; skips where there is none, or where it does not start."""
+        if shutil.which("dockerd") is None or client() is None:
+            pytest.skip("needs dockerd and docker")
+        with open(self._log, "wb") as log:
+            self._running = subprocess.Popen(["dockerd", "-H", self.client.host, *self._options], stderr=log)
+        try:
+            _wait(self._running, self._log)
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs."""
+        return self._running is not None
+
+    def stop(self) -> None:
+        """Stop it as systemd would; containers end with it, but with ``--live-restore``."""
+        if self._running is not None:
+            self._running.send_signal(signal.SIGTERM)
+            self._running.wait(PATIENCE)
+            self._running = None
+
+    def end(self) -> None:
+        """Stop it for good: no cgroup of it stays."""
+        self.stop()
+        for path in _cgroups() - self._cgroups:
+            with suppress(OSError):  # that of another daemon, which began later
+                os.rmdir(path)
+
+
 @contextmanager
 def daemon(scratch: str) -> Iterator[Docker]:
     """Start one; skips where there is none."""
-    if shutil.which("dockerd") is None or shutil.which("docker") is None:
-        pytest.skip("needs dockerd and docker")
-    host = f"unix://{scratch}/sock"
-    places = {"--data-root": "data", "--exec-root": "exec", "--pidfile": "pid"}
-    words = [f"{option}={scratch}/{name}" for option, name in places.items()]
-    words += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--bridge=none"]
-    before = _cgroups()
-    with (
-        open(f"{scratch}/log", "wb") as log,
-        subprocess.Popen(["dockerd", "-H", host, "--storage-driver=overlay2", *words], stderr=log) as running,
-    ):
-        try:
-            _wait(running, f"{scratch}/log")
-            yield Docker(host)
-        finally:
-            running.send_signal(signal.SIGTERM)
-            running.wait(PATIENCE)
-            for path in _cgroups() - before:
-                os.rmdir(path)
+    running = Daemon(scratch)
+    try:
+        running.start()
+        yield running.client
+    finally:
+        running.end()
+
+
+def client() -> str | None:
+    """The command line of the distribution, which is as old as its daemon; else any."""
+    return "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else shutil.which("docker")
 
 
 def _cgroups() -> set[str]:

@@ -58,7 +58,8 @@ def find(
     subject, wanted = subject_of(words or (), given, state_dir)
     if fuzzy and by_size:
         raise BadUsage("--fuzzy and --by-size exclude each other", hint="each has an order of its own")
-    from ovlctl.ops import extras, reading
+    from ovlctl import extras
+    from ovlctl.ops import reading
 
     extras.require("`find`", "numpy")
     from ovlctl.ops.atlas import layers, scan

@@ -10,20 +10,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """What a connection over TLS needs: paths of PEM files, None for those that there are not.
+
+    Attributes:
+        ca: Whose signature the daemon's certificate has to have; else that of an authority the system knows.
+        cert: The client's own.
+        key: Of *cert*.
+        verify: Whether the daemon's certificate is looked at.
+    """
+
+    ca: str | None
+    cert: str | None
+    key: str | None
+    verify: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Where a daemon may be reached.
 
     Attributes:
         engine: Whose it is.
         address: ``unix:///run/docker.sock``, ``tcp://HOST:PORT``, ``ssh://...``; of containerd the path of its socket.
+            Empty when what *found* names says no address: it is not there, or damaged.
         found: How: ``DOCKER_HOST``, ``context NAME``, ``default``, ``rootless``, the command line of a daemon.
-        context: The Docker context that it is of, which has the certificates.
+        context: The Docker context, or the connection of Podman, that it is of.
+        certificates: For TLS; None for a plain connection.
     """
 
     engine: Engine
     address: str
     found: str
     context: str | None = None
+    certificates: Certificates | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

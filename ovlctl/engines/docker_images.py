@@ -34,9 +34,12 @@ def steps(configuration: object) -> tuple[Step, ...]:
 
 def digests(configuration: object) -> tuple[str, ...] | None:
     """The digests of the layers of an image, lowest first; None when its configuration has other things there."""
-    listed = sequence(mapping(mapping(configuration).get("rootfs")).get("diff_ids"))
-    found = tuple(map(digest, listed))
-    return None if None in found else tuple(one for one in found if one is not None)
+    root = mapping(configuration).get("rootfs")
+    listed = mapping(root).get("diff_ids")
+    found = tuple(map(digest, sequence(listed)))
+    if not isinstance(root, dict) or not isinstance(listed, list | None) or None in found:
+        return None
+    return tuple(one for one in found if one is not None)
 
 
 def images(gathering: Gathering) -> list[Image]:

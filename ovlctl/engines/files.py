@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: The longest document that is read, in bytes; layers.json of a thousand layers has half a megabyte.
 DOCUMENT_MAX = 64 << 20
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
-_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_LIST = os.O_RDONLY | os.O_DIRECTORY  # with O_NOFOLLOW a link would be ENOTDIR, as a file is
 
 
 class Files:

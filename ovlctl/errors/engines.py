@@ -45,11 +45,13 @@ class NameAmbiguous(UsageError):
 
 
 class StoreForbidden(PermissionDeniedError):
-    """The store of an engine may not be read.
+    """The store of an engine may not be read, or its daemon not be asked.
 
-    Engines keep their stores closed to everybody but root, or the user who runs the engine.
+    Engines keep their stores and sockets closed to everybody but root, or the user who runs the engine. Docker lets the
+    members of a group use its socket, who are as good as root.
 
         sudo ovlctl driver
+        ls -l /var/run/docker.sock
     """
 
     code = "OVL-E173"

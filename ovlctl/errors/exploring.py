@@ -25,11 +25,12 @@ class NoTerminal(UsageError):
 class ExtraMissing(UnsupportedError):
     """A part of ovlctl that is installed on request is not there.
 
-    The explorer draws with Textual and searches with NumPy, which no other command needs.
+    The explorer draws with Textual and searches with NumPy, which no other command needs. The daemons of Docker and
+    Podman are asked through the Docker SDK for Python; their stores are read without it.
 
-        pip install 'ovlctl[tui]'
-        uv tool install 'ovlctl[tui]'
-        pipx inject ovlctl textual numpy
+        pip install 'ovlctl[tui,engines]'
+        uv tool install 'ovlctl[tui,engines]'
+        pipx inject ovlctl textual numpy docker
     """
 
     code = "OVL-E191"

@@ -8,8 +8,7 @@ import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ovlctl import errors
-from ovlctl.ops import extras
+from ovlctl import errors, extras
 
 if TYPE_CHECKING:
     from ovlctl.tui.look import Look

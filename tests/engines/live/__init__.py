@@ -1,0 +1,1 @@
+"""Against real engines, started by the tests."""
