@@ -22,6 +22,8 @@ from tests.podman import podman_engine
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tests.containerd import Containerd
+
 __all__ = ["docker_engine", "podman_engine"]  # fixtures of all tests
 
 # A system call takes as long as it takes. Failing examples are printed in full instead of being kept in a directory
@@ -57,6 +59,18 @@ def scratch() -> Iterator[str]:
     directory = tempfile.mkdtemp(prefix="t-", dir=capabilities.session().directory)
     os.chmod(directory, 0o755)
     yield directory
+    sandbox.remove(directory)
+
+
+@pytest.fixture(scope="session")
+def containerd_engine() -> Iterator[Containerd]:
+    """A containerd with :func:`tests.containerd.filled` in it, for reading; what is made in it has other names."""
+    from tests.containerd import daemon, filled
+
+    directory = tempfile.mkdtemp(prefix="c-", dir=capabilities.session().directory)
+    with daemon(directory) as running:
+        filled(running)
+        yield running
     sandbox.remove(directory)
 
 

@@ -1,31 +1,39 @@
-"""A containerd of a test's own: its root, state and socket in a directory of the test's."""
+"""A containerd of a test's own: its root, state and socket in a directory of the test's.
+
+They lie as in the directories of a dockerd that starts its containerd itself, so that one containerd is a plain one
+and one with Docker's images in it.
+"""
 
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tarfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.engines.places import Origin, Place
+from ovlctl.engines.values import Engine
 from ovlctl.kernel.mount import MS, mount
 from tests import sandbox
 from tests.docker import image
-from tests.oci.images import Layout, archive, directory, entry
+from tests.oci import images
+from tests.oci.images import Layout, archive, entry
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CONFIG = """version = 2
-root = "{directory}/root"
-state = "{directory}/run"
+root = "{directory}/docker/containerd/daemon"
+state = "{directory}/docker-run/containerd/daemon"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "{directory}/sock"
@@ -50,12 +58,32 @@ class Containerd:
     @property
     def root(self) -> str:
         """Its data root."""
-        return f"{self.directory}/root"
+        return f"{self.docker}/containerd/daemon"
 
     @property
     def run(self) -> str:
         """Its state directory."""
-        return f"{self.directory}/run"
+        return f"{self.docker_run}/containerd/daemon"
+
+    @property
+    def docker(self) -> str:
+        """The data root of a Docker that has it."""
+        return f"{self.directory}/docker"
+
+    @property
+    def docker_run(self) -> str:
+        """Docker's state directory."""
+        return f"{self.directory}/docker-run"
+
+    @property
+    def place(self) -> Place:
+        """Where it keeps what it has."""
+        return Place(engine=Engine.CONTAINERD, root=self.root, run=self.run, origin=Origin.GIVEN)
+
+    @property
+    def docker_place(self) -> Place:
+        """Where that Docker keeps what it has."""
+        return Place(engine=Engine.DOCKER, root=self.docker, run=self.docker_run, origin=Origin.GIVEN)
 
     @property
     def socket(self) -> str:
@@ -84,6 +112,10 @@ class Containerd:
         assert done.returncode == 0, (words, done.stderr)
         return done.stdout
 
+    def newest(self) -> str:
+        """The directory of the snapshot that was made last."""
+        return f"{self.snapshots}/{max(map(int, os.listdir(self.snapshots)))}"
+
     def start(self) -> None:
         """Start it; skips where it does not start."""
         with open(f"{self.directory}/config.toml", "w", encoding="utf-8") as config:
@@ -92,10 +124,10 @@ class Containerd:
             self._running = subprocess.Popen(
                 ["containerd", "-c", f"{self.directory}/config.toml"], stdout=log, stderr=log
             )
-        for _ in range(100):
-            if self._running.poll() is None and self.ctr("version").returncode == 0:
-                return
-            time.sleep(0.1)
+        running = self._running
+        eventually(lambda: running.poll() is not None or self.ctr("version").returncode == 0)
+        if running.poll() is None:
+            return
         with open(f"{self.directory}/log", encoding="utf-8", errors="replace") as log_text:
             pytest.skip(f"containerd does not start here: {log_text.read().splitlines()[-1:]}")
 
@@ -103,7 +135,7 @@ class Containerd:
         """Stop it; what runs under it stays."""
         if self._running is not None:
             self._running.send_signal(signal.SIGTERM)
-            self._running.wait(30)
+            self._running.wait(PATIENCE)
             self._running = None
 
     @contextmanager
@@ -149,10 +181,82 @@ def _end_tasks(running: Containerd) -> None:
 
 def packed(scratch: str, name: str) -> str:
     """The path of an archive, as ``ctr images import`` takes it, of an image *name* with three layers and busybox."""
-    files = archive(directory("etc"), entry("etc/one", b"one\n"), entry("etc/two", b"two\n"), directory("data"))
-    above = archive(directory("etc"), entry("etc/.wh.one"), entry("data/large", b"x" * 100_000))
-    layout = Layout(f"{scratch}/layout")
+    files = archive(images.directory("etc"), entry("etc/one", b"one\n"), entry("etc/two", b"two\n"))
+    above = archive(
+        images.directory("etc"), entry("etc/.wh.one"), images.directory("data"), entry("data/large", b"x" * 100_000)
+    )
+    layout = Layout(f"{scratch}/layout-{name.replace('/', '_')}")
     layout.image(name, image("busybox"), files, above)
-    with tarfile.open(f"{scratch}/image.tar", "w") as tar:
+    with tarfile.open(f"{layout.path}.tar", "w") as tar:
         tar.add(layout.path, ".")
-    return f"{scratch}/image.tar"
+    return f"{layout.path}.tar"
+
+
+#: Names of what :func:`filled` makes.
+IMAGE = "example.org/busy:1"
+DOCKER_IMAGE = "docker.io/library/busy:latest"
+STOPPED = "a1" * 32
+RUNNING = "b2" * 32
+_SLEEP = ("/bin/busybox", "sleep", "3600")
+
+
+def filled(containerd: Containerd) -> None:
+    """Make content.
+
+    ``default``: an image with two names, a container that runs and one that does not, two snapshots committed one on
+    the other, one on top that no container has. ``moby``: an image, a container of Docker's that runs and one that does
+    not, each with the layer that Docker puts below. Skips where no container can run.
+    """
+    containerd("images", "import", packed(containerd.directory, IMAGE))
+    containerd("images", "tag", IMAGE, "example.org/busy:again")
+    cgroup = ("--cgroup", f"/{containerd.cgroup}/one")
+    started = containerd.ctr("run", "-d", *cgroup, IMAGE, "running", *_SLEEP)
+    if started.returncode:
+        pytest.skip(f"no container runs here: {started.stderr.strip()}")
+    containerd("containers", "create", "--label", "nerdctl/name=named", IMAGE, "created", *_SLEEP)
+    parent: tuple[str, ...] = ()
+    for number in (1, 2):
+        containerd("snapshots", "prepare", f"work{number}", *parent)
+        with open(f"{containerd.newest()}/fs/file{number}", "w", encoding="utf-8") as new:
+            new.write(f"{number}\n")
+        containerd("snapshots", "commit", f"chain/{number}", f"work{number}")
+        parent = (f"chain/{number}",)
+    containerd("snapshots", "prepare", "idle", *parent)
+    _fill_docker(containerd)
+
+
+def _fill_docker(containerd: Containerd) -> None:
+    containerd("images", "import", packed(containerd.directory, DOCKER_IMAGE), namespace="moby")
+    lines = containerd("snapshots", "ls", namespace="moby").splitlines()[1:]
+    parents = {line.split()[1] for line in lines}
+    top = next(line.split()[0] for line in lines if line.split()[0] not in parents)
+    target = containerd("images", "ls", namespace="moby").splitlines()[1].split()[2]
+    for id_ in (STOPPED, RUNNING):
+        containerd("snapshots", "prepare", f"{id_}-init-key", top, namespace="moby")
+        containerd("snapshots", "commit", f"{id_}-init", f"{id_}-init-key", namespace="moby")
+        containerd("snapshots", "prepare", id_, f"{id_}-init", namespace="moby")
+        _record(containerd, id_, target, running=id_ == RUNNING)
+
+
+def _record(containerd: Containerd, id_: str, target: str, *, running: bool) -> None:
+    pid = 0
+    merged = f"{containerd.docker}/rootfs/overlayfs/{id_}"
+    os.makedirs(f"{containerd.docker}/containers/{id_}")
+    if running:
+        os.makedirs(merged)
+        words = containerd("snapshots", "mounts", merged, id_, namespace="moby").split()
+        mount("overlay", merged, "overlay", data=words[words.index("-o") + 1].encode())
+        cgroup = ("--cgroup", f"/{containerd.cgroup}/two")
+        containerd("run", "-d", *cgroup, "--rootfs", merged, id_, *_SLEEP, namespace="moby")
+        pid = int(containerd("tasks", "ls", namespace="moby").splitlines()[1].split()[1])
+    document = {
+        "ID": id_,
+        "Name": f"/{'up' if running else 'down'}",
+        "Created": "2026-11-23T09:17:06.950199211Z",
+        "Image": target,
+        "Driver": "overlayfs",
+        "Config": {"Image": "busy", "Labels": {}},
+        "State": {"Running": running, "Paused": False, "Pid": pid, "StartedAt": "2026-11-23T09:17:07.590154209Z"},
+    }
+    with open(f"{containerd.docker}/containers/{id_}/config.v2.json", "w", encoding="utf-8") as new:
+        json.dump(document, new)

@@ -126,14 +126,13 @@ def _cgroups() -> set[str]:
 
 
 def _wait(running: subprocess.Popen[bytes], log: str) -> None:
-    def said() -> str:
+    def text() -> str:
         with open(log, encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    eventually(lambda: "API listen on" in said() or running.poll() is not None)
-    text = said()
-    if "API listen on" not in text:
-        pytest.skip(f"dockerd does not start here: {text.strip().splitlines()[-1:]}")
+    eventually(lambda: "API listen on" in text() or running.poll() is not None)
+    if "API listen on" not in text():
+        pytest.skip(f"dockerd does not start here: {text().strip().splitlines()[-1:]}")
 
 
 def image(*programs: str, links: Sequence[tuple[str, str]] = ()) -> bytes:

@@ -48,6 +48,7 @@ class Row:
 _MOUNTS = "Mounts"
 _LAYERS = "Layers"
 _SETS = "Sets of stacks"
+_ENGINES = "Container engines"
 _DIAGNOSIS = "Diagnosis"
 _MEASURE = "Measuring"
 
@@ -101,6 +102,21 @@ ROWS = (
     Row(name="unit", panel=_SETS, help="Write systemd units that mount stacks at boot"),
     Row(name="fstab", panel=_SETS, help="Print lines for /etc/fstab that mount stacks at boot"),
     Row(name="export-mstack", panel=_SETS, help="Write a stack as a stack directory of systemd"),
+    Row(
+        name="driver",
+        panel=_ENGINES,
+        help="Tell which storage driver engines use, whether it will do, and the layers of an image or container",
+    ),
+    Row(
+        name="owner",
+        panel=_ENGINES,
+        help="Tell whose a directory, a layer, a process or a mount is: container, pod, image",
+    ),
+    Row(
+        name="orphans",
+        panel=_ENGINES,
+        help="List what belongs to nobody in engines' stores, and what would remove it",
+    ),
     Row(name="doctor", panel=_DIAGNOSIS, help="Tell what this host, this user and a directory can do for overlays"),
     Row(name="who", panel=_DIAGNOSIS, help="Say who holds a mount or a layer, and what ends each"),
     Row(

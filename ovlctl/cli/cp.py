@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_json, emit_lines, warn
-from ovlctl.cli.parameters import DryRun, Json, StateDir
+from ovlctl.cli.parameters import ANY_STACK, DryRun, Json, StateDir
 from ovlctl.cli.reading import Given, LayerOption, subject_of
 from ovlctl.errors import BadUsage, ExitStatus
 from ovlctl.show.names import show_argument
@@ -25,9 +26,9 @@ def cp(
     words: Annotated[
         list[str],
         typer.Argument(
+            shell_complete=complete_stack,
             metavar="[STACK] PATH DEST",
-            help="A stack's name, a path in it or oci:DIR[:TAG]; a path from the root of its merged view; and where to "
-            "copy it.",
+            help=f"{ANY_STACK}; a path from the root of its merged view; and where to copy it.",
         ),
     ],
     given: Given,

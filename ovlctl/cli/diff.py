@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_bytes, emit_json, emit_json_items, emit_lines, warn
 from ovlctl.cli.parameters import Json, StateDir
@@ -42,8 +43,9 @@ def diff(
     words: Annotated[
         list[str] | None,
         typer.Argument(
+            shell_complete=complete_stack,
             metavar="[STACK|A] [B]",
-            help="A stack; or two stacks, layers or images (oci:DIR[:TAG]), of which B is told against A.",
+            help="A stack; or two stacks, layers or images (docker:NAME, oci:DIR[:TAG]), of which B is told against A.",
         ),
     ] = None,
     given: Given,

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
+from ovlctl.cli.engines import Root, engines_of
 from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StateDir, size
 from ovlctl.cli.reading import Given, subject_of
-from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError
+from ovlctl.engines.values import KEEPERS
+from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError, strerror
 from ovlctl.ops.du import du as measure
 from ovlctl.ops.du import gates
 from ovlctl.ops.du.gates import Outcome
 from ovlctl.ops.state import locate
-from ovlctl.show.du import By, usage_text, usage_warnings
+from ovlctl.show.du import HELD, By, usage_text, usage_warnings
 from ovlctl.show.du_json import usage_json
 from ovlctl.show.sizes import parse_size
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ovlctl.ops.du.gates import Rule
+    from ovlctl.ops.engines.holdings import Holdings
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.state import State
 
@@ -34,12 +38,17 @@ def du(
     stacks: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STACK]...", help="Stacks by name or path, or oci:DIR[:TAG]; layers of several count once."
+            shell_complete=complete_stack,
+            metavar="[STACK]... | [ENGINE]...",
+            help="Stacks, docker:NAME, oci:DIR[:TAG]; with --by container, image or pod engines: docker, podman.",
         ),
     ] = None,
     given: Given,
     top: Annotated[int, typer.Option(metavar="N", min=0, help="Name the N largest objects.")] = 10,
-    by: Annotated[By, typer.Option(help="What each row of the table stands for.")] = By.LAYER,
+    by: Annotated[
+        By | None,
+        typer.Option(help="What each row of the table stands for: layer, unless an engine's holders are asked for."),
+    ] = None,
     depth: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="With --by path: how deep; 1 unless it is given.")
     ] = None,
@@ -63,11 +72,15 @@ def du(
         str | None, typer.Option(metavar="FILE", help="Exit with 1 when a limit in this TOML file is exceeded.")
     ] = None,
     json: Json = False,
+    root: Root = None,
     state_dir: StateDir = None,
 ) -> int:
     """Tell what stacks take on disk: by layer, by path, and what of it is not seen.
 
     Example: ovlctl du app --fail-over 50M
+
+    With --by container, image or pod, and with --by layer and no STACK, whole stores of container engines are told:
+    what each holds alone and shares, what nobody holds, all of which add up to what the store takes.
 
     Every inode of every layer counts once, and so does every extent that files share, as after a copy-up by reflink:
     the sum is what the disk really uses. Reclaimable is what was copied up and equals what is below. Shadowed is what a
@@ -81,6 +94,9 @@ def du(
     """
     if depth is not None and by is not By.PATH:
         raise BadUsage("--depth belongs to --by path", hint="add `--by path`, or leave `--depth` out")
+    if by in HELD or (by is By.LAYER and not given.any and all(word in KEEPERS for word in stacks or ())):
+        return _held(stacks or [], by or By.LAYER, root, json=json)
+    by = by or By.LAYER
     limits = _rules(fail_over, rules)
     subjects = _subjects(stacks or [], given, state_dir)
     if growth and all(subject.stack.upper is None for subject in subjects):
@@ -105,6 +121,29 @@ def du(
     if any(verdict.outcome is Outcome.FAIL for verdict in usage.verdicts):
         return ExitStatus.FINDING
     return ExitStatus.PARTIAL if usage.partial else ExitStatus.FINE
+
+
+def _held(words: Sequence[str], by: By, root: str | None, *, json: bool) -> int:
+    from ovlctl.ops.engines.weighing import weigh_all
+    from ovlctl.show.drivers import error_note
+    from ovlctl.show.holdings import holdings_json, holdings_text
+
+    every, silent = weigh_all(engines_of(words), root)
+    warnings = [*map(error_note, silent), *(note for held in every for note in _lost(held))]
+    if json:
+        emit_json("du", holdings_json(every, by), warnings)
+    else:
+        emit(holdings_text(every, by))
+        warn(warnings)
+    return ExitStatus.PARTIAL if warnings else ExitStatus.FINE
+
+
+def _lost(held: Holdings) -> list[Note]:
+    unread = [
+        Note("{} could not be read: " + strerror(OSError(each.errno, "")), (f"{each.directory}/{each.path}",))
+        for each in held.unread[:20]
+    ]
+    return [*(Note(error.template, error.paths) for error in held.troubles), *unread]
 
 
 def _subjects(words: Sequence[str], given: Given, state_dir: str | None) -> list[Subject]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_json, say, tell_later, warn
-from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.parameters import ANY_STACK, Json, StateDir
 from ovlctl.cli.reading import Given, not_readable, path_in, subject_of
 from ovlctl.errors import BadUsage, ExitStatus, Note, OvlError
 
@@ -28,8 +29,9 @@ def explain(
     words: Annotated[
         list[str] | None,
         typer.Argument(
+            shell_complete=complete_stack,
             metavar="[STACK] [PATH]...",
-            help="A stack's name, a path in it or oci:DIR[:TAG]; then paths from the root of its merged view.",
+            help=f"{ANY_STACK}; then paths from the root of its merged view.",
         ),
     ] = None,
     given: Given,

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
-from ovlctl.cli.parameters import StateDir
+from ovlctl.cli.parameters import ANY_STACK, StateDir
 from ovlctl.cli.reading import Given, subject_of
 from ovlctl.cli.signals import Terminated
 from ovlctl.errors import BadUsage, ExitStatus
@@ -21,7 +22,11 @@ def explore(
     *,
     stack: Annotated[
         str | None,
-        typer.Argument(metavar="[STACK]", help="A stack's name, a path in it or oci:DIR[:TAG]; else an example."),
+        typer.Argument(
+            shell_complete=complete_stack,
+            metavar="[STACK]",
+            help=f"{ANY_STACK}; else an example.",
+        ),
     ] = None,
     given: Given,
     color: Annotated[

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit_json_items, emit_lines, warn
-from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.parameters import ANY_STACK, Json, StateDir
 from ovlctl.cli.reading import Given, LayerOption, subject_of
 from ovlctl.errors import BadUsage, ExitStatus, literal
 from ovlctl.show.names import show_text
@@ -27,8 +28,9 @@ def find(
     words: Annotated[
         list[str] | None,
         typer.Argument(
+            shell_complete=complete_stack,
             metavar="[STACK] [WORD]...",
-            help="A stack's name, a path in it or oci:DIR[:TAG]; then what is looked for.",
+            help=f"{ANY_STACK}; then what is looked for.",
         ),
     ] = None,
     given: Given,

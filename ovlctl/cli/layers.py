@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_json, warn
-from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.parameters import ANY_STACK, Json, StateDir
 from ovlctl.cli.reading import Given, subject_of
 from ovlctl.errors import BadUsage, ExitStatus
 
@@ -18,7 +19,11 @@ def layers(
     *,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STACK]", help="A stack's name, a path in it or oci:DIR[:TAG]."),
+        typer.Argument(
+            shell_complete=complete_stack,
+            metavar="[STACK]",
+            help=f"{ANY_STACK}.",
+        ),
     ] = None,
     given: Given,
     wasted: Annotated[

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+#: What a STACK may be, in the help of verbs that read.
+ANY_STACK = "A stack's name, a path in it, docker:NAME or oci:DIR[:TAG]"
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Print the exact steps and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_bytes, emit_json, say, warn
-from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.parameters import ANY_STACK, Json, StateDir
 from ovlctl.cli.reading import Given, subject_of
 from ovlctl.errors import BadUsage, ExitStatus, Note
 
@@ -27,7 +28,11 @@ def report(
     *,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STACK]", help="A stack's name, a path in it or oci:DIR[:TAG]."),
+        typer.Argument(
+            shell_complete=complete_stack,
+            metavar="[STACK]",
+            help=f"{ANY_STACK}.",
+        ),
     ] = None,
     given: Given,
     html: Annotated[str, typer.Option("--html", metavar="FILE", help="Write the page here; - prints it.")],

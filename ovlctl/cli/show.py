@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.output import emit, emit_json
 from ovlctl.cli.parameters import Json, StateDir
 from ovlctl.cli.rootless import state_for
@@ -15,7 +16,14 @@ from ovlctl.show.stacks import description_json, description_text
 
 def show(
     *,
-    stack: Annotated[str, typer.Argument(metavar="STACK", help="A stack's name, its mount point or a path in it.")],
+    stack: Annotated[
+        str,
+        typer.Argument(
+            shell_complete=complete_stack,
+            metavar="STACK",
+            help="A stack's name, its mount point, a path in it or docker:NAME.",
+        ),
+    ],
     json: Json = False,
     state_dir: StateDir = None,
 ) -> None:

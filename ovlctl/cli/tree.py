@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit_json_items, emit_lines, warn
-from ovlctl.cli.parameters import Json, StateDir
+from ovlctl.cli.parameters import ANY_STACK, Json, StateDir
 from ovlctl.cli.reading import Given, LayerOption, path_in, subject_of
 from ovlctl.errors import BadUsage, ExitStatus
 
@@ -24,8 +25,9 @@ def tree(
     words: Annotated[
         list[str] | None,
         typer.Argument(
+            shell_complete=complete_stack,
             metavar="[STACK] [PATH]",
-            help="A stack's name, a path in it or oci:DIR[:TAG]; then a path from the root of its merged view.",
+            help=f"{ANY_STACK}; then a path from the root of its merged view.",
         ),
     ] = None,
     given: Given,

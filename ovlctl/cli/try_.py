@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import agreed, emit, emit_json, warn
 from ovlctl.cli.parameters import DryRun, Json, StateDir, Yes
@@ -34,8 +35,9 @@ def try_(
     words: Annotated[
         list[str] | None,
         typer.Argument(
+            shell_complete=complete_stack,
             metavar="[STACK] [ACTION PATH]",
-            help=f"A stack's name or a path in it; {_ACTIONS}; a path from the root of its merged view.",
+            help=f"A stack's name, a path in it or docker:NAME; {_ACTIONS}; a path from the root of its merged view.",
         ),
     ] = None,
     given: Given,

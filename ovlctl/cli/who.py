@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.output import emit, emit_json, warn
 from ovlctl.cli.parameters import Json, StateDir
 from ovlctl.cli.rootless import state_for
@@ -23,7 +24,12 @@ _NAMED = 3
 def who(
     *,
     stack: Annotated[
-        str, typer.Argument(metavar="STACK|DIR", help="A stack's name, a path in it, or a directory that is a layer.")
+        str,
+        typer.Argument(
+            shell_complete=complete_stack,
+            metavar="STACK|DIR",
+            help="A stack's name, a path in it, docker:NAME, or a directory that is a layer.",
+        ),
     ],
     layer: Annotated[
         bool, typer.Option("--layer", help="Take a directory as a layer even where it lies on an overlay.")

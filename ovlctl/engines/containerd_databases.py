@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ovlctl.engines import bolt
 from ovlctl.engines.containerd_records import Records
@@ -13,13 +13,16 @@ from ovlctl.engines.gathering import Gathering
 from ovlctl.errors import StoreDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ovlctl.engines.containerd_records import Namespace, Snapshot, Stored
     from ovlctl.engines.files import Files
-    from ovlctl.errors import OvlError
+
+_T = TypeVar("_T")
 
 METADATA = "io.containerd.metadata.v1.bolt/meta.db"
+_AGAIN = 4
+_PAUSE_S = 0.05
 _SNAPSHOTTERS = "io.containerd.snapshotter.v1"
 #: What containerd takes when nothing else is said.
 DEFAULT = "overlayfs"
@@ -58,54 +61,80 @@ def read(gathering: Gathering) -> Databases | None:
         return None
     if not exists and not gathering.troubles:
         gathering.tell(StoreDamaged("{} is not there", gathering.files.path(METADATA)))
-    namespaces, troubles = _namespaces(gathering.files)
-    stored = {name: gathering.one(_database(name), partial(_stored, gathering)) or () for name in present}
-    if any(_names(namespaces, name) != {one.name for one in stored[name]} for name in present):
-        # A namespace gets to know a snapshot after the snapshotter does, and forgets it before. So what one database
-        # has and another has not may be on its way; what both readings lack is lost.
-        before, (namespaces, troubles) = namespaces, _namespaces(gathering.files)
-        for name in present:
-            lost = (_names(before, name) & _names(namespaces, name)) - {one.name for one in stored[name]}
-            _tell_lost(gathering, namespaces, name, lost)
-    gathering.troubles.extend(troubles)
-    used = {name for namespace in namespaces for name in namespace.snapshots}
-    used |= {container.snapshotter for namespace in namespaces for container in namespace.containers}
-    others = sorted(name for name in used - {*stored, DEFAULT} if is_name(name))
-    return Databases(namespaces=namespaces, stored=stored or {DEFAULT: ()}, others=tuple(others))
+    moment, lost = _agreed(gathering.files, present)
+    if not gathering.troubles and not moment.gathering.troubles:
+        _tell_lost(gathering, moment, lost)
+    gathering.troubles.extend(moment.gathering.troubles)
+    used = {name for namespace in moment.namespaces for name, keys in namespace.snapshots.items() if keys}
+    used |= {container.snapshotter for namespace in moment.namespaces for container in namespace.containers}
+    others = sorted(name for name in used - {*moment.stored, DEFAULT} if is_name(name))
+    return Databases(namespaces=moment.namespaces, stored=moment.stored or {DEFAULT: ()}, others=tuple(others))
+
+
+class _Moment:
+    # Both databases, one after the other.
+
+    def __init__(self, files: Files, present: Iterable[str]) -> None:
+        self.gathering = Gathering(files)
+        self.namespaces = self._records(METADATA, Records.namespaces)
+        self.stored = {name: self._records(_database(name), Records.stored) for name in present}
+
+    @property
+    def differs(self) -> bool:
+        return any(self.known(name) != {one.name for one in stored} for name, stored in self.stored.items())
+
+    def known(self, snapshotter: str) -> set[str]:
+        # What namespaces have.
+        return {snapshot.name for _, snapshot in _snapshots(self.namespaces, snapshotter)}
+
+    @property
+    def lost(self) -> set[tuple[str, str]]:
+        # What namespaces have and the snapshotter has not: its name, and the snapshot's.
+        return {
+            (name, snapshot)
+            for name in OVERLAYS
+            for snapshot in self.known(name) - {one.name for one in self.stored.get(name, ())}
+        }
+
+    def _records(self, name: str, read_all: Callable[[Records], tuple[_T, ...]]) -> tuple[_T, ...]:
+        files = self.gathering.files
+        records = self.gathering.one(name, lambda at: Records(bolt.snapshot(files, at), files.path(at)))
+        if records is None:
+            return ()
+        found = read_all(records)
+        self.gathering.troubles.extend(records.troubles)
+        return found
+
+
+def _agreed(files: Files, present: Iterable[str]) -> tuple[_Moment, set[tuple[str, str]]]:
+    # containerd changes the snapshotter's database first, then its own, each with a flush to the disk. What one has and
+    # the other has not may be on its way, and is looked at again; what is lost every time is lost.
+    moment = _Moment(files, present)
+    lost = moment.lost
+    for _ in range(_AGAIN):
+        if moment.gathering.troubles or not moment.differs:
+            break
+        time.sleep(_PAUSE_S)
+        moment = _Moment(files, present)
+        lost &= moment.lost
+    return moment, lost
 
 
 def _database(snapshotter: str) -> str:
     return f"{directory(snapshotter)}/metadata.db"
 
 
-def _stored(gathering: Gathering, name: str) -> tuple[Stored, ...]:
-    records = Records(bolt.snapshot(gathering.files, name), gathering.files.path(name))
-    found = records.stored()
-    gathering.troubles.extend(records.troubles)
-    return found
-
-
-def _namespaces(files: Files) -> tuple[tuple[Namespace, ...], list[OvlError]]:
-    gathering = Gathering(files)
-    read_it = gathering.one(METADATA, lambda name: Records(bolt.snapshot(files, name), files.path(name)))
-    if read_it is None:
-        return (), gathering.troubles
-    return read_it.namespaces(), read_it.troubles
-
-
-def _names(namespaces: Iterable[Namespace], snapshotter: str) -> set[str]:
-    return {snapshot.name for _, snapshot in _snapshots(namespaces, snapshotter)}
-
-
-def _tell_lost(gathering: Gathering, namespaces: Iterable[Namespace], snapshotter: str, lost: set[str]) -> None:
-    # Nothing is lost of what is damaged, and told so.
-    if gathering.troubles:
-        return
-    path = gathering.files.path(_database(snapshotter))
-    for namespace, snapshot in _snapshots(namespaces, snapshotter):
-        if snapshot.name in lost:
-            missing = (path, snapshot.key, namespace.name)
-            gathering.tell(StoreDamaged("{} has no snapshot {}, which the namespace {} has", *missing))
+def _tell_lost(gathering: Gathering, moment: _Moment, lost: set[tuple[str, str]]) -> None:
+    absent = sorted({name for name, _ in lost} - set(moment.stored))
+    for name in absent:
+        missing = gathering.files.path(_database(name))
+        hint = "`root_path` in /etc/containerd/config.toml puts a snapshotter elsewhere"
+        gathering.tell(StoreDamaged("{} is not there, and containerd has snapshots of it", missing, hint=hint))
+    for name in moment.stored:
+        for namespace, snapshot in _snapshots(moment.namespaces, name):
+            if (name, snapshot.name) in lost:
+                where = (gathering.files.path(_database(name)), snapshot.key, namespace.name)
+                gathering.tell(StoreDamaged("{} has no snapshot {}, which the namespace {} has", *where))
 
 
 def _snapshots(namespaces: Iterable[Namespace], snapshotter: str) -> Iterator[tuple[Namespace, Snapshot]]:

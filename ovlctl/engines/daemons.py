@@ -55,7 +55,7 @@ class Answer:
         version: Of the engine.
         driver: The graph driver or snapshotter that is in use.
         kind: How it keeps layers.
-        root: Its data root; of containerd it is not told.
+        root: Its data root, where it tells.
         backing_fs: The engine's word for the file system below: ``extfs``, ``xfs``.
         supports_d_type, native_diff, metacopy, userxattr: As the engine found out when it began.
         rootless: Whether it runs without root.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines import references
 from ovlctl.engines.values import Engine
-from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous, StoreForbidden
+from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,22 +69,26 @@ class Match:
         return thing.id if thing is not None else ""
 
 
-def find(stores: Sequence[Store], word: str) -> Match:
+def find(stores: Sequence[Store], word: str, *, container: bool | None = None) -> Match:
     """The one that *word* means, in the order in which engines look.
 
     Containers by id or name, then by the beginning of an id; images by reference or id, then by the end of a reference
     (Podman) or the beginning of an id; snapshots of containerd by key. For containerd all of it also as
     ``NAMESPACE/...``. What is first found decides.
 
+    Args:
+        stores: Where to look.
+        word: What it is called.
+        container: Whether only a container is meant, or only an image; None for anything.
+
     Raises:
         EngineMissing: There are no stores.
         ContainerMissing: Nothing is called so.
-        StoreForbidden: Nothing is, as far as the stores may be read.
         NameAmbiguous: Several are.
     """
     if not stores:
         raise EngineMissing("no store of a container engine is here", hint="`ovlctl driver` lists where it looks")
-    for way in _WAYS:
+    for way in _WAYS if container is None else _CONTAINERS if container else _IMAGES:
         found = _distinct([match for store in stores for match in way(store, word)])
         if len(found) == 1:
             return found[0]
@@ -158,15 +162,14 @@ def _snapshots(store: Store, word: str) -> Iterator[Match]:
                 yield Match(store=store, layer=layer)
 
 
-_WAYS: tuple[Callable[[Store, str], Iterator[Match]], ...] = (
-    _containers,
-    _containers_by_beginning,
+_CONTAINERS: tuple[Callable[[Store, str], Iterator[Match]], ...] = (_containers, _containers_by_beginning)
+_IMAGES: tuple[Callable[[Store, str], Iterator[Match]], ...] = (
     _images,
     _images_here,
     _images_by_end,
     _images_by_beginning,
-    _snapshots,
 )
+_WAYS = (*_CONTAINERS, *_IMAGES, _snapshots)
 
 
 def _keys(store: Store, namespace: str | None, word: str) -> tuple[str, ...]:
@@ -198,10 +201,7 @@ def _ambiguous(word: str, found: Sequence[Match]) -> NameAmbiguous:
     return NameAmbiguous(f"{{}} may be {listed}{more}", word, *told, hint=hint)
 
 
-def _missing(stores: Sequence[Store], word: str) -> ContainerMissing | StoreForbidden:
-    forbidden = [error for store in stores for error in store.troubles if isinstance(error, StoreForbidden)]
-    if forbidden:  # it may well be there
-        return forbidden[0]
+def _missing(stores: Sequence[Store], word: str) -> ContainerMissing:
     known = sorted({name for store in stores for engine in Engine for name in names([store], engine)})
     near = difflib.get_close_matches(word, known, n=_NEAR)
     engines = " or ".join(sorted({str(store.engine) for store in stores}))

@@ -43,7 +43,7 @@ def read(places: Iterable[Place]) -> tuple[Store, ...]:
 
 def _read(place: Place, reader: Callable[[Place], Sequence[Store]]) -> Sequence[Store]:
     try:
-        return reader(place)
+        return [replace(store, alive=place.alive) for store in reader(place)]
     except OvlError as error:
         return (_unread(place, error),)
     except PermissionError as error:
@@ -63,6 +63,7 @@ def _unread(place: Place, error: OvlError) -> Store:
         root=place.root,
         places=os.path.join(place.root, where),
         troubles=(error,),
+        alive=place.alive,
     )
 
 

@@ -29,6 +29,17 @@ class Engine(StrEnum):
     MACHINE = "machine"
 
 
+#: Whose stores are read, by the word that names them: ``docker:NAME``. Buildah's things lie in Podman's, CRI's in
+#: containerd's.
+KEEPERS = {engine.value: engine for engine in (Engine.DOCKER, Engine.PODMAN, Engine.CONTAINERD)}
+
+
+def keeper_of(word: str) -> Engine | None:
+    """The engine that a word such as ``docker:NAME`` names something of; None when it is no such word."""
+    before, colon, after = word.partition(":")
+    return KEEPERS.get(before) if colon and after else None
+
+
 class StoreKind(StrEnum):
     """How an engine keeps layers: itself (overlay2, containers/storage), or by a snapshotter of containerd."""
 
@@ -78,6 +89,7 @@ class Layer:
         size: Bytes of its files, as the engine wrote down; None where it did not.
         created_ns: Since the epoch.
         held: What keeps it though nothing uses it, such as a label of containerd or a lease, in the engine's words.
+        mounts: How often the engine believes it to be mounted; None where it does not count.
     """
 
     id: str
@@ -93,6 +105,7 @@ class Layer:
     size: int | None = None
     created_ns: int | None = None
     held: tuple[str, ...] = ()
+    mounts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +199,7 @@ class Store:
         packed: Directories of packed layers, such as containerd's blobs.
         below: Read-only stores that have images and layers for this one, as Podman's additional image stores.
         troubles: What of it could not be read, one error each; all else is told.
+        alive: Whether it is this machine's, so that what it has as running has to run here.
     """
 
     engine: Engine
@@ -201,6 +215,7 @@ class Store:
     packed: tuple[str, ...] = ()
     below: tuple[Store, ...] = ()
     troubles: tuple[OvlError, ...] = ()
+    alive: bool = True
 
     @cached_property
     def by_id(self) -> Mapping[str, Layer]:

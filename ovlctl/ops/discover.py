@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
+from ovlctl.engines.values import keeper_of
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts, namespaces
 from ovlctl.ops import keeping, records
@@ -40,13 +41,14 @@ class Standing(StrEnum):
     """How a stack stands.
 
     MOUNTED: in this mount namespace. ELSEWHERE: a record whose mount is in another one. STALE: a record without its
-    mount. KEPT: not mounted, but ovlctl keeps its upper.
+    mount. KEPT: not mounted, but ovlctl keeps its upper. STORED: not mounted, but in the store of an engine.
     """
 
     MOUNTED = "mounted"
     ELSEWHERE = "elsewhere"
     STALE = "stale"
     KEPT = "kept"
+    STORED = "stored"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,7 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
     """The overlay that *word* names.
 
     A stack's name, a mount point, ``FILE.toml#NAME`` for a stack of a stack file, ``FILE.toml`` when that declares one
-    only, ``DIR.mstack``, or a path inside a mounted overlay.
+    only, ``DIR.mstack``, ``docker:NAME`` and its like, or a path inside a mounted overlay.
 
     Where several are mounted on one point, the last one is meant, as it is the one that is seen.
 
@@ -160,9 +162,14 @@ def find(state: State, word: str, *, inside: bool = True) -> Overlay:
         StackNotFound: when nothing has this name.
         NotAnOverlay: when *word* is a path that lies on no overlay.
         StackUndeclared: when a stack file declares no such stack; also what reading one raises.
+        OvlError: of a container or an image as :func:`ovlctl.ops.engines.naming.named`.
     """
     if not word or "\0" in word:
         raise errors.BadUsage("a stack's name or path is empty", hint="`ovlctl ls` lists all stacks")
+    if keeper_of(word) is not None:
+        from ovlctl.ops.engines import naming
+
+        return naming.named(word).overlay if inside else naming.refuse(word)
     state.check()
     if (live := _mounted_as(state, word)) is not None:
         return live

@@ -7,10 +7,10 @@ write, fsync and rename: at any instant a reader finds the old text or the new o
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
-import stat
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING
 from ovlctl import errors
 from ovlctl.errors import strerror
 from ovlctl.kernel.namespaces import in_initial_user_namespace
+from ovlctl.ops.private import check_above, check_private, make_link, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: The uid that stands for all ids that a user namespace does not know; /proc/sys/kernel/overflowuid.
-_OVERFLOW_UID = 65534
 #: How a directory that is being removed is called; no stack can have such a name.
 DISCARDED = ".discarded-"
 
@@ -33,6 +32,8 @@ _NEW = ".new-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Seconds to wait for another ovlctl; a mount takes milliseconds.
 PATIENCE = 30.0
+# Who removes directories that are being made does so once.
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,7 @@ class State:
         flags = os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
         while True:
             if make:
-                for directory in self._directories():
-                    _make_private(directory)
-                if self.link is not None:
-                    _make_link(self.link, self.run)
+                self._make()
             try:
                 # Not to wait for the other end of a pipe.
                 lock = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
@@ -138,6 +136,21 @@ class State:
             # Removed by its last holder, with all that was there: see ovlctl.ops.rootless.holder.
             os.close(lock)
 
+    def _make(self) -> None:
+        """Make the directories, again where somebody removes them at the same time: see ovlctl.ops.rootless.holder."""
+        places = self._directories()
+        for left in reversed(range(_TRIES)):
+            try:
+                for directory in places:
+                    make_private(directory, above=os.path.dirname(directory) not in places)
+                if self.link is not None:
+                    make_link(self.link, self.run)
+            except errors.StateUnusable as error:
+                if error.errno != errno.ENOENT or not left:
+                    raise
+            else:
+                return
+
     def check(self) -> None:
         """Make sure that what is there can be trusted; what is not there is fine.
 
@@ -145,9 +158,9 @@ class State:
             StateUnsafe: when a directory belongs to somebody else or is open to others.
         """
         for place in {os.path.dirname(self.keep), os.path.dirname(self.run)}:
-            _check_above(place)
+            check_above(place)
         for directory in self._directories():
-            _check_private(directory)
+            check_private(directory)
 
     @property
     def exists(self) -> bool:
@@ -295,71 +308,6 @@ def _listing(directory: str) -> list[str]:
         return []
     except OSError as error:
         raise errors.StateUnusable(f"cannot read {{}}: {strerror(error)}", directory, errno=error.errno) from error
-
-
-def _make_private(directory: str) -> None:
-    try:
-        if not os.path.lexists(directory):
-            os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
-            with suppress(FileExistsError):
-                os.mkdir(directory, mode=0o700)
-    except OSError as error:
-        hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
-        message = f"cannot make the state directory {{}}: {strerror(error)}"
-        raise errors.StateUnusable(message, directory, errno=error.errno, hint=hint) from error
-    _check_private(directory)
-
-
-def _make_link(link: str, target: str) -> None:
-    try:
-        if os.path.isdir(link):
-            return
-        with suppress(FileNotFoundError):
-            os.unlink(link)
-        # Another command may be as far.
-        with suppress(FileExistsError):
-            os.symlink(target, link)
-    except OSError as error:
-        raise errors.StateUnusable(f"cannot write {{}}: {strerror(error)}", link, errno=error.errno) from error
-
-
-def _check_above(directory: str) -> None:
-    """Refuse a place where somebody else could put another directory in the state's place."""
-    try:
-        found = os.stat(directory)
-    except OSError:
-        return
-    if found.st_uid not in {0, os.geteuid()} and not _foreign_root(found.st_uid):
-        message = f"{{}}, which holds the state directory, belongs to uid {found.st_uid}"
-        hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
-        raise errors.StateUnsafe(message, directory, hint=hint)
-    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-        raise errors.StateUnsafe("{}, which holds the state directory, may be written by anybody", directory)
-
-
-def _foreign_root(uid: int) -> bool:
-    """Whether *uid* is nobody in particular: what a user namespace shows for ids outside it, root's among them."""
-    return uid == _OVERFLOW_UID and not in_initial_user_namespace()
-
-
-def _check_private(directory: str) -> None:
-    try:
-        found = os.lstat(directory)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
-        message = f"cannot look at {{}}: {strerror(error)}"
-        raise errors.StateUnusable(message, directory, errno=error.errno, hint=hint) from error
-    if not stat.S_ISDIR(found.st_mode):
-        raise errors.StateUnsafe("the state directory {} is not a directory", directory)
-    if found.st_uid != os.geteuid():
-        message = f"the state directory {{}} belongs to uid {found.st_uid}, not to you (uid {os.geteuid()})"
-        hint = "choose another place with `--state-dir DIR` or OVLCTL_STATE_DIR"
-        raise errors.StateUnsafe(message, directory, hint=hint)
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        message = f"the state directory {{}} is open to others (mode {stat.S_IMODE(found.st_mode):04o})"
-        raise errors.StateUnsafe(message, directory, hint="`chmod 700 {}`, after a look at what is in it")
 
 
 def _is_at(file: int, path: str) -> bool:

@@ -30,6 +30,13 @@ class By(StrEnum):
     LAYER = "layer"
     STACK = "stack"
     PATH = "path"
+    CONTAINER = "container"
+    IMAGE = "image"
+    POD = "pod"
+
+
+#: What holds layers of an engine's store, rather than of a stack.
+HELD = frozenset({By.CONTAINER, By.IMAGE, By.POD})
 
 
 class Class(StrEnum):

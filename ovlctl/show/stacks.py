@@ -168,7 +168,8 @@ def description_text(description: Description) -> str:
 def _description(description: Description) -> Iterator[str]:
     overlay = description.overlay
     record = overlay.record
-    yield f"name     {overlay.name or '- (not mounted by ovlctl)'}"
+    nameless = "- (an engine's)" if overlay.standing is Standing.STORED else "- (not mounted by ovlctl)"
+    yield f"name     {overlay.name or nameless}"
     yield f"state    {overlay.standing}, {'read-only' if overlay.read_only else 'read-write'}" + (
         ", rootless" if overlay.rootless else ""
     )

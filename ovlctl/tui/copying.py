@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ovlctl.errors import OvlError
@@ -59,7 +60,7 @@ class Copying:
 
         def copy(place: str | None) -> None:
             if place is not None:
-                self._screen.run_worker(self._copy(path, layer, place), group="copying")
+                self._screen.begin(partial(self._copy, path, layer, place), "copying")
 
         title = f"Extract {self._title(path, layer)}"
         # A name with bytes that are no text could not be typed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from textual.screen import Screen
@@ -27,6 +28,7 @@ from ovlctl.tui.tree_view import TreeView
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.worker import WorkType
 
     from ovlctl.ops.trying.values import Action
     from ovlctl.tui.ground import Ground
@@ -82,7 +84,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.filter_line.display = False
         inside = self.session.subject.inside
         if inside:
-            self.run_worker(self.show_path(inside), group="listing")
+            self.begin(partial(self.show_path, inside), "listing")
         self.tree_view.redrawn()
 
     def on_resize(self) -> None:
@@ -102,7 +104,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.log_view.say(says(failure), trouble=True)
         self.session.failures.clear()
         if self.session.home_came:
-            self.run_worker(self.acting.home_came(), group="acting")
+            self.begin(self.acting.home_came, "acting")
 
     def stood(self) -> None:
         """Other layers, or another state of them."""
@@ -122,7 +124,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def on_tree_view_unread(self, message: TreeView.Unread) -> None:
         """List a directory that is wanted before the scan came to it."""
-        self.run_worker(self._list(message.row), group="listing")
+        self.begin(partial(self._list, message.row), "listing")
 
     def on_layers_view_chosen(self, message: LayersView.Chosen) -> None:
         """Show another tree."""
@@ -152,6 +154,14 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.tree_view.acting = typing
         self._panes.mark(self._tree if typing else None)
 
+    def begin(self, work: WorkType[None], group: str, *, alone: bool = False) -> None:
+        """Begin *work* beside what keys do; *alone*: what is at work in the *group* is overtaken.
+
+        It is called as it begins, not here: what is overtaken before would be a coroutine that nobody awaits, which
+        Python says on the screen.
+        """
+        self.run_worker(work, group=group, exclusive=alone)
+
     async def show_path(self, path: str) -> None:
         """Put the cursor on a path, or on the nearest directory above that is there."""
         await self.reader.list_down_to(path)
@@ -173,7 +183,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             story = self.reader.story(path)
             if story is not None:
                 self.details_view.tell(path, story)
-            self.run_worker(self._explain_all(path, begun=story is not None), group="details", exclusive=True)
+            self.begin(partial(self._explain_all, path, begun=story is not None), "details", alone=True)
         self._details.caption.refresh()
 
     async def _explain_all(self, path: str, *, begun: bool) -> None:
@@ -226,7 +236,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_view(self) -> None:
         """View the file."""
-        self.run_worker(self.copying.view(), group="view", exclusive=True)
+        self.begin(self.copying.view, "view", alone=True)
 
     def action_extract(self, whole: bool) -> None:  # noqa: FBT001 -- as a binding writes it
         """Ask where to, and copy."""
@@ -244,15 +254,15 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _act(self, action: Action | None) -> None:
         if action is not None:
-            self.run_worker(self.acting.act(action), group="acting")
+            self.begin(partial(self.acting.act, action), "acting")
 
     def action_undo(self) -> None:
         """Begin again."""
-        self.run_worker(self.acting.undo(), group="acting")
+        self.begin(self.acting.undo, "acting")
 
     def action_original(self) -> None:
         """The stack as it is, or with what was done."""
-        self.run_worker(self.acting.turn(), group="acting")
+        self.begin(self.acting.turn, "acting")
 
     def action_layer(self, lines: int) -> None:
         """Another layer."""

@@ -11,7 +11,7 @@ from ovlctl.engines import podman_store
 from ovlctl.engines.finding import find, names
 from ovlctl.engines.places import Place
 from ovlctl.engines.values import Container, Engine, Image, Layer, Role, Store, StoreKind
-from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous, StoreForbidden
+from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous
 
 if TYPE_CHECKING:
     from tests.podman import Podman
@@ -93,17 +93,23 @@ def test_a_word_that_is_nothing(docker: Store, word: str) -> None:
         find([docker], word)
     assert caught.value.message(str).startswith(word)
     if word == "wbe":
-        assert caught.value.hint(str) == "there is web, web:1"
+        assert caught.value.hint(str) == "there is web"
 
 
-def test_no_engine_and_one_that_may_not_be_asked(docker: Store) -> None:
-    """Both have their own errors."""
+def test_no_engine() -> None:
+    """Where there is no store, that is said."""
     with pytest.raises(EngineMissing):
         find([], "web")
-    forbidden = replace(docker, troubles=(StoreForbidden("{} cannot be read", "/store"),))
-    assert find([forbidden], "web").id == _A
-    with pytest.raises(StoreForbidden):
-        find([forbidden], "other")
+
+
+def test_only_a_container_or_only_an_image(docker: Store) -> None:
+    """A command that is about one of them."""
+    assert find([docker], "busybox", container=True).id == _C
+    assert find([docker], "busybox", container=False).id == "sha256:" + "c" * 64
+    with pytest.raises(ContainerMissing):
+        find([docker], "cafe", container=True)
+    with pytest.raises(ContainerMissing):
+        find([docker], "a1", container=False)
 
 
 def test_short_names_of_podman() -> None:

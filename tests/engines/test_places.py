@@ -213,9 +213,8 @@ def test_paths_on_a_disk(scratch: str) -> None:
 
 def test_a_running_podman_is_found(podman_engine: Podman) -> None:
     """By the command lines of its service and of what waits for its containers; then by the configuration."""
-    (place,) = [
-        one for one in places([Engine.PODMAN], root=None, environment={}).found if one.root == podman_engine.root
-    ]
+    found = places([Engine.PODMAN], root=None, environment={}).found
+    (place,) = [one for one in found if one.root == podman_engine.root]
     assert place == Place(
         engine=Engine.PODMAN, root=podman_engine.root, run=podman_engine.run, origin=Origin.DAEMON, alive=True
     )
@@ -230,9 +229,8 @@ def test_a_running_podman_is_found(podman_engine: Podman) -> None:
 def test_a_configuration_that_the_environment_names(scratch: str, variable: str) -> None:
     """Before all others."""
     root = _root(f"{scratch}/graph", Engine.PODMAN)
-    _write(
-        f"{scratch}/storage.conf", f'[storage]\ndriver = "overlay"\ngraphroot = "{root}"\nrunroot = "{scratch}/run"\n'
-    )
+    lines = ("[storage]", 'driver = "overlay"', f'graphroot = "{root}"', f'runroot = "{scratch}/run"', "")
+    _write(f"{scratch}/storage.conf", "\n".join(lines))
     found = places([Engine.PODMAN], root=None, environment={variable: f"{scratch}/storage.conf"}).found
     assert Place(engine=Engine.PODMAN, root=root, run=f"{scratch}/run", origin=Origin.CONFIGURATION, alive=True) in set(
         found

@@ -56,6 +56,6 @@ def test_a_digest_decides() -> None:
         ("localhost/app", "quay.io/localhost/app", False),
     ],
 )
-def test_the_end_of_a_name(short: str, name: str, ends: bool) -> None:
+def test_the_end_of_a_name(short: str, name: str, *, ends: bool) -> None:
     """Whole components, the same tag, and only of a name without a domain."""
     assert parse(short).ends(parse(name)) == ends

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
+from ovlctl.engines.values import keeper_of
 from ovlctl.errors import strerror
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import discover, relative
@@ -110,16 +111,20 @@ def subject(state: State, word: str) -> Subject:
     Args:
         state: Whose names count.
         word: As for :func:`ovlctl.ops.discover.find`; also a stack that a file declares and nobody mounted, and
-            ``pid:N`` for the root of a process, and ``oci:DIR[:TAG]`` for an image.
+            ``pid:N`` for the root of a process, ``oci:DIR[:TAG]`` for an image in a layout, and ``docker:NAME``,
+            ``podman:NAME``, ``containerd:[NAMESPACE/]KEY`` for a container or an image of an engine.
 
     Raises:
         OvlError: as :func:`ovlctl.ops.discover.find`; LayerElsewhere, its layers cannot be told from the mount table;
-            of an image as :func:`ovlctl.oci.layout.find`.
+            of an image in a layout as :func:`ovlctl.oci.layout.find`, of an engine as
+            :func:`ovlctl.ops.engines.naming.named`.
     """
     if word.startswith(_PID):
         return _of_process(word.removeprefix(_PID))
     if word.startswith(_OCI):
         return _of_image(word.removeprefix(_OCI))
+    if keeper_of(word) is not None:
+        return _of_engine(word)
     try:
         overlay = discover.find(state, word)
     except errors.StackNotFound:
@@ -163,13 +168,14 @@ def of_directories(stack: Stack) -> Subject:
     )
 
 
-def of_overlay(overlay: Overlay, *, inside: str = "", root: str | None = None) -> Subject:
+def of_overlay(overlay: Overlay, *, inside: str = "", root: str | None = None, label: str | None = None) -> Subject:
     """An overlay that was found, mounted or only remembered.
 
     Args:
         overlay: From :mod:`ovlctl.ops.discover`.
         inside: The path in it that is meant.
         root: Where its merged view can be reached, when that is not its target.
+        label: How to call it, when that is not by its name.
 
     Raises:
         LayerElsewhere: The mount table shows layers by paths that lead nowhere here.
@@ -177,7 +183,7 @@ def of_overlay(overlay: Overlay, *, inside: str = "", root: str | None = None) -
     options = overlay.effective or stated(overlay.stack.options, trusted_xattrs=in_initial_user_namespace())
     mounted = overlay.mount is not None
     return Subject(
-        label=overlay.name or overlay.target or overlay.stack.layers()[0],
+        label=label or overlay.name or overlay.target or overlay.stack.layers()[0],
         stack=_absolute(overlay) if mounted else overlay.stack,
         options=options,
         following=Following.of(options, always_follow=_always_follow(), trusted=not (mounted and overlay.rootless)),
@@ -318,6 +324,13 @@ def _of_image(word: str) -> Subject:
         following=Following(),
         image=image,
     )
+
+
+def _of_engine(word: str) -> Subject:
+    from ovlctl.ops.engines.naming import named
+
+    found = named(word)
+    return of_overlay(found.overlay, root=found.root, label=found.label)
 
 
 def _inside(overlay: Overlay, word: str) -> str:

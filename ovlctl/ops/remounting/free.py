@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ovlctl.kernel.holders import Holder
     from ovlctl.kernel.mounts import Mount
 
-#: Seconds for which a mount may be in use, though nobody is seen in it, before it counts as held.
-_PATIENCE = 1.0
+#: How often a mount may be in use, though nobody is seen in it, before it counts as held: a second, on an idle machine.
+_ROUNDS = 25
 #: How often a holder is looked at before it counts as one that stays, and the seconds in between.
 _LOOKS = 250
 _BETWEEN_LOOKS = 0.004
@@ -47,10 +47,11 @@ class CheckFree:
 
     def apply(self) -> None:
         """Ask until the answer is no, or who holds it only comes and goes, or patience ends."""
-        deadline = time.monotonic() + _PATIENCE
+        rounds = 0
         while not self._free():
             staying = held_steadily(self.mount)
-            if staying or (staying is None and time.monotonic() > deadline):
+            rounds += 1
+            if staying or (staying is None and rounds >= _ROUNDS):
                 raise self._held()
             if staying is False:
                 return

@@ -1,0 +1,36 @@
+"""What the commands about engines share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ovlctl.engines.values import KEEPERS, Engine
+from ovlctl.errors import BadUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        envvar="OVLCTL_ENGINE_ROOT",
+        show_envvar=True,
+        help="Read the stores of another machine's disk that is mounted at DIR, or the data root DIR of an engine.",
+    ),
+]
+
+
+def engines_of(words: Sequence[str]) -> frozenset[Engine]:
+    """The engines that *words* name; all when there are none.
+
+    Raises:
+        BadUsage: A word names none.
+    """
+    unknown = next((word for word in words if word not in KEEPERS), None)
+    if unknown is not None:
+        raise BadUsage("{} is no engine", unknown, hint=f"engines are {', '.join(KEEPERS)}")
+    return frozenset(map(Engine, words)) or frozenset(KEEPERS.values())

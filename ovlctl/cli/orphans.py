@@ -1,0 +1,56 @@
+"""``ovlctl orphans``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ovlctl.cli.engines import Root, engines_of
+from ovlctl.cli.output import emit, emit_json, warn
+from ovlctl.cli.parameters import Json
+from ovlctl.errors import ExitStatus, Note
+from ovlctl.ops.engines.naming import here
+from ovlctl.ops.engines.orphans import orphans as find
+from ovlctl.show.drivers import error_note
+from ovlctl.show.owners import orphans_json, orphans_text
+
+
+def orphans(
+    *,
+    engines: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ENGINE]...", help="docker, podman or containerd; all when none is named."),
+    ] = None,
+    root: Root = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there are some.")] = False,
+    json: Json = False,
+) -> int:
+    """List what belongs to nobody in engines' stores, and what would remove it.
+
+    Example: ovlctl orphans docker
+
+    The stores on disk, their metadata, the mount tables of all namespaces and the processes are held against each
+    other: directories that no metadata know, metadata without a directory, layers that no image and no container uses,
+    containers recorded as running that do not, mounts that are left, short links to nothing. Each comes with its age,
+    its size, what says so, and the engine's own command that removes it. Nothing is removed.
+
+    What an engine is at work on is not told: everything is looked for twice. Where metadata cannot be read, nothing is
+    called unknown or unused, and it exits with 6.
+    """
+    chosen = engines_of(engines or ())
+    found = find(lambda: here(chosen, root))
+    warnings = [
+        *map(error_note, found.troubles),
+        *(Note("of {} not everything could be told, for want of its metadata", (root,)) for root in found.withheld),
+    ]
+    if not found.whole:
+        warnings.append(Note("not every mount table could be read, so that nothing is told of mounts; ask as root"))
+    if json:
+        emit_json("orphans", orphans_json(found), warnings)
+    else:
+        emit(orphans_text(found))
+        warn(warnings)
+    if exit_code and found.found:
+        return ExitStatus.FINDING
+    return ExitStatus.PARTIAL if found.partial else ExitStatus.FINE

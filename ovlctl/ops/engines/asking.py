@@ -1,0 +1,69 @@
+"""The daemons of engines, asked where they may be reached."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ovlctl.engines import containerd_daemon, docker_daemon, podman_daemon
+from ovlctl.engines.values import Engine
+from ovlctl.errors import OvlError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from ovlctl.engines.daemons import Answer, Endpoint, Inspected
+    from ovlctl.engines.places import Place
+
+_DAEMONS = {Engine.DOCKER: docker_daemon, Engine.PODMAN: podman_daemon, Engine.CONTAINERD: containerd_daemon}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came of asking.
+
+    Attributes:
+        endpoint: Who was asked.
+        answer: What it said; None when it did not.
+        silence: Why not.
+    """
+
+    endpoint: Endpoint
+    answer: Answer | None
+    silence: OvlError | None
+
+    def is_of(self, place: Place) -> bool:
+        """Whether it is the daemon of a store."""
+        if self.endpoint.engine is not place.engine:
+            return False
+        if self.answer is not None and self.answer.root is not None:
+            return os.path.realpath(self.answer.root) == place.root
+        return self.answer is None and self.endpoint.found == "default"
+
+
+def replies(engines: Collection[Engine], environment: Mapping[str, str]) -> tuple[Reply, ...]:
+    """Ask every daemon that may be there, each once."""
+    return tuple(reply for engine in engines or _DAEMONS for reply in _replies(engine, environment))
+
+
+def _replies(engine: Engine, environment: Mapping[str, str]) -> Iterator[Reply]:
+    daemon = _DAEMONS[engine]
+    for endpoint in daemon.endpoints(environment):
+        try:
+            yield Reply(endpoint=endpoint, answer=daemon.ask(endpoint), silence=None)
+        except OvlError as error:
+            yield Reply(endpoint=endpoint, answer=None, silence=error)
+
+
+def inspected(
+    engines: Collection[Engine], ref: str, *, container: bool, environment: Mapping[str, str]
+) -> tuple[Engine, Inspected] | None:
+    """What the first daemon that knows *ref* says of it; None when none does. containerd tells no paths."""
+    for engine, daemon in ((Engine.DOCKER, docker_daemon), (Engine.PODMAN, podman_daemon)):
+        for endpoint in daemon.endpoints(environment) if engine in engines else ():
+            ask = daemon.inspect_container if container else daemon.inspect_image
+            with suppress(OvlError):
+                return engine, ask(endpoint, ref)
+    return None

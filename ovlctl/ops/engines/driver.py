@@ -1,0 +1,241 @@
+"""How the engines of this machine, or of another one's disk, store layers, and whether that will do."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ovlctl.engines import docker_store, places, stores
+from ovlctl.engines.values import Engine, Store, StoreKind
+from ovlctl.errors import OvlError
+from ovlctl.kernel import mounts
+from ovlctl.kernel.bootcache import Answer as Tried
+from ovlctl.ops import doctor
+from ovlctl.ops.defaults import module_defaults
+from ovlctl.ops.doctor.values import Ability
+from ovlctl.ops.engines.asking import Reply, replies
+from ovlctl.ops.engines.drivers import Driver, InForce, LeftBehind
+from ovlctl.ops.engines.live import Alive
+from ovlctl.ops.engines.taking import bytes_of
+from ovlctl.ops.engines.verdicts import OVERLAY_DRIVERS, Facts, verdict
+from ovlctl.ops.who.scene import Scene
+from ovlctl.overlay import live
+from ovlctl.overlay.options import RedirectDir, Switch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from ovlctl.engines.places import Place
+    from ovlctl.ops.doctor.values import DirectoryReport
+    from ovlctl.ops.engines.live import Live
+
+# Shown by every overlay, and no matter of a verdict.
+_PATHS = ("lowerdir", "upperdir", "workdir", "datadir")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Engine:
+    # All that is known of one engine with one data root.
+    engine: Engine
+    root: str | None
+    place: Place | None
+    stores: tuple[Store, ...]
+    reply: Reply | None
+    troubles: tuple[OvlError, ...] = ()
+
+
+def drivers(
+    engines: Collection[Engine], *, root: str | None = None, environment: Mapping[str, str] = os.environ
+) -> tuple[tuple[Driver, ...], tuple[OvlError, ...]]:
+    """Every engine that is found, and the configuration files that could not be read.
+
+    Args:
+        engines: Which; of none all.
+        root: As for :func:`ovlctl.engines.places.places`; directories are tried only on this machine.
+        environment: Of the command, which says where daemons listen.
+    """
+    found = places.places(engines, root=root, environment=environment)
+    every = stores.read(found.found)
+    asked = replies(engines, environment)
+    known = list(_engines(found.found, every, asked, elsewhere=root is not None))
+    reports = _reports([each.root for each in known if each.place is not None and each.place.alive and each.root])
+    with Scene() as scene:
+        alive = Alive(scene)
+        return tuple(_driver(each, alive, reports.get(each.root or "")) for each in known), found.troubles
+
+
+def _engines(
+    found: Sequence[Place], every: Sequence[Store], asked: Sequence[Reply], *, elsewhere: bool
+) -> Iterator[_Engine]:
+    left = list(asked)
+    for place in found:
+        mine = tuple(store for store in every if store.engine is place.engine and store.root == place.root)
+        reply = next((each for each in left if each.is_of(place)), None)
+        if reply is not None:
+            left.remove(reply)
+        yield _Engine(engine=place.engine, root=place.root, place=place, stores=mine, reply=reply)
+    for reply in left:
+        # A daemon elsewhere, or one whose store may not be read; a default address that nobody uses is nothing.
+        if not elsewhere and (reply.answer is not None or reply.endpoint.found != "default"):
+            root = None if reply.answer is None else reply.answer.root
+            yield _Engine(engine=reply.endpoint.engine, root=root, place=None, stores=(), reply=reply)
+
+
+def _reports(roots: Sequence[str]) -> dict[str, DirectoryReport]:
+    """What can be tried in data roots; nothing of one where this user can make nothing."""
+    mine = [root for root in roots if os.access(root, os.W_OK | os.X_OK, effective_ids=True)]
+    with suppress(OvlError):
+        return dict(zip(mine, doctor.diagnose(mine).directories, strict=True)) if mine else {}
+    return {}
+
+
+def _driver(known: _Engine, alive: Alive, report: DirectoryReport | None) -> Driver:
+    answer = None if known.reply is None else known.reply.answer
+    active = _active(known)
+    name = _name(known, active)
+    mounted = [] if active is None else _mounted(active, alive)
+    here = known.place is not None and known.place.alive
+    metacopy = _metacopy(mounted, here=here) if name in OVERLAY_DRIVERS else None
+    native = None
+    if name in OVERLAY_DRIVERS and here:
+        native = module_defaults().redirect_dir is not RedirectDir.ON and not metacopy
+    rootless = _rootless(known)
+    left_behind = tuple(_left_behind(known, active, name))
+    in_force = _in_force(mounted)
+    kind = answer.kind if answer is not None and answer.kind is not None else (active.kind if active else None)
+    images = sum(len(store.images) for store in known.stores)
+    native = _either(None if answer is None else answer.native_diff, native)
+    return Driver(
+        engine=known.engine,
+        endpoint=None if known.reply is None else known.reply.endpoint,
+        reachable=None if known.reply is None else answer is not None,
+        silence=None if known.reply is None else known.reply.silence,
+        version=None if answer is None else answer.version,
+        driver=name,
+        kind=kind,
+        root=known.root,
+        backing_fs=_backing(active, known.root) or (answer.backing_fs if answer is not None else None),
+        supports_d_type=_either(_tried(report, Ability.D_TYPE), None if answer is None else answer.supports_d_type),
+        native_diff=native,
+        metacopy=_either(None if answer is None else answer.metacopy, metacopy),
+        userxattr=_either(_userxattr(mounted), rootless),
+        rootless=_either(rootless, None if answer is None else answer.rootless),
+        mounted=len(mounted),
+        in_force=in_force,
+        layers=0 if active is None else len(active.layers),
+        images=0 if active is None else len(active.images),
+        containers=0 if active is None else len(active.containers),
+        left_behind=left_behind,
+        verdict=verdict(
+            Facts(
+                engine=known.engine,
+                driver=name,
+                kind=kind,
+                root=known.root,
+                report=report,
+                native_diff=native,
+                metacopy=metacopy,
+                rootless=rootless,
+                in_force=in_force,
+                left_behind=left_behind,
+                images=images,
+            )
+        ),
+        troubles=(*known.troubles, *(trouble for store in known.stores for trouble in store.troubles)),
+    )
+
+
+def _either(*answers: bool | None) -> bool | None:
+    """The first that is known."""
+    return next((each for each in answers if each is not None), None)
+
+
+def _active(known: _Engine) -> Store | None:
+    """The store in use: the one that the daemon names, else the one that was written to last."""
+    answer = None if known.reply is None else known.reply.answer
+    if answer is not None and answer.kind is not None:
+        return next((store for store in known.stores if store.kind is answer.kind), None)
+    return max(
+        known.stores, key=lambda store: max((layer.created_ns or 0 for layer in store.layers), default=0), default=None
+    )
+
+
+def _name(known: _Engine, active: Store | None) -> str | None:
+    if known.reply is not None and known.reply.answer is not None and known.reply.answer.driver is not None:
+        return known.reply.answer.driver
+    if active is not None:
+        return active.driver
+    others = () if known.place is None else _others(known.place)
+    return others[0] if len(others) == 1 else None
+
+
+def _others(place: Place) -> tuple[str, ...]:
+    return docker_store.drivers(place) if place.engine is Engine.DOCKER else ()
+
+
+def _left_behind(known: _Engine, active: Store | None, name: str | None) -> Iterator[LeftBehind]:
+    for store in known.stores:
+        if store is not active and store.layers:
+            yield LeftBehind(
+                driver=store.driver,
+                kind=store.kind,
+                directory=store.places,
+                layers=len(store.layers),
+                bytes=bytes_of(store.places),
+            )
+    told = {name, *(store.driver for store in known.stores)}
+    for other in () if known.place is None else _others(known.place):
+        directory = os.path.join(known.root or "", other)
+        if other not in told and os.path.isdir(directory):
+            yield LeftBehind(
+                driver=other,
+                kind=StoreKind.GRAPH_DRIVER,
+                directory=directory,
+                layers=len(os.listdir(directory)),
+                bytes=bytes_of(directory),
+            )
+
+
+def _mounted(store: Store, alive: Alive) -> list[Live]:
+    return [each for layer in store.layers if layer.work is not None and (each := alive.of(store, layer)) is not None]
+
+
+def _in_force(mounted: Sequence[Live]) -> tuple[InForce, ...]:
+    words = Counter(
+        word
+        for each in mounted
+        for word in each.mount.options
+        if not word.partition("=")[0].rstrip("+").startswith(_PATHS)
+    )
+    return tuple(InForce(option=word, mounts=count) for word, count in sorted(words.items()))
+
+
+def _metacopy(mounted: Sequence[Live], *, here: bool) -> bool | None:
+    if mounted:
+        return any(live.effective(each.mount.options, module_defaults()).metacopy is Switch.ON for each in mounted)
+    return module_defaults().metacopy is Switch.ON if here else None
+
+
+def _userxattr(mounted: Sequence[Live]) -> bool | None:
+    return any("userxattr" in each.mount.options for each in mounted) if mounted else None
+
+
+def _rootless(known: _Engine) -> bool | None:
+    with suppress(OSError, TypeError):
+        return os.stat(known.root or "").st_uid != 0
+    return None
+
+
+def _backing(active: Store | None, root: str | None) -> str | None:
+    directory = active.places if active is not None else root
+    with suppress(OSError):
+        return None if directory is None else mounts.mount_at(directory).fs_type
+    return None
+
+
+def _tried(report: DirectoryReport | None, ability: Ability) -> bool | None:
+    answers = {} if report is None else {each.ability: each.answer for each in report.findings}
+    return {Tried.YES: True, Tried.NO: False}.get(answers.get(ability, Tried.UNKNOWN))

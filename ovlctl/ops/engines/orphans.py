@@ -1,0 +1,319 @@
+"""What of engines' stores belongs to nobody: directories, metadata, mount tables and processes held against each other.
+
+It only tells. An engine may be at work meanwhile, so what is told was found twice: before and after the stores were
+read anew. Where some metadata cannot be read, nothing is called unknown or unused for their lack.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ovlctl.engines.values import Engine, Role, State
+from ovlctl.errors import Note
+from ovlctl.ops.engines.live import Alive
+from ovlctl.ops.engines.removing import command
+from ovlctl.ops.engines.taking import bytes_of
+from ovlctl.ops.engines.uses import uses
+from ovlctl.ops.who.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ovlctl.engines.values import Container, Layer, Store
+    from ovlctl.errors import OvlError
+    from ovlctl.ops.engines.live import Live
+    from ovlctl.ops.engines.uses import Users
+
+_ALIVE = {State.RUNNING, State.PAUSED}
+
+
+class What(StrEnum):
+    """What is wrong with it.
+
+    UNKNOWN_DIRECTORY: no metadata know it. MISSING_DIRECTORY: metadata know it, and it is not there. UNUSED_LAYER: no
+    image, no container and no other layer uses it. DEAD_CONTAINER: recorded as running, and no process is in it.
+    LEAKED_MOUNT: mounted for no container that runs. DANGLING_LINK: a short link to no layer.
+    """
+
+    UNKNOWN_DIRECTORY = "unknown-directory"
+    MISSING_DIRECTORY = "missing-directory"
+    UNUSED_LAYER = "unused-layer"
+    DEAD_CONTAINER = "dead-container"
+    LEAKED_MOUNT = "leaked-mount"
+    DANGLING_LINK = "dangling-link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """Something that belongs to nobody.
+
+    Attributes:
+        engine: In whose store.
+        what: What is wrong.
+        id: What it is called there.
+        directory: Where it is: its directory, its mount point, the link.
+        since_ns: When it was made or last changed, since the epoch; None where that is not known.
+        bytes: What it takes on disk; None where that is not known.
+        evidence: What says so.
+        remove: The engine's own command that removes it; None where it has none.
+        stopped: Whether the engine should be stopped before.
+    """
+
+    engine: Engine
+    what: What
+    id: str
+    directory: str
+    since_ns: int | None = None
+    bytes: int | None = None
+    evidence: tuple[Note, ...] = ()
+    remove: tuple[str, ...] | None = None
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphans:
+    """What :func:`orphans` found.
+
+    Attributes:
+        found: Sorted by engine, kind and id.
+        troubles: What could not be read.
+        withheld: Stores, by their roots, of which not all could be told therefore.
+        whole: Whether every mount table could be read.
+        now_ns: When, since the epoch.
+    """
+
+    found: tuple[Orphan, ...]
+    troubles: tuple[OvlError, ...]
+    withheld: tuple[str, ...]
+    whole: bool
+    now_ns: int
+
+    @property
+    def partial(self) -> bool:
+        """Whether something could not be told."""
+        return bool(self.troubles or self.withheld) or not self.whole
+
+
+def orphans(look: Callable[[], Sequence[Store]]) -> Orphans:
+    """Find what belongs to nobody in the stores that *look* reads. Nothing is changed.
+
+    Args:
+        look: Reads the stores, anew with every call.
+    """
+    stores, found, whole = _found(look)
+    if found:
+        # Twice, because what an engine is about to make has a directory before it has metadata.
+        stores, again, whole = _found(look)
+        found = {key: again[key] for key in found.keys() & again.keys()}
+    ordered = sorted(
+        found.values(), key=lambda each: (each.engine, list(What).index(each.what), each.id, each.directory)
+    )
+    return Orphans(
+        found=tuple(_weighed(each) for each in ordered),
+        troubles=tuple(trouble for store in stores for trouble in store.troubles),
+        withheld=tuple(sorted({store.root for store in stores if store.troubles})),
+        whole=whole,
+        now_ns=time.time_ns(),
+    )
+
+
+def _found(look: Callable[[], Sequence[Store]]) -> tuple[Sequence[Store], dict[tuple[What, str, str], Orphan], bool]:
+    stores = look()
+    with Scene() as scene:
+        alive = Alive(scene)
+        every = [orphan for group in _groups(stores) for orphan in _of_group(group, alive, scene)]
+    return stores, {(each.what, each.id, each.directory): each for each in every}, alive.whole
+
+
+def _groups(stores: Sequence[Store]) -> Iterable[list[Store]]:
+    """Stores by the directory that they share: Docker's and others' snapshots lie side by side in one containerd."""
+    groups: dict[str, list[Store]] = {}
+    for store in stores:
+        groups.setdefault(store.places, []).append(store)
+    return groups.values()
+
+
+def _of_group(group: list[Store], alive: Alive, scene: Scene) -> Iterator[Orphan]:
+    known = {layer.name for store in group for layer in store.layers}
+    reserved = frozenset[str]().union(*(store.reserved for store in group))
+    complete = not any(store.troubles for store in group)
+    for store in group:
+        yield from _missing(store)
+        if store.alive and alive.whole:
+            yield from _dead(store, alive)
+        if complete:
+            yield from _unused(store, alive)
+    if complete:
+        yield from _unknown(group[0], known | reserved)
+        yield from _dangling(group[0])
+        if alive.whole:
+            yield from _leaked(group, alive, scene)
+
+
+def _unknown(store: Store, known: frozenset[str] | set[str]) -> Iterator[Orphan]:
+    with suppress(OSError), os.scandir(store.places) as entries:
+        for entry in entries:
+            if entry.name in known or not entry.is_dir(follow_symlinks=False):
+                continue
+            removing = entry.name.endswith("-removing") and store.engine is Engine.DOCKER
+            words = "an interrupted removal left it" if removing else "no metadata of the store know it"
+            with suppress(FileNotFoundError):
+                yield Orphan(
+                    engine=store.engine,
+                    what=What.UNKNOWN_DIRECTORY,
+                    id=entry.name,
+                    directory=entry.path,
+                    since_ns=entry.stat(follow_symlinks=False).st_mtime_ns,
+                    evidence=(Note(words),),
+                    remove=("rm", "-r", "--", entry.path),
+                    stopped=True,
+                )
+
+
+def _missing(store: Store) -> Iterator[Orphan]:
+    users = uses(store)
+    for layer in store.layers:
+        with suppress(OSError):
+            if stat.S_ISDIR(os.lstat(layer.diff).st_mode):
+                continue
+        whose = users[layer.id].owner
+        images = users[layer.id].images
+        yield Orphan(
+            engine=store.engine,
+            what=What.MISSING_DIRECTORY,
+            id=layer.id,
+            directory=layer.directory,
+            since_ns=layer.created_ns,
+            evidence=(Note("the metadata below {} know it, and {} is no directory", (store.root, layer.diff)),),
+            remove=command(
+                store, container=whose, image=None if whose is not None or not images else images[0], layer=layer
+            ),
+        )
+
+
+def _dead(store: Store, alive: Alive) -> Iterator[Orphan]:
+    for container in store.containers:
+        if container.state not in _ALIVE or container.pid in alive.unreadable:
+            continue
+        layer = store.by_id.get(container.layer or "")
+        live = (alive.of(store, layer) if layer is not None else None) or alive.at(container.merged)
+        if live is not None and live.pids:
+            continue
+        pid = "no process" if container.pid is None else f"process {container.pid}"
+        gone = "there is none" if container.pid is None else "its root directory is not there"
+        yield Orphan(
+            engine=container.engine,
+            what=What.DEAD_CONTAINER,
+            id=container.id,
+            directory=store.root if layer is None else layer.directory,
+            since_ns=container.created_ns,
+            evidence=(
+                Note(f"the metadata below {{}} have it as {container.state}, with {pid}", (store.root,)),
+                Note(f"no process has its root directory as its own ({gone})"),
+            ),
+            remove=command(store, container=container),
+        )
+
+
+def _unused(store: Store, alive: Alive) -> Iterator[Orphan]:
+    for identity, users in uses(store).items():
+        layer = store.by_id[identity]
+        if users.any or layer.role is Role.BUILD_CACHE:
+            continue
+        live = alive.of(store, layer)
+        if live is not None and live.pids:
+            continue
+        held = tuple(Note("it is held: {}", (words,)) for words in layer.held)
+        yield Orphan(
+            engine=store.engine,
+            what=What.UNUSED_LAYER,
+            id=layer.id,
+            directory=layer.directory,
+            since_ns=layer.created_ns,
+            evidence=(Note("no image, no container and no other layer uses it"), *held),
+            remove=command(store, layer=layer),
+        )
+
+
+def _dangling(store: Store) -> Iterator[Orphan]:
+    if store.links is None:
+        return
+    links = {layer.link for layer in store.layers}
+    with suppress(OSError), os.scandir(store.links) as entries:
+        for entry in entries:
+            if entry.name in links or not entry.is_symlink():
+                continue
+            target = os.readlink(entry.path)
+            yield Orphan(
+                engine=store.engine,
+                what=What.DANGLING_LINK,
+                id=entry.name,
+                directory=entry.path,
+                since_ns=entry.stat(follow_symlinks=False).st_mtime_ns,
+                bytes=0,
+                evidence=(Note("it leads to {}, and no layer has this name", (target,)),),
+                remove=("rm", "--", entry.path),
+            )
+
+
+def _leaked(group: list[Store], alive: Alive, scene: Scene) -> Iterator[Orphan]:
+    owners = {
+        layer.directory: (store, layer, users)
+        for store in group
+        for identity, users in uses(store).items()
+        for layer in (store.by_id[identity],)
+    }
+    places = group[0].places
+    for live in alive.overlays:
+        if live.upper is None or live.pids:
+            continue
+        place = os.path.normpath(os.path.join(places, live.upper))
+        if not place.startswith(places + "/"):
+            continue
+        directory = os.path.join(places, os.path.relpath(place, places).partition("/")[0])
+        found = owners.get(directory)
+        reason = _reason(*found) if found is not None else Note("no metadata know {}", (directory,))
+        if reason is not None:
+            yield Orphan(
+                engine=group[0].engine if found is None else found[0].engine,
+                what=What.LEAKED_MOUNT,
+                id=os.path.basename(directory),
+                directory=live.mount.mount_point,
+                bytes=0,
+                evidence=(reason, _mounted(live)),
+                remove=scene.unmounting(live.namespace, live.mount),
+            )
+
+
+def _reason(store: Store, layer: Layer, users: Users) -> Note | None:
+    """Why a mount without processes is leaked; None where it need not be."""
+    if layer.role is Role.BUILD_CACHE or layer.mounts or _is_alive(users.owner):
+        return None
+    if users.owner is None:
+        return Note("{} is no container's", (layer.id,))
+    return Note(f"the metadata below {{}} have its container {{}} as {users.owner.state}", (store.root, users.owner.id))
+
+
+def _is_alive(container: Container | None) -> bool:
+    # One that is recorded as running and does not is told as that.
+    return container is not None and container.state in _ALIVE
+
+
+def _mounted(live: Live) -> Note:
+    where = "here" if live.here else f"in the mount namespace {live.namespace.inode}"
+    return Note(
+        f"mount {live.mount.mount_id} {where} has {{}} as its upper, and no process its root directory in it",
+        (live.upper or "",),
+    )
+
+
+def _weighed(orphan: Orphan) -> Orphan:
+    if orphan.bytes is not None or orphan.what is What.MISSING_DIRECTORY:
+        return orphan
+    return replace(orphan, bytes=bytes_of(orphan.directory))
