@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ovlctl.engines.files import Files
     from ovlctl.engines.libpod import Record
+    from ovlctl.engines.podman_layers import MountPoint
 
 # Of the runtime specification; "stopping" is CRI-O's.
 _STATUS = {
@@ -35,21 +36,29 @@ class Reader:
 
     Args:
         files: The graph root.
-        run: The run root, which has the containers of a transient store and where they are mounted.
+        run: The run root, which has the containers of a transient store.
         driver: The graph driver.
         records: What libpod has, by id.
+        mounted: Where layers are mounted, by id.
         troubles: Gets what could not be read.
     """
 
     def __init__(
-        self, files: Files, run: Files | None, driver: str, records: Mapping[str, Record], troubles: list[OvlError]
+        self,
+        files: Files,
+        run: Files | None,
+        driver: str,
+        *,
+        records: Mapping[str, Record],
+        mounted: Mapping[str, MountPoint],
+        troubles: list[OvlError],
     ) -> None:
         self._files = files
         self._run = run
         self._driver = driver
         self._records = records
         self._troubles = troubles
-        self._mounted = self._mount_points()
+        self._mounted = mounted
         self._sandboxes: dict[str, Pod] = {}
 
     def read(self) -> tuple[Container, ...]:
@@ -138,16 +147,10 @@ class Reader:
             self._troubles.append(error)
             return Entry(None)
 
-    def _mount_points(self) -> dict[str, str]:
-        if self._run is None:
-            return {}
-        entries = listed(self._run, f"{self._driver}-layers/mountpoints.json", self._troubles)
-        found = {entry.text("id"): entry.text("path") for entry in entries}
-        return {id_: path for id_, path in found.items() if id_ is not None and path is not None}
-
     def _merged(self, layer: str | None) -> str | None:
         # The path may be that of a symbolic link to the root, so only its end tells whether it is the layer's own.
-        path = self._mounted.get(layer or "")
+        point = self._mounted.get(layer or "")
+        path = point.path if point is not None else None
         own = f"/{self._driver}/{layer}/merged"
         return path if path is not None and path.startswith("/") and not path.endswith(own) else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.documents import is_name
@@ -26,6 +26,34 @@ _OVERLAY = "overlay"
 # drivers/overlay: short links, layers being unpacked, layers being removed, notes; and what probes leave when killed.
 _RESERVED = frozenset({"l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev", ".backingFsBlockDev"})
 _PROBE = re.compile(r"(?:compat|opaque-bug-check|metacopy-check|volatile-check)\d*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """Where containers/storage believes a layer to be mounted, and how often it was asked for."""
+
+    path: str | None
+    count: int
+
+
+def mount_points(run: Files | None, driver: str, troubles: list[OvlError]) -> dict[str, MountPoint] | None:
+    """What mountpoints.json says, by layer; None when there is none. The kernel knows better.
+
+    Args:
+        run: The run root; without one nothing is known.
+        driver: The graph driver.
+        troubles: Gets what could not be read.
+    """
+    name = f"{driver}-layers/mountpoints.json"
+    try:
+        if run is None or run.status(name) is None:
+            return None
+    except OvlError as error:
+        troubles.append(error)
+        return None
+    entries = listed(run, name, troubles)
+    found = {entry.text("id"): MountPoint(entry.text("path"), entry.number("count") or 0) for entry in entries}
+    return {id_: point for id_, point in found.items() if id_ is not None}
 
 
 def reserved(gathering: Gathering, driver: str) -> frozenset[str]:

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ovlctl.engines.files import Files
 from ovlctl.engines.values import Engine, Store, StoreKind
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, strerror
 
@@ -43,6 +44,8 @@ def read(places: Iterable[Place]) -> tuple[Store, ...]:
 
 def _read(place: Place, reader: Callable[[Place], Sequence[Store]]) -> Sequence[Store]:
     try:
+        with Files(place.root) as files:
+            files.status(".")  # forbidden here, it is forbidden everywhere, and that is said once
         return [replace(store, alive=place.alive) for store in reader(place)]
     except OvlError as error:
         return (_unread(place, error),)

@@ -195,6 +195,8 @@ def test_what_lives_until_the_next_boot(scratch: str) -> None:
     run.put("overlay-layers/mountpoints.json", json.dumps(points))
     store = tree.read(run=f"{scratch}/run")
     assert [one.merged for one in store.containers] == ["/elsewhere/merged", None]
+    assert [(one.id, one.mounts) for one in store.layers] == [("base", 0), ("up", 1), ("own", 1)]
+    assert {one.mounts for one in tree.read().layers} == {None}
     assert [one.id for one in store.chain("up")] == ["up", "base"]
     assert store.chain("up")[0].directory == f"{store.root}/overlay/up"
 
