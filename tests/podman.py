@@ -8,15 +8,16 @@ import os
 import shutil
 import signal
 import subprocess
-import time
+import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import capabilities
+from tests import capabilities, sandbox
 from tests.docker import image
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +92,23 @@ class Podman:
         return done.stdout.decode().strip()
 
 
+@pytest.fixture(scope="session")
+def podman_engine() -> Iterator[Podman]:
+    """Podman and buildah with a store of the run's own, filled once; tests read it, or make what has other names."""
+    directory = tempfile.mkdtemp(prefix="podman-", dir=capabilities.session().directory)
+    short = f"/tmp/{os.path.basename(capabilities.session().directory)}"  # of a name that is swept after a kill, too
+    try:
+        sandbox.sweep("/tmp")
+        os.makedirs(short, exist_ok=True)
+        with engine(directory, f"{short}/r") as podman:
+            yield podman
+    finally:
+        sandbox.remove(directory)
+        sandbox.remove(f"{short}/r")
+        with suppress(OSError):  # all of the run is there
+            os.rmdir(short)
+
+
 @contextmanager
 def engine(directory: str, run: str) -> Iterator[Podman]:
     """A store with containers of every kind in it, and Podman's service; skips where that cannot be.
@@ -138,6 +156,7 @@ def _fill(podman: Podman) -> None:
     _do(podman, "run", "stopped", "localhost/app:3", "echo three > /etc/app/app.conf")
     _do(podman, "run", "running", "localhost/app:3", "rm /etc/app/app.conf && touch /ready && sleep 3600", "-d")
     _do(podman, "create", "created", "localhost/base:1", "true")
+    _wait(podman)
     podman("pod", "create", "--infra=false", "--name", "group")
     _do(podman, "run", "inpod", "localhost/app:2", "true", "--pod", "group")
     podman.buildah("from", "--pull-never", "--name", "working", "localhost/app:3")
@@ -155,8 +174,15 @@ def _do(podman: Podman, verb: str, name: str, of: str, script: str, *options: st
     podman(verb, "--network", "none", "--name", name, *options, of, "/bin/busybox", "sh", "-c", _PATH + script)
 
 
+def _wait(podman: Podman) -> None:
+    (said,) = podman.json("container", "inspect", "running")
+    upper = said["GraphDriver"]["Data"]["UpperDir"]
+    if not eventually(lambda: os.path.exists(f"{upper}/ready")):
+        pytest.skip("a container of Podman's does not begin here")
+
+
 # Of busybox there is only the program itself, which is every command when its shell looks for one.
-_PATH = "for one in mkdir rm touch sleep true; do alias $one=\"/bin/busybox $one\"; done\n"
+_PATH = 'for one in mkdir rm touch sleep true; do alias $one="/bin/busybox $one"; done\n'
 
 
 @contextmanager
@@ -167,15 +193,13 @@ def _service(podman: Podman) -> Iterator[None]:
         subprocess.Popen(words, env=podman.environment, stdout=log, stderr=log) as running,
     ):
         try:
-            for _ in range(100):
-                if os.path.exists(podman.socket.removeprefix("unix://")) or running.poll() is not None:
-                    break
-                time.sleep(0.05)
+            socket = podman.socket.removeprefix("unix://")
+            eventually(lambda: os.path.exists(socket) or running.poll() is not None)
             yield
         finally:
             running.send_signal(signal.SIGTERM)
             try:
-                running.wait(10)
+                running.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 running.kill()
 
@@ -188,7 +212,7 @@ def _end(podman: Podman) -> None:
         [*podman.words, "pod", "rm", "--force", "--all"],
     ):
         with suppress(subprocess.TimeoutExpired):
-            subprocess.run(words, env=podman.environment, capture_output=True, check=False, timeout=60)
+            subprocess.run(words, env=podman.environment, capture_output=True, check=False, timeout=PATIENCE)
 
 
 def _cgroups() -> set[str]:
