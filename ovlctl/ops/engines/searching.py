@@ -113,6 +113,9 @@ class Search:
         found = {} if number is None else {lead.label: lead for lead in self._numbered(number)}
         for exactly in (True, False):
             found = found or {lead.label: lead for lead in self._named(word, exactly=exactly)}
+        # With containerd a container and its snapshot have the same name.
+        named = [each.layer for each in found.values() if each.container is not None]
+        found = {key: each for key, each in found.items() if each.container is not None or each.layer not in named}
         if len(found) > 1:
             some = literal(", ".join(sorted(found)))
             raise errors.NameAmbiguous(f"{{}} is several things: {some}", word, hint="give more of it")
