@@ -72,7 +72,16 @@ def endpoints(environment: Mapping[str, str]) -> tuple[Endpoint, ...]:
     return tuple(_endpoint(path, how) for path, how in found.items() if _is_socket(path))
 
 
-def ask(endpoint: Endpoint, *, timeout_s: float = _TIMEOUT_S) -> Said:
+def ask(endpoint: Endpoint, *, timeout_s: float = _TIMEOUT_S) -> Answer:
+    """What a daemon says of itself.
+
+    Raises:
+        EngineSilent: as :func:`said`.
+    """
+    return said(endpoint, timeout_s=timeout_s).answer
+
+
+def said(endpoint: Endpoint, *, timeout_s: float = _TIMEOUT_S) -> Said:
     """Its version and its snapshotters.
 
     Args:
@@ -92,6 +101,7 @@ def ask(endpoint: Endpoint, *, timeout_s: float = _TIMEOUT_S) -> Said:
         driver=_DRIVER if usable else None,
         kind=StoreKind.SNAPSHOTTER,
         root=_root(snapshotters),
+        trouble=next((one.trouble for one in snapshotters if one.name == _DRIVER), None),
     )
     return Said(answer=answer, snapshotters=snapshotters)
 

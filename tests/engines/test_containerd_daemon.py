@@ -29,7 +29,7 @@ def endpoint(path: str) -> Endpoint:
 
 def test_says(containerd_engine: Containerd) -> None:
     """Version, snapshotters and the root come from a daemon that answers; those not usable say why."""
-    said = containerd_daemon.ask(endpoint(containerd_engine.socket))
+    said = containerd_daemon.said(endpoint(containerd_engine.socket))
     version = containerd_engine("version").splitlines()
     assert f"  Version:  {said.answer.version}" in version
     assert (said.answer.driver, said.answer.kind) == ("overlayfs", StoreKind.SNAPSHOTTER)
@@ -53,7 +53,7 @@ def test_addresses() -> None:
 def test_no_socket(scratch: str) -> None:
     """No socket is said at once."""
     with pytest.raises(EngineSilent, match="there is no socket"):
-        containerd_daemon.ask(endpoint(f"{scratch}/sock"))
+        containerd_daemon.said(endpoint(f"{scratch}/sock"))
 
 
 def test_nobody_listens(scratch: str) -> None:
@@ -61,7 +61,7 @@ def test_nobody_listens(scratch: str) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(f"{scratch}/sock")
     with pytest.raises(EngineSilent, match="nobody listens"):
-        containerd_daemon.ask(endpoint(f"{scratch}/sock"))
+        containerd_daemon.said(endpoint(f"{scratch}/sock"))
 
 
 def test_hangs(scratch: str) -> None:
@@ -71,7 +71,7 @@ def test_hangs(scratch: str) -> None:
         deaf.listen()
         start = time.monotonic()
         with pytest.raises(EngineSilent, match="did not answer within 1 s"):
-            containerd_daemon.ask(endpoint(f"{scratch}/sock"), timeout_s=1)
+            containerd_daemon.said(endpoint(f"{scratch}/sock"), timeout_s=1)
         assert time.monotonic() - start < 10
 
 
@@ -79,7 +79,7 @@ def test_no_ctr(containerd_engine: Containerd, scratch: str, monkeypatch: pytest
     """Without ctr it is said what is missing."""
     monkeypatch.setenv("PATH", scratch)
     with pytest.raises(EngineSilent, match="ctr, which comes with containerd, is not installed"):
-        containerd_daemon.ask(endpoint(containerd_engine.socket))
+        containerd_daemon.said(endpoint(containerd_engine.socket))
 
 
 @needs(root(), "real root")
