@@ -8,23 +8,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from hypothesis import settings
 
-from tests import capabilities, podman, sandbox
+from tests import capabilities, sandbox
 from tests.as_user import needed_trees, unused_uid
 from tests.engines.live.docker import docker_engine
+from tests.podman import podman_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tests.containerd import Containerd
 
-__all__ = ["docker_engine"]  # a fixture of all tests
+__all__ = ["docker_engine", "podman_engine"]  # fixtures of all tests
 
 # A system call takes as long as it takes. Failing examples are printed in full instead of being kept in a directory
 # that the next user may not write. The same examples in every run, so that a change answers for what it breaks and for
@@ -80,23 +80,6 @@ def state_dir(scratch: str, monkeypatch: pytest.MonkeyPatch) -> str:
     directory = os.path.join(scratch, "state")
     monkeypatch.setenv("OVLCTL_STATE_DIR", directory)
     return directory
-
-
-@pytest.fixture(scope="session")
-def podman_engine() -> Iterator[podman.Podman]:
-    """Podman and buildah with a store of the run's own, filled once; tests read it, or make what has other names."""
-    directory = tempfile.mkdtemp(prefix="podman-", dir=capabilities.session().directory)
-    short = f"/tmp/{os.path.basename(capabilities.session().directory)}"  # of a name that is swept after a kill, too
-    try:
-        sandbox.sweep("/tmp")
-        os.makedirs(short, exist_ok=True)
-        with podman.engine(directory, f"{short}/r") as engine:
-            yield engine
-    finally:
-        sandbox.remove(directory)
-        sandbox.remove(f"{short}/r")
-        with suppress(OSError):  # all of the run is there
-            os.rmdir(short)
 
 
 @dataclass(frozen=True, slots=True)

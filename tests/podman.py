@@ -8,15 +8,16 @@ import os
 import shutil
 import signal
 import subprocess
-import time
+import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import capabilities
+from tests import capabilities, sandbox
 from tests.docker import image
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +65,10 @@ class Podman:
     @property
     def environment(self) -> dict[str, str]:
         """What leads the programs, and ovlctl, here and nowhere else."""
+        # With this one Podman would ask its service.
+        others = {name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"}
         return {
-            **os.environ,
+            **others,
             "CONTAINERS_STORAGE_CONF": f"{self.directory}/storage.conf",
             "CONTAINERS_CONF": f"{self.directory}/containers.conf",
             "REGISTRY_AUTH_FILE": f"{self.directory}/auth.json",
@@ -89,6 +92,23 @@ class Podman:
         if done.returncode:
             pytest.skip(f"{words[0]} fails here: {done.stderr.decode(errors='replace').strip()[-400:]}")
         return done.stdout.decode().strip()
+
+
+@pytest.fixture(scope="session")
+def podman_engine() -> Iterator[Podman]:
+    """Podman and buildah with a store of the run's own, filled once; tests read it, or make what has other names."""
+    directory = tempfile.mkdtemp(prefix="podman-", dir=capabilities.session().directory)
+    short = f"/tmp/{os.path.basename(capabilities.session().directory)}"  # of a name that is swept after a kill, too
+    try:
+        sandbox.sweep("/tmp")
+        os.makedirs(short, exist_ok=True)
+        with engine(directory, f"{short}/r") as podman:
+            yield podman
+    finally:
+        sandbox.remove(directory)
+        sandbox.remove(f"{short}/r")
+        with suppress(OSError):  # all of the run is there
+            os.rmdir(short)
 
 
 @contextmanager
@@ -138,6 +158,7 @@ def _fill(podman: Podman) -> None:
     _do(podman, "run", "stopped", "localhost/app:3", "echo three > /etc/app/app.conf")
     _do(podman, "run", "running", "localhost/app:3", "rm /etc/app/app.conf && touch /ready && sleep 3600", "-d")
     _do(podman, "create", "created", "localhost/base:1", "true")
+    _wait(podman)
     podman("pod", "create", "--infra=false", "--name", "group")
     _do(podman, "run", "inpod", "localhost/app:2", "true", "--pod", "group")
     podman.buildah("from", "--pull-never", "--name", "working", "localhost/app:3")
@@ -155,8 +176,15 @@ def _do(podman: Podman, verb: str, name: str, of: str, script: str, *options: st
     podman(verb, "--network", "none", "--name", name, *options, of, "/bin/busybox", "sh", "-c", _PATH + script)
 
 
+def _wait(podman: Podman) -> None:
+    (said,) = podman.json("container", "inspect", "running")
+    upper = said["GraphDriver"]["Data"]["UpperDir"]
+    if not eventually(lambda: os.path.exists(f"{upper}/ready")):
+        pytest.skip("a container of Podman's does not begin here")
+
+
 # Of busybox there is only the program itself, which is every command when its shell looks for one.
-_PATH = "for one in mkdir rm touch sleep true; do alias $one=\"/bin/busybox $one\"; done\n"
+_PATH = 'for one in mkdir rm touch sleep true; do alias $one="/bin/busybox $one"; done\n'
 
 
 @contextmanager
@@ -167,15 +195,13 @@ def _service(podman: Podman) -> Iterator[None]:
         subprocess.Popen(words, env=podman.environment, stdout=log, stderr=log) as running,
     ):
         try:
-            for _ in range(100):
-                if os.path.exists(podman.socket.removeprefix("unix://")) or running.poll() is not None:
-                    break
-                time.sleep(0.05)
+            socket = podman.socket.removeprefix("unix://")
+            eventually(lambda: os.path.exists(socket) or running.poll() is not None)
             yield
         finally:
             running.send_signal(signal.SIGTERM)
             try:
-                running.wait(10)
+                running.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 running.kill()
 
@@ -188,7 +214,7 @@ def _end(podman: Podman) -> None:
         [*podman.words, "pod", "rm", "--force", "--all"],
     ):
         with suppress(subprocess.TimeoutExpired):
-            subprocess.run(words, env=podman.environment, capture_output=True, check=False, timeout=60)
+            subprocess.run(words, env=podman.environment, capture_output=True, check=False, timeout=PATIENCE)
 
 
 def _cgroups() -> set[str]:

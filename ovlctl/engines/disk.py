@@ -36,6 +36,7 @@ class Disk:
     def __init__(self, root: str) -> None:
         self.root = os.path.realpath(root)
         self.troubles: list[OvlError] = []
+        self._read: dict[str, Entry] = {}
 
     @property
     def alive(self) -> bool:
@@ -106,7 +107,15 @@ class Disk:
         return None
 
     def configuration(self, path: str, syntax: Literal["json", "toml"]) -> Entry:
-        """The document in the configuration file *path*; an empty one when there is none, or a trouble is noted."""
+        """The document in the configuration file *path*; an empty one when there is none, or a trouble is noted.
+
+        It is read once.
+        """
+        if path not in self._read:
+            self._read[path] = self._configuration(path, syntax)
+        return self._read[path]
+
+    def _configuration(self, path: str, syntax: Literal["json", "toml"]) -> Entry:
         text = self.text(path)
         if not text or not text.strip():
             return Entry(None)

@@ -28,7 +28,7 @@ _KEEPERS = {
 }
 # What a data root has in it, one of them: the engine makes these directories when it first starts.
 _MARKS = (
-    (Engine.DOCKER, (("image", "overlay2"), ("image", "containers"), ("buildkit", "containers"))),
+    (Engine.DOCKER, (("image", "overlay2"), ("image", "containers"), ("engine-id", "containers"))),
     (Engine.PODMAN, (("overlay-layers",), ("overlay-images",), ("vfs-layers",), ("btrfs-layers",))),
     (Engine.CONTAINERD, (("io.containerd.metadata.v1.bolt",),)),
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ovlctl.engines.files import Files
     from ovlctl.engines.libpod import Record
+    from ovlctl.engines.podman_layers import MountPoint
 
 # Of the runtime specification; "stopping" is CRI-O's.
 _STATUS = {
@@ -35,21 +36,29 @@ class Reader:
 
     Args:
         files: The graph root.
-        run: The run root, which has the containers of a transient store and where they are mounted.
+        run: The run root, which has the containers of a transient store.
         driver: The graph driver.
         records: What libpod has, by id.
+        mounted: Where layers are mounted, by id.
         troubles: Gets what could not be read.
     """
 
     def __init__(
-        self, files: Files, run: Files | None, driver: str, records: Mapping[str, Record], troubles: list[OvlError]
+        self,
+        files: Files,
+        run: Files | None,
+        driver: str,
+        *,
+        records: Mapping[str, Record],
+        mounted: Mapping[str, MountPoint],
+        troubles: list[OvlError],
     ) -> None:
         self._files = files
         self._run = run
         self._driver = driver
         self._records = records
         self._troubles = troubles
-        self._mounted = self._mount_points()
+        self._mounted = mounted
         self._sandboxes: dict[str, Pod] = {}
 
     def read(self) -> tuple[Container, ...]:
@@ -63,7 +72,7 @@ class Reader:
                 self._troubles.append(StoreDamaged("{} has container {} twice", document, id_))
             else:
                 entries[id_] = entry, self._metadata(document, id_, entry)
-        self._sandboxes = {pod.id: pod for _, metadata in entries.values() if (pod := _sandbox(metadata)) is not None}
+        self._sandboxes = dict(found for _, metadata in entries.values() if (found := _sandbox(metadata)) is not None)
         return tuple(self._container(id_, entry, metadata) for id_, (entry, metadata) in entries.items())
 
     def _entries(self) -> Iterator[tuple[str, Entry]]:
@@ -138,26 +147,21 @@ class Reader:
             self._troubles.append(error)
             return Entry(None)
 
-    def _mount_points(self) -> dict[str, str]:
-        if self._run is None:
-            return {}
-        entries = listed(self._run, f"{self._driver}-layers/mountpoints.json", self._troubles)
-        found = {entry.text("id"): entry.text("path") for entry in entries}
-        return {id_: path for id_, path in found.items() if id_ is not None and path is not None}
-
     def _merged(self, layer: str | None) -> str | None:
         # The path may be that of a symbolic link to the root, so only its end tells whether it is the layer's own.
-        path = self._mounted.get(layer or "")
+        point = self._mounted.get(layer or "")
+        path = point.path if point is not None else None
         own = f"/{self._driver}/{layer}/merged"
         return path if path is not None and path.startswith("/") and not path.endswith(own) else None
 
 
-def _sandbox(metadata: Entry) -> Pod | None:
-    # The metadata of the container that stands for a pod; others have the pod's id only.
+def _sandbox(metadata: Entry) -> tuple[str, Pod] | None:
+    # The metadata of the container that stands for a pod, with its uid; others have the id of that container only.
     pod = metadata.text("pod-id")
     if pod is None or not (metadata.flag("pod") or metadata.text("namespace")):
         return None
-    return Pod(id=pod, name=metadata.text("metadata-name"), namespace=metadata.text("namespace"))
+    name, namespace = metadata.text("metadata-name"), metadata.text("namespace")
+    return pod, Pod(id=metadata.text("uid") or pod, name=name, namespace=namespace)
 
 
 def without_layer(records: Mapping[str, Record], known: set[str]) -> Iterator[Container]:

@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ovlctl.engines.docker_images import steps
 from ovlctl.engines.documents import is_name
 from ovlctl.engines.entries import Entry, image_id, listed
-from ovlctl.engines.values import Image, Step
+from ovlctl.engines.values import Image
 from ovlctl.errors import OvlError, StoreDamaged
 
 if TYPE_CHECKING:
@@ -61,10 +62,7 @@ def _image(files: Files, driver: str, id_: str, entry: Entry, troubles: list[Ovl
         id=image_id(id_) or id_,
         names=tuple(sorted(entry.texts("names"))),
         layer=top,
-        steps=tuple(
-            Step(created_by=step.text("created_by") or "", empty=step.flag("empty_layer"))
-            for step in config.entries("history")
-        ),
+        steps=steps(config.values),
         created_ns=config.time_ns("created") or entry.time_ns("created"),
     )
     return Found(image, (*((top,) if top is not None else ()), *entry.texts("mapped-layers")))

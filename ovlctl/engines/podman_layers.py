@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.documents import is_name
 from ovlctl.engines.entries import listed
 from ovlctl.engines.ordering import distinct, lower_first
 from ovlctl.engines.values import Layer, Role
-from ovlctl.errors import OvlError, StoreDamaged, StoreMisleads
+from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -28,16 +28,50 @@ _RESERVED = frozenset({"l", "staging", "tempdirs", ".has-mount-program", "backin
 _PROBE = re.compile(r"(?:compat|opaque-bug-check|metacopy-check|volatile-check)\d*", re.ASCII)
 
 
-def reserved(files: Files, driver: str, troubles: list[OvlError]) -> frozenset[str]:
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """Where containers/storage believes a layer to be mounted, and how often it was asked for."""
+
+    path: str | None
+    count: int
+
+
+def mount_points(run: Files | None, driver: str, troubles: list[OvlError]) -> dict[str, MountPoint] | None:
+    """What mountpoints.json says, by layer; None when there is none. The kernel knows better.
+
+    Args:
+        run: The run root; without one nothing is known.
+        driver: The graph driver.
+        troubles: Gets what could not be read.
+    """
+    name = f"{driver}-layers/mountpoints.json"
+    try:
+        if run is None or run.status(name) is None:
+            return None
+    except OvlError as error:
+        troubles.append(error)
+        return None
+    entries = listed(run, name, troubles)
+    found = {entry.text("id"): MountPoint(entry.text("path"), entry.number("count") or 0) for entry in entries}
+    return {id_: point for id_, point in found.items() if id_ is not None}
+
+
+def reserved(gathering: Gathering, driver: str) -> frozenset[str]:
     """Names among the layers that are none: the driver's own, and those of its probes that are there."""
     if driver != _OVERLAY:
         return frozenset()
-    try:
-        names = files.names(PLACES[driver])
-    except OvlError as error:
-        troubles.append(error)
-        return _RESERVED
+    names = gathering.one(PLACES[driver], gathering.files.names) or ()
     return _RESERVED.union(name for name in names if _PROBE.fullmatch(name))
+
+
+def is_place(gathering: Gathering, driver: str) -> bool:
+    """Whether the directory of the layers is one, or not there; else with a trouble."""
+    status = gathering.one(PLACES[driver], gathering.files.status)
+    if status is None or stat.S_ISDIR(status.st_mode):
+        return True
+    path = gathering.files.path(PLACES[driver])
+    gathering.tell(StoreMisleads("{} is no directory", path, hint="`ls -ld {}`"))
+    return False
 
 
 def read(gathering: Gathering, run: Files | None, driver: str, roles: Mapping[str, Role]) -> tuple[Layer, ...]:
@@ -80,7 +114,9 @@ def _layer(files: Files, driver: str, entry: Entry, document: str, troubles: lis
         troubles.append(error)
         return None
     except OvlError as error:
-        troubles.append(error)
+        # What may not be looked at may not be for all of them: that is said once.
+        if not (isinstance(error, StoreForbidden) and any(isinstance(one, StoreForbidden) for one in troubles)):
+            troubles.append(error)
         link = None
     return Layer(
         id=id_,

@@ -13,9 +13,12 @@ from ovlctl.engines.values import Engine, Store, StoreKind
 from ovlctl.errors import OvlError, StoreDamaged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from ovlctl.engines.libpod import Record
     from ovlctl.engines.places import Place
-    from ovlctl.engines.values import Container
+    from ovlctl.engines.podman_layers import MountPoint
+    from ovlctl.engines.values import Container, Layer
 
 
 def read(place: Place) -> tuple[Store, ...]:
@@ -82,10 +85,13 @@ def _store(files: Files, run: Files | None, driver: str, records: dict[str, Reco
     gathering = Gathering(files)
     troubles = gathering.troubles
     images = podman_images.read(files, driver, troubles)
-    containers = podman_containers.Reader(files, run, driver, records, troubles).read()
+    mounted = podman_layers.mount_points(run, driver, troubles)
+    containers = podman_containers.Reader(
+        files, run, driver, records=records, mounted=mounted or {}, troubles=troubles
+    ).read()
     writable = {container.layer for container in containers if container.layer is not None}
     roles = podman_layers.roles_of(writable, {layer for found in images for layer in found.layers})
-    layers = podman_layers.read(gathering, run, driver, roles)
+    there = podman_layers.is_place(gathering, driver)
     return Store(
         engine=Engine.PODMAN,
         kind=StoreKind.GRAPH_DRIVER,
@@ -93,12 +99,18 @@ def _store(files: Files, run: Files | None, driver: str, records: dict[str, Reco
         root=files.root,
         places=files.path(podman_layers.PLACES[driver]),
         links=files.path("overlay/l") if driver == "overlay" else None,
-        reserved=podman_layers.reserved(files, driver, troubles),
-        layers=layers,
+        reserved=podman_layers.reserved(gathering, driver) if there else frozenset(),
+        layers=tuple(_counted(podman_layers.read(gathering, run, driver, roles), mounted)) if there else (),
         images=tuple(found.image for found in images),
         containers=containers,
         troubles=tuple(troubles),
     )
+
+
+def _counted(layers: tuple[Layer, ...], mounted: Mapping[str, MountPoint] | None) -> Iterator[Layer]:
+    for layer in layers:
+        point = (mounted or {}).get(layer.id)
+        yield layer if mounted is None else replace(layer, mounts=0 if point is None else point.count)
 
 
 def _same(images: tuple[Store, ...], store: Store) -> tuple[Store, ...]:

@@ -1,0 +1,121 @@
+"""Every store of some places, read by whoever knows its engine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ovlctl.engines.files import Files
+from ovlctl.engines.values import Engine, Store, StoreKind
+from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, strerror
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ovlctl.engines.places import Place
+
+_DRIVERS = {
+    Engine.DOCKER: ("overlay2", StoreKind.GRAPH_DRIVER, "overlay2"),
+    Engine.PODMAN: ("overlay", StoreKind.GRAPH_DRIVER, "overlay"),
+    Engine.CONTAINERD: ("overlayfs", StoreKind.SNAPSHOTTER, "io.containerd.snapshotter.v1.overlayfs/snapshots"),
+}
+
+
+def read(places: Iterable[Place]) -> tuple[Store, ...]:
+    """The stores of *places*.
+
+    What Docker keeps in a containerd is a store of Docker's; the same containerd, as a place of its own, then tells of
+    the rest. A place that cannot be read is a store with nothing but a trouble.
+    """
+    places = tuple(places)
+    containerd = _Containerds()
+    found: list[Store] = []
+    for place in places:
+        if place.engine is Engine.DOCKER:
+            found += _read(place, containerd.docker)
+    for place in places:
+        if place.engine is Engine.PODMAN:
+            found += _read(place, _podman)
+        elif place.engine is Engine.CONTAINERD:
+            found += _read(place, containerd.rest)
+    return tuple(found)
+
+
+def _read(place: Place, reader: Callable[[Place], Sequence[Store]]) -> Sequence[Store]:
+    try:
+        with Files(place.root) as files:
+            files.status(".")  # forbidden here, it is forbidden everywhere, and that is said once
+        return [replace(store, alive=place.alive) for store in reader(place)]
+    except OvlError as error:
+        return (_unread(place, error),)
+    except PermissionError as error:
+        message = f"{{}} cannot be read: {strerror(error)}"
+        return (_unread(place, StoreForbidden(message, place.root, errno=error.errno, hint="ask as root")),)
+    except OSError as error:
+        message = f"{{}} cannot be read: {strerror(error)}"
+        return (_unread(place, StoreDamaged(message, place.root, errno=error.errno)),)
+
+
+def _unread(place: Place, error: OvlError) -> Store:
+    driver, kind, where = _DRIVERS[place.engine]
+    return Store(
+        engine=place.engine,
+        kind=kind,
+        driver=driver,
+        root=place.root,
+        places=os.path.join(place.root, where),
+        troubles=(error,),
+        alive=place.alive,
+    )
+
+
+def _podman(place: Place) -> Sequence[Store]:
+    from ovlctl.engines import podman_store
+
+    return podman_store.read(place)
+
+
+class _Containerds:
+    # Every containerd is read once, also when Docker and a place of its own lead to it.
+
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[Store, ...]] = {}
+        self._docker: set[tuple[str, str]] = set()  # root and driver of those that a Docker has its images in
+        self._own: set[str] = set()
+
+    def docker(self, place: Place) -> Sequence[Store]:
+        from ovlctl.engines import docker_store, moby
+
+        found = docker_store.read(place)
+        below = moby.containerd_place(place)
+        if below is None:
+            return found
+        used: list[Store] = []
+        for store in _read(below, self._stores):
+            if moby.is_used(place, store):
+                self._docker.add((store.root, store.driver))
+                used.append(moby.read(place, store))
+        if below.root.startswith(f"{place.root}/"):
+            self._own.add(os.path.realpath(below.root))
+        return (*found, *used)
+
+    def rest(self, place: Place) -> Sequence[Store]:
+        from ovlctl.engines import moby
+
+        found = [
+            # Its troubles were told with what is Docker's.
+            replace(moby.without(store), troubles=()) if (store.root, store.driver) in self._docker else store
+            for store in self._stores(place)
+        ]
+        if os.path.realpath(place.root) in self._own:  # a dockerd's, that nobody else uses, unless they do
+            return [store for store in found if store.layers or store.images or store.containers or store.troubles]
+        return found
+
+    def _stores(self, place: Place) -> tuple[Store, ...]:
+        from ovlctl.engines import containerd_store
+
+        root = os.path.realpath(place.root)
+        if root not in self._read:
+            self._read[root] = containerd_store.read(place)
+        return self._read[root]
