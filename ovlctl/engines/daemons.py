@@ -59,7 +59,7 @@ class Answer:
         backing_fs: The engine's word for the file system below: ``extfs``, ``xfs``.
         supports_d_type, native_diff, metacopy, userxattr: As the engine found out when it began.
         rootless: Whether it runs without root.
-        trouble: Its own words for why a driver cannot be used, where it has some.
+        trouble: Its own words for why the driver that it takes when nothing is said cannot be used.
     """
 
     endpoint: Endpoint

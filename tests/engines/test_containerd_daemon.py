@@ -29,18 +29,19 @@ def endpoint(path: str) -> Endpoint:
 
 def test_says(containerd_engine: Containerd) -> None:
     """Version, snapshotters and the root come from a daemon that answers; those not usable say why."""
-    said = containerd_daemon.said(endpoint(containerd_engine.socket))
+    said = containerd_daemon.ask(endpoint(containerd_engine.socket))
+    found = containerd_daemon.snapshotters(endpoint(containerd_engine.socket))
     version = containerd_engine("version").splitlines()
-    assert f"  Version:  {said.answer.version}" in version
-    assert (said.answer.driver, said.answer.kind) == ("overlayfs", StoreKind.SNAPSHOTTER)
-    assert said.answer.root == containerd_engine.root
-    by_name = {one.name: one for one in said.snapshotters}
+    assert f"  Version:  {said.version}" in version
+    assert (said.driver, said.kind, said.trouble) == ("overlayfs", StoreKind.SNAPSHOTTER, None)
+    assert said.root == containerd_engine.root
+    by_name = {one.name: one for one in found}
     assert by_name["overlayfs"].trouble is None
     assert by_name["native"].trouble is None
     listed = containerd_engine("plugins", "ls").splitlines()
     ready = {row[1] for row in map(str.split, listed) if row[0].endswith("snapshotter.v1") and row[-1] == "ok"}
-    assert {one.name for one in said.snapshotters if one.trouble is None} == ready
-    assert all(one.trouble for one in said.snapshotters if one.name not in ready)
+    assert {one.name for one in found if one.trouble is None} == ready
+    assert all(one.trouble for one in found if one.name not in ready)
 
 
 def test_addresses() -> None:
@@ -53,7 +54,7 @@ def test_addresses() -> None:
 def test_no_socket(scratch: str) -> None:
     """No socket is said at once."""
     with pytest.raises(EngineSilent, match="there is no socket"):
-        containerd_daemon.said(endpoint(f"{scratch}/sock"))
+        containerd_daemon.ask(endpoint(f"{scratch}/sock"))
 
 
 def test_nobody_listens(scratch: str) -> None:
@@ -61,7 +62,7 @@ def test_nobody_listens(scratch: str) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(f"{scratch}/sock")
     with pytest.raises(EngineSilent, match="nobody listens"):
-        containerd_daemon.said(endpoint(f"{scratch}/sock"))
+        containerd_daemon.ask(endpoint(f"{scratch}/sock"))
 
 
 def test_hangs(scratch: str) -> None:
@@ -71,7 +72,7 @@ def test_hangs(scratch: str) -> None:
         deaf.listen()
         start = time.monotonic()
         with pytest.raises(EngineSilent, match="did not answer within 1 s"):
-            containerd_daemon.said(endpoint(f"{scratch}/sock"), timeout_s=1)
+            containerd_daemon.ask(endpoint(f"{scratch}/sock"), timeout_s=1)
         assert time.monotonic() - start < 10
 
 
@@ -79,7 +80,7 @@ def test_no_ctr(containerd_engine: Containerd, scratch: str, monkeypatch: pytest
     """Without ctr it is said what is missing."""
     monkeypatch.setenv("PATH", scratch)
     with pytest.raises(EngineSilent, match="ctr, which comes with containerd, is not installed"):
-        containerd_daemon.said(endpoint(containerd_engine.socket))
+        containerd_daemon.ask(endpoint(containerd_engine.socket))
 
 
 @needs(root(), "real root")
