@@ -226,6 +226,7 @@ def filled(containerd: Containerd) -> None:
 
 
 def _fill_docker(containerd: Containerd) -> None:
+    os.makedirs(f"{containerd.docker}/buildkit")
     containerd("images", "import", packed(containerd.directory, DOCKER_IMAGE), namespace="moby")
     lines = containerd("snapshots", "ls", namespace="moby").splitlines()[1:]
     parents = {line.split()[1] for line in lines}

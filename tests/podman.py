@@ -66,8 +66,10 @@ class Podman:
     @property
     def environment(self) -> dict[str, str]:
         """What leads the programs, and ovlctl, here and nowhere else."""
+        # With this one Podman would ask its service.
+        others = {name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"}
         return {
-            **os.environ,
+            **others,
             "CONTAINERS_STORAGE_CONF": f"{self.directory}/storage.conf",
             "CONTAINERS_CONF": f"{self.directory}/containers.conf",
             "REGISTRY_AUTH_FILE": f"{self.directory}/auth.json",

@@ -20,7 +20,7 @@ def cat(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK] [PATH]",
             help=f"{ANY_STACK}; then a path from the root of its merged view.",
         ),

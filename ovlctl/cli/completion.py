@@ -6,51 +6,67 @@ gets in the place of the last. Words are put together again before they are look
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
+import io
+import sys
+from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING
+
+from typer import Context
 
 from ovlctl.errors import OvlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
-
-    from typer import CallbackParam, Context
+    from collections.abc import Callable, Iterator, MutableMapping
 
 _BASH = "complete_bash"
 _SEPARATOR = "\n"
-_STATE_DIR = "state_dir"
 # What a shell, or a terminal on the way to it, would not take as a part of one word.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-#")
 
 
-def rejoin(environment: MutableMapping[str, str]) -> None:
-    """Put words together that bash split at colons, in the variables by which it asks for completions."""
-    if environment.get("_OVLCTL_COMPLETE") != _BASH:
-        return
+def answer(complete: Callable[[], object], environment: MutableMapping[str, str]) -> None:
+    """Run *complete*, which prints what a word may become and exits, for words as the shell means them.
+
+    Raises:
+        SystemExit: As *complete* does.
+    """
+    cut = _rejoin(environment) if environment.get("_OVLCTL_COMPLETE") == _BASH else 0
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            complete()
+    finally:
+        sys.stdout.writelines(f"{line[cut:]}\n" for line in printed.getvalue().splitlines())
+
+
+def _rejoin(environment: MutableMapping[str, str]) -> int:
+    # How much of the word to be completed bash keeps as it is.
     words = environment.get("COMP_WORDS", "").split(_SEPARATOR)
-    with suppress(ValueError):
+    try:
         at = int(environment.get("COMP_CWORD", ""))
-        joined: list[str] = []
-        position = 0
-        for number, word in enumerate(words):
-            if joined and word and (word.startswith(":") or joined[-1].endswith(":")):
-                joined[-1] += word
-            else:
-                joined.append(word)
-            if number == at:
-                position = len(joined) - 1
-        environment["COMP_WORDS"] = _SEPARATOR.join(joined)
-        environment["COMP_CWORD"] = str(position)
+    except ValueError:
+        return 0
+    joined: list[str] = []
+    position = 0
+    for number, word in enumerate(words):
+        if joined and word and (word.startswith(":") or joined[-1].endswith(":")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+        if number == at:
+            position = len(joined) - 1
+    environment["COMP_WORDS"] = _SEPARATOR.join(joined)
+    environment["COMP_CWORD"] = str(position)
+    return joined[position].rfind(":") + 1
 
 
-def complete_stack(context: Context, parameter: CallbackParam, incomplete: str) -> list[str]:
-    """The names that *incomplete* may become; nothing for a later word of an argument that takes several."""
-    if context.params.get(parameter.name or ""):
+def complete_stack(context: Context, incomplete: str) -> list[str]:
+    """The names that *incomplete* may become; nothing where a word was given already."""
+    params = context.params
+    if any(params.get(name) for name in ("words", "stacks", "stack")):
         return []
-    cut = incomplete.rfind(":") + 1 if os.environ.get("_OVLCTL_COMPLETE") == _BASH else 0
-    found = sorted(name for name in _names(context.params.get(_STATE_DIR), incomplete) if name.startswith(incomplete))
-    return [name[cut:] for name in found if _PLAIN.issuperset(name)]
+    found = sorted(name for name in _names(params.get("state_dir"), incomplete) if name.startswith(incomplete))
+    return [name for name in found if _PLAIN.issuperset(name)]
 
 
 def _names(state_dir: str | None, incomplete: str) -> Iterator[str]:

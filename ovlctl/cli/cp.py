@@ -26,7 +26,7 @@ def cp(
     words: Annotated[
         list[str],
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK] PATH DEST",
             help=f"{ANY_STACK}; a path from the root of its merged view; and where to copy it.",
         ),

@@ -43,7 +43,7 @@ def diff(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK|A] [B]",
             help="A stack; or two stacks, layers or images (docker:NAME, oci:DIR[:TAG]), of which B is told against A.",
         ),

@@ -38,7 +38,7 @@ def du(
     stacks: Annotated[
         list[str] | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK]... | [ENGINE]...",
             help="Stacks, docker:NAME, oci:DIR[:TAG]; with --by container, image or pod engines: docker, podman.",
         ),

@@ -29,7 +29,7 @@ def explain(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK] [PATH]...",
             help=f"{ANY_STACK}; then paths from the root of its merged view.",
         ),

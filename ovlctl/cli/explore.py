@@ -23,7 +23,7 @@ def explore(
     stack: Annotated[
         str | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK]",
             help=f"{ANY_STACK}; else an example.",
         ),

@@ -28,7 +28,7 @@ def find(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK] [WORD]...",
             help=f"{ANY_STACK}; then what is looked for.",
         ),

@@ -20,7 +20,7 @@ def layers(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK]",
             help=f"{ANY_STACK}.",
         ),

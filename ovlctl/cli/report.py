@@ -29,7 +29,7 @@ def report(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK]",
             help=f"{ANY_STACK}.",
         ),

@@ -12,7 +12,7 @@ import typer
 from typer._click.exceptions import UsageError  # Typer has no public name for it; 0.26 to 0.28 keep it here
 
 from ovlctl.cli.commands import row
-from ovlctl.cli.completion import rejoin
+from ovlctl.cli.completion import answer
 from ovlctl.cli.lazy import group
 from ovlctl.cli.output import abandon_stdout, output_failed, pending, warn
 from ovlctl.cli.signals import Terminated, ending_signals
@@ -61,8 +61,7 @@ def run(args: Sequence[str]) -> int:
 def _invoke(args: list[str]) -> int:
     command = group()
     if "_OVLCTL_COMPLETE" in os.environ:
-        rejoin(os.environ)
-        command.main(args, prog_name="ovlctl")
+        answer(lambda: command.main(args, prog_name="ovlctl"), os.environ)
     if not args:
         with command.make_context("ovlctl", [], resilient_parsing=True) as context:
             sys.stderr.write(f"{command.get_help(context)}\n")

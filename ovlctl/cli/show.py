@@ -19,7 +19,7 @@ def show(
     stack: Annotated[
         str,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="STACK",
             help="A stack's name, its mount point, a path in it or docker:NAME.",
         ),

@@ -35,7 +35,7 @@ def try_(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="[STACK] [ACTION PATH]",
             help=f"A stack's name, a path in it or docker:NAME; {_ACTIONS}; a path from the root of its merged view.",
         ),

@@ -26,7 +26,7 @@ def who(
     stack: Annotated[
         str,
         typer.Argument(
-            shell_complete=complete_stack,
+            autocompletion=complete_stack,
             metavar="STACK|DIR",
             help="A stack's name, a path in it, docker:NAME, or a directory that is a layer.",
         ),

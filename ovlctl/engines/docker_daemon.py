@@ -73,7 +73,7 @@ def _of_context(directory: str, name: str) -> Endpoint:
     address = text(docker.get("Host"))
     return Endpoint(
         engine=Engine.DOCKER,
-        address=address if address is not None else _DEFAULT if docker else "",
+        address=address or "",
         found=f"context {name}",
         context=name,
         certificates=_certificates(material, verify=not unverified) if unverified or os.path.isdir(material) else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from ovlctl.errors import OvlError, StoreDamaged, StoreMisleads, literal, strerror
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from ovlctl.engines.files import Files
 
 _Read = TypeVar("_Read")
+#: How long entries may take, all together, to become whole. Docker takes a tenth of a second for a container.
+PATIENCE_S = 1.0
+_PAUSE_S = 0.05
+_FRESH_S = 3.0
 
 
 class Gathering:
@@ -30,6 +35,7 @@ class Gathering:
     def __init__(self, files: Files) -> None:
         self.files = files
         self.troubles: list[OvlError] = []
+        self._patience_s = PATIENCE_S
 
     def names(self, directory: str) -> list[str]:
         """The names of the directories in *directory*; none, and a trouble, when it cannot be read.
@@ -43,19 +49,26 @@ class Gathering:
         """What *read* says of *name*; None when it fails, with one trouble.
 
         What is not there, or was removed while it was read, is no trouble; what is there without a file that belongs
-        to it is.
+        to it is. An entry that the engine is just making has some time to become whole.
         """
-        try:
-            return read(name)
-        except FileNotFoundError as error:
-            missing = os.fsdecode(error.filename or "")
-            if missing != name and self._still(name):
-                self.tell(StoreDamaged(f"{{}} has no {literal(os.path.basename(missing))}", self.files.path(name)))
-        except OvlError as error:
-            self.tell(error)
-        except OSError as error:
-            self.tell(StoreDamaged(f"{{}} cannot be read: {strerror(error)}", self.files.path(name)))
-        return None
+        while True:
+            try:
+                return read(name)
+            except FileNotFoundError as error:
+                missing = os.fsdecode(error.filename or "")
+                if missing == name or self._changed(name) is None:
+                    return None
+                words = f"{{}} has no {literal(os.path.basename(missing))}"
+                trouble: OvlError = StoreDamaged(words, self.files.path(name))
+            except OvlError as error:
+                trouble = error
+            except OSError as error:
+                trouble = StoreDamaged(f"{{}} cannot be read: {strerror(error)}", self.files.path(name))
+            if self._patience_s <= 0 or abs(time.time() - (self._changed(name) or 0)) > _FRESH_S:
+                self.tell(trouble)
+                return None
+            self._patience_s -= _PAUSE_S
+            time.sleep(_PAUSE_S)
 
     def tell(self, trouble: OvlError) -> None:
         """Keep a trouble."""
@@ -68,8 +81,10 @@ class Gathering:
             raise StoreMisleads("{} is a symbolic link, which no engine makes", path, hint="`ls -ld {}`")
         return status is not None and stat.S_ISDIR(status.st_mode)
 
-    def _still(self, name: str) -> bool:
+    def _changed(self, name: str) -> float | None:
+        # When something at *name* last changed, since the epoch; None when nothing is there any more.
         try:
-            return self.files.status(name) is not None
+            status = self.files.status(name)
         except (OvlError, OSError):
-            return False
+            return 0
+        return status.st_ctime if status is not None else None

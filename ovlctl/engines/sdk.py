@@ -13,6 +13,7 @@ import queue
 import socket
 import ssl
 import threading
+import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -91,6 +92,8 @@ def _fetch(
         ) as client:
             outcome.put(tuple(_document(endpoint, client, path, timeout_s) for path in requests))
     except Exception as error:  # noqa: BLE001 - libraries fail in many ways at an answer that is none
+        for cause in _causes(error):
+            traceback.clear_frames(cause.__traceback__)  # a socket that did not connect is left open in one of them
         outcome.put(error)
 
 
@@ -106,7 +109,8 @@ def _tls(certificates: Certificates | None) -> Any:
 def _document(endpoint: Endpoint, client: Any, path: tuple[str, ...], timeout_s: float) -> Any:
     # A slash and a colon stand in references of images as they are.
     url = "/".join((client.base_url, *(quote(part, safe="/:@") for part in path)))
-    with client.get(url, stream=True, timeout=timeout_s, allow_redirects=False) as response:
+    # Without verify, REQUESTS_CA_BUNDLE would go before the authority that the context names.
+    with client.get(url, stream=True, timeout=timeout_s, allow_redirects=False, verify=client.verify) as response:
         content = bytearray()
         for chunk in response.iter_content(_CHUNK):
             content += chunk

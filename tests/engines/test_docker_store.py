@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ovlctl.engines import gathering
 from ovlctl.engines.docker_containers import containers
 from ovlctl.engines.docker_store import drivers, read
 from ovlctl.engines.files import Files
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 
     from ovlctl.engines.values import Store
     from tests.conftest import MakeFs, OrdinaryUser
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is making these entries whole."""
+    monkeypatch.setattr(gathering, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture
@@ -277,6 +285,29 @@ def test_what_no_image_and_no_container_has(root: DockerRoot) -> None:
     root.container("orphaned", below)
     store = _read(root)
     assert (store.by_id[lone].role, store.by_id[below].role) == (Role.OTHER, Role.IMAGE)
+
+
+def test_patience(root: DockerRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that is made while it is read is waited for; an old one, or one too many, is not."""
+    monkeypatch.setattr(gathering, "PATIENCE_S", 1.0)
+    path = f"{root.root}/containers/{_id(root)}/config.v2.json"
+    os.rename(path, f"{root.root}/aside")
+    timer = threading.Timer(0.2, os.rename, (f"{root.root}/aside", path))
+    timer.start()
+    store = _read(root)
+    timer.join()
+    assert ([container.name for container in store.containers], store.troubles) == (["web"], ())
+
+    monkeypatch.setattr(gathering, "PATIENCE_S", 0.2)
+    for number in range(20):
+        os.mkdir(f"{root.root}/containers/{number}")
+    start = time.monotonic()
+    assert len(_read(root).troubles) == 20
+    assert time.monotonic() - start < 2
+
+    monkeypatch.setattr(gathering, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(gathering, "_FRESH_S", 0.0)
+    assert len(_read(root).troubles) == 20
 
 
 def test_stray_files(root: DockerRoot) -> None:

@@ -35,12 +35,12 @@ class Reply:
     silence: OvlError | None
 
     def is_of(self, place: Place) -> bool:
-        """Whether it is the daemon of a store."""
+        """Whether it is the daemon of a store, as far as can be told: of one that is silent, that of its engine."""
         if self.endpoint.engine is not place.engine:
             return False
-        if self.answer is not None and self.answer.root is not None:
-            return os.path.realpath(self.answer.root) == place.root
-        return self.answer is None and self.endpoint.found == "default"
+        if self.answer is None or self.answer.root is None:
+            return True
+        return os.path.realpath(self.answer.root) == place.root
 
 
 def replies(engines: Collection[Engine], environment: Mapping[str, str]) -> tuple[Reply, ...]:

@@ -61,10 +61,15 @@ def drivers(
     every = stores.read(found.found)
     asked = replies(engines, environment)
     known = list(_engines(found.found, every, asked, elsewhere=root is not None))
-    reports = _reports([each.root for each in known if each.place is not None and each.place.alive and each.root])
     with Scene() as scene:
         alive = Alive(scene)
-        return tuple(_driver(each, alive, reports.get(each.root or "")) for each in known), found.troubles
+    reports = _reports([each.root for each in known if each.root is not None and _is_here(each, alive)])
+    return tuple(_driver(each, alive, reports.get(each.root or "")) for each in known), found.troubles
+
+
+def _is_here(known: _Engine, alive: Alive) -> bool:
+    """Whether its data root is this machine's, and not another one's disk, which nobody may write to."""
+    return (known.place is not None and known.place.alive) or any(alive.has(store) for store in known.stores)
 
 
 def _engines(
@@ -97,7 +102,7 @@ def _driver(known: _Engine, alive: Alive, report: DirectoryReport | None) -> Dri
     active = _active(known)
     name = _name(known, active)
     mounted = [] if active is None else _mounted(active, alive)
-    here = known.place is not None and known.place.alive
+    here = _is_here(known, alive)
     metacopy = _metacopy(mounted, here=here) if name in OVERLAY_DRIVERS else None
     native = None
     if name in OVERLAY_DRIVERS and here:

@@ -29,6 +29,7 @@ class Live:
 
     Attributes:
         mount: One mount of it, in our own namespace where it has one.
+        mount_ids: Of all its mounts, in whatever namespace.
         namespace: The namespace of *mount*.
         root: Where it can be reached from here; None, nowhere.
         upper: Its upper; None for a read-only one, and where the path means nothing here.
@@ -38,6 +39,7 @@ class Live:
     """
 
     mount: Mount
+    mount_ids: frozenset[int]
     namespace: MountNamespace
     root: str | None
     upper: str | None
@@ -67,17 +69,17 @@ class Alive:
         own = os.path.relpath(layer.diff, store.places)
         return self._by_upper.get(layer.diff) or self._by_upper.get(own)
 
+    def has(self, store: Store) -> bool:
+        """Whether *store* is this machine's: said to be, or some layer of it is mounted here."""
+        return store.alive or any(layer.work is not None and self.of(store, layer) for layer in store.layers)
+
     def at(self, point: str | None) -> Live | None:
         """The overlay mounted at *point* in our own namespace."""
         return None if point is None else self._by_point.get(point)
 
     def with_mount(self, mount_id: int) -> Live | None:
         """The overlay that the mount of this id belongs to."""
-        for each in self.overlays:
-            for mount in each.namespace.mounts or ():
-                if mount.mount_id == mount_id and mount.dev == each.mount.dev:
-                    return each
-        return None
+        return next((each for each in self.overlays if mount_id in each.mount_ids), None)
 
     def of_process(self, pid: int) -> Live | None:
         """The overlay that the root directory of a process is in."""
@@ -100,6 +102,7 @@ def _overlays(scene: Scene) -> Iterable[Live]:
         shown = live.layers(mount.options)
         yield Live(
             mount=mount,
+            mount_ids=frozenset(each.mount_id for _, each in group),
             namespace=namespace,
             root=mount.mount_point if here else _reached(namespace, mount),
             upper=None if shown.upper is None else _upper(shown.upper, namespace, here=here),

@@ -145,7 +145,7 @@ def _of_group(group: list[Store], alive: Alive, scene: Scene) -> Iterator[Orphan
     complete = not any(store.troubles for store in group)
     for store in group:
         yield from _missing(store)
-        if store.alive and alive.whole:
+        if alive.whole and alive.has(store):
             yield from _dead(store, alive)
         if complete:
             yield from _unused(store, alive)

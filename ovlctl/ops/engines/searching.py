@@ -16,7 +16,7 @@ from ovlctl import errors
 from ovlctl.engines import finding, places, stores
 from ovlctl.engines.values import KEEPERS, keeper_of
 from ovlctl.errors import Note, literal, strerror
-from ovlctl.kernel import mounts
+from ovlctl.kernel.tasks import mount_id_at
 from ovlctl.ops.engines import naming
 from ovlctl.ops.engines.live import Alive
 from ovlctl.ops.who.scene import Scene
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"(?:(pid|mount|snapshot):)?([0-9]{1,10})", re.ASCII)
 # As long as an id has to be before its beginning stands for it; engines print twelve.
 _SHORTEST = 4
+_ALGORITHM = "sha256:"
+_INIT = "-init"
 
 
 class Asked(StrEnum):
@@ -109,7 +111,11 @@ class Search:
         if number is None and (word.startswith(("/", "./", "../")) or os.path.lexists(word)):
             return self._of_path(word)
         found = {} if number is None else {lead.label: lead for lead in self._numbered(number)}
-        found = found or {lead.label: lead for lead in self._named(word)}
+        for exactly in (True, False):
+            found = found or {lead.label: lead for lead in self._named(word, exactly=exactly)}
+        # With containerd a container and its snapshot have the same name.
+        named = [each.layer for each in found.values() if each.container is not None]
+        found = {key: each for key, each in found.items() if each.container is not None or each.layer not in named}
         if len(found) > 1:
             some = literal(", ".join(sorted(found)))
             raise errors.NameAmbiguous(f"{{}} is several things: {some}", word, hint="give more of it")
@@ -134,7 +140,7 @@ class Search:
                     note = Note(f"the metadata of {{}} have {{}} as number {number}", (store.root, layer.id))
                     yield Lead(store=store, layer=layer, evidence=(note,))
 
-    def _named(self, word: str) -> Iterator[Lead]:
+    def _named(self, word: str, *, exactly: bool) -> Iterator[Lead]:
         engine = keeper_of(word)
         if engine is not None:
             word = word.partition(":")[2]
@@ -146,7 +152,7 @@ class Search:
                 if layer.link == word:
                     note = Note("{} is the short link of {}", (word, layer.directory))
                     yield Lead(store=store, layer=layer, evidence=(note,))
-                elif any(_stands_for(word, each) for each in ids):
+                elif any(_stands_for(word, each, exactly=exactly) for each in ids):
                     yield Lead(store=store, layer=layer, evidence=(Note("the metadata know it as {}", (layer.id,)),))
             with suppress(errors.ContainerMissing):
                 match = finding.find((store,), word)
@@ -160,18 +166,17 @@ class Search:
 
     def _of_path(self, word: str) -> Lead | None:
         try:
+            # Before links are resolved: those in /proc lead into other mount namespaces.
+            live = self.alive.with_mount(mount_id_at(word))
             # The last component may be a link that is meant itself, such as one below l/.
             path = os.path.join(os.path.realpath(os.path.dirname(word) or "."), os.path.basename(word.rstrip("/")))
             os.lstat(path)
-            mount = mounts.mount_at(path)
         except OSError as error:
             kind = errors.PathMissing if isinstance(error, FileNotFoundError) else errors.AccessDenied
             raise kind(f"{{}} cannot be looked at: {strerror(error)}", word, errno=error.errno) from error
-        live = self.alive.with_mount(mount.mount_id) if mount.fs_type == "overlay" else None
         if live is not None:
-            found = next(
-                self._of_live(live, Note("{} lies in the overlay mounted at {}", (path, mount.mount_point))), None
-            )
+            words = Note("{} lies in the overlay mounted at {}", (word, live.mount.mount_point))
+            found = next(self._of_live(live, words), None)
             if found is not None:
                 return found
         if not any(_below(path, store.root) or _below(path, store.places) for store in self.stores):
@@ -223,9 +228,12 @@ class Search:
         return Lead(store=store, evidence=(Note("{} lies in the data root {}", (path, store.root)),))
 
 
-def _stands_for(word: str, name: str) -> bool:
-    bare = name.removeprefix("sha256:")
-    return word in {name, bare} or (len(word) >= _SHORTEST and bare.startswith(word.removeprefix("sha256:")))
+def _stands_for(word: str, name: str, *, exactly: bool) -> bool:
+    bare, beginning = name.removeprefix(_ALGORITHM), word.removeprefix(_ALGORITHM)
+    if exactly:
+        return word in {name, bare}
+    # What begins as a container's own layer does is that, and not the one below with the same name and `-init`.
+    return len(beginning) >= _SHORTEST and bare.removesuffix(_INIT).startswith(beginning) and not bare.endswith(_INIT)
 
 
 def _below(path: str, directory: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -192,3 +193,20 @@ def test_remapped_users(docker_engine: DockerEngine, scratch: str) -> None:
     os.makedirs(f"{scratch}/100000.100000/overlay2/l")
     (below,) = read(place)
     assert below.places == f"{os.path.realpath(scratch)}/100000.100000/overlay2"
+
+
+def test_while_docker_works(docker_engine: DockerEngine) -> None:
+    """What comes and goes while it is read is no damage."""
+
+    def work() -> None:
+        for number in range(6):
+            docker_engine.run(f"ovl-brief-{number}", docker_engine.IMAGE, "/bin/sh", "-c", "true", words=("--rm",))
+
+    busy = threading.Thread(target=work)
+    busy.start()
+    reads = 0
+    while busy.is_alive():
+        (store,) = read(docker_engine.place)
+        assert [str(trouble) for trouble in store.troubles] == []
+        reads += 1
+    assert reads > 20

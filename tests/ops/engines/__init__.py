@@ -1,0 +1,1 @@
+"""Engines' stores held against the kernel and against the engines themselves."""

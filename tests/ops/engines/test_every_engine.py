@@ -1,0 +1,210 @@
+"""What ovlctl says of an engine's things is what the engine says, and the same whether its daemon runs or not."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ovlctl.kernel import mounts
+from tests.capabilities import needs_overlay, needs_root
+from tests.schemas import valid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from tests.conftest import Cli
+    from tests.ops.engines.cases import Case
+
+pytestmark = [needs_root, needs_overlay]
+
+
+@pytest.fixture(params=["up", "down"])
+def daemon(request: pytest.FixtureRequest, case: Case) -> Iterator[str]:
+    """With the daemon running, and without."""
+    states: dict[str, Callable[[], AbstractContextManager[object]]] = {"up": nullcontext, "down": case.down}
+    # What only the engine can tell is asked before.
+    with states[request.param]():
+        yield request.param
+
+
+def _graph(case: Case, name: str) -> dict[str, str]:
+    return dict(case.graph(name))
+
+
+def test_driver(case: Case, cli: Cli) -> None:
+    """The driver, its store and its file system are told without the daemon as with it; with it the version, too."""
+
+    def told() -> tuple[dict[str, Any], dict[str, Any]]:
+        done = cli("driver", str(case.engine), "--json")
+        (engine,) = valid("driver", done.json)["data"]["engines"]
+        own = {key: engine.pop(key) for key in ("endpoint", "endpoint_from", "reachable", "silence", "version")}
+        return engine, own
+
+    up, daemon = told()
+    with case.down():
+        down, silent = told()
+    assert up == down
+    assert (up["driver"], up["root"]) == (case.driver, case.root)
+    assert up["backing_fs"] == mounts.mount_at(case.root).fs_type
+    assert up["supports_d_type"] is True
+    assert up["verdict"]["ok"] is True
+    assert not up["rootless"]
+    assert up["mounted"] >= 1
+    assert up["containers"] >= 2
+    assert up["images"] >= 1
+    assert (daemon["reachable"], silent["reachable"]) == (case.answers, False)
+    assert bool(daemon["version"]) == case.answers
+
+
+@pytest.mark.parametrize("which", ["running", "stopped"])
+def test_graph_driver(case: Case, cli: Cli, which: str) -> None:
+    """--graphdriver is what the engine tells, or told, as GraphDriver, daemon or not."""
+    name, identity = getattr(case, which)
+    engine = _graph(case, identity)
+    for state in (nullcontext, case.down):
+        with state():
+            done = cli("driver", "container", f"{case.engine}:{name}", "--graphdriver")
+        (document,) = done.json
+        told = document["GraphDriver"]["Data"]
+        assert document["Id"] == identity
+        assert {key: told[key] for key in ("LowerDir", "UpperDir", "WorkDir")} == {
+            key: engine[key] for key in ("LowerDir", "UpperDir", "WorkDir")
+        }
+        if "MergedDir" in engine:
+            assert told["MergedDir"] == engine["MergedDir"]
+
+
+def test_container(case: Case, cli: Cli, daemon: str) -> None:
+    """A container has its layers, topmost first, and is mounted while it runs."""
+    name, identity = case.running
+    data = valid("driver", cli("driver", "container", name, "--json").json)["data"]
+    assert (data["id"], data["mounted"], data["kind"]) == (identity, True, "container")
+    assert data["layers"][0]["dir"] == data["upper"]
+    assert [layer["dir"] for layer in data["layers"][1:]] == data["lowers"]
+    assert os.path.samestat(os.stat(data["reached"]), os.stat(f"/proc/{case.pid}/root"))
+    assert not cli("driver", "container", case.stopped[0], "--json").data["mounted"]
+
+
+def test_image(case: Case, cli: Cli, daemon: str) -> None:
+    """Every layer of an image has a digest and a size."""
+    data = valid("driver", cli("driver", "image", case.image, "--json").json)["data"]
+    assert data["kind"] == "image"
+    assert len(data["layers"]) == 3
+    assert all(layer["digest"].startswith("sha256:") and layer["size"] > 0 for layer in data["layers"])
+    assert cli("driver", "container", case.image).status == 3
+
+
+def _starts(case: Case, data: dict[str, Any]) -> dict[str, str]:
+    own = os.path.basename(os.path.dirname(data["upper"]))
+    (mount_id,) = {mount.mount_id for mount in mounts.from_mountinfo(None, case.pid) if mount.mount_point == "/"}
+    starts = {
+        "path in the upper": os.path.join(data["upper"], "."),
+        "path in the merged view": f"{data['reached']}/.",
+        "root of the process": f"/proc/{case.pid}/root",
+        "pid": f"pid:{case.pid}",
+        "mount": f"mount:{mount_id}",
+        "name": f"{case.engine}:{case.running[0]}",
+        "id": case.running[1],
+    }
+    if own.isdecimal():
+        starts["snapshot"] = f"snapshot:{own}"
+    else:
+        starts |= {"layer": own, "beginning of a layer": own[:12]}
+        with open(os.path.join(os.path.dirname(data["upper"]), "link"), encoding="ascii") as file:
+            starts["short link"] = file.read()
+        starts["path of a short link"] = os.path.join(
+            os.path.dirname(os.path.dirname(data["upper"])), "l", starts["short link"]
+        )
+    return starts
+
+
+def test_owner(case: Case, cli: Cli, daemon: str) -> None:
+    """Whatever leads to a container's own layer, it is that container's, and it runs."""
+    data = cli("driver", "container", case.running[0], "--json").data
+    for what, word in _starts(case, data).items():
+        done = cli("owner", word, "--json")
+        assert done.status == 0, (what, done.stderr)
+        owner = valid("owner", done.json)["data"]
+        assert (owner["kind"], owner["id"], owner["running"], owner["role"]) == (
+            "container",
+            case.running[1],
+            True,
+            "writable",
+        ), what
+        assert owner["dir"] == os.path.dirname(data["upper"])
+        assert any(
+            f"mount {mounts.mount_at(data['reached']).mount_id}" in each or str(case.pid) in each
+            for each in owner["evidence"]
+        )
+
+
+def test_owner_of_others(case: Case, cli: Cli, daemon: str) -> None:
+    """A stopped container's layer and an image's have owners, too; the latter knows the containers that stand on it."""
+    upper = cli("driver", "container", case.stopped[0], "--json").data["upper"]
+    owner = cli("owner", upper, "--json").data
+    assert (owner["kind"], owner["id"], owner["running"]) == ("container", case.stopped[1], False)
+    top = cli("driver", "image", case.image, "--json").data
+    owner = valid("owner", cli("owner", top["layers"][0]["dir"], "--json").json)["data"]
+    assert (owner["kind"], owner["id"], owner["role"]) == ("image", top["id"], "image")
+    assert case.running[1] in {user["id"] for user in owner["users"]}
+
+
+def test_stacks(case: Case, cli: Cli, daemon: str) -> None:
+    """Verbs that read take containers, mounted or not, and images by name."""
+    running, stopped = (f"{case.engine}:{name}" for name in (case.running[0], case.stopped[0]))
+    image = f"{case.engine}:{case.image}"
+    told = cli("explain", running, "bin/busybox", "--json")
+    assert told.status == 0, told.stderr
+    assert cli("explain", stopped, "bin/busybox", "--json").status == 0
+    assert (
+        cli("show", running, "--json").data["upper"]
+        == cli("driver", "container", case.running[0], "--json").data["upper"]
+    )
+    for word in (running, stopped, image):
+        listed = {entry["path"] for entry in cli("tree", word, "--json").data}
+        assert "bin/busybox" in listed, word
+        assert cli("du", word, "--json").status == 0
+    size = os.stat("/bin/busybox").st_size
+    assert cli("find", image, "busybox", "--json").data[0]["size"] == size
+    held = cli("who", running, "--json")
+    assert case.pid in {process["pid"] for group in held.data["namespaces"] for process in group["processes"]}
+
+
+def test_diff(case: Case, cli: Cli) -> None:
+    """What a container changed is what the engine says, daemon or not."""
+    if case.changes is None:
+        pytest.skip(f"{case.engine} has no diff of its own with this store")
+    for name, _ in (case.running, case.stopped):
+        engine = case.changes(name)
+        for state in (nullcontext, case.down):
+            with state():
+                done = cli("diff", f"{case.engine}:{name}", "--format", "docker")
+            assert sorted(done.stdout.splitlines()) == sorted(engine)
+
+
+def test_no_orphans(case: Case, cli: Cli, daemon: str) -> None:
+    """In a store with nothing wrong there are none, but for a snapshot that was left on purpose."""
+    done = cli("orphans", str(case.engine), "--json")
+    found = valid("orphans", done.json)["data"]
+    left = [each for each in found if each["id"] != "default/idle"]
+    assert left == []
+    assert done.status == 0
+
+
+@pytest.mark.parametrize("by", ["container", "image", "layer", "pod"])
+def test_what_is_held_adds_up(case: Case, cli: Cli, by: str) -> None:
+    """All that is told adds up to what the store takes, and that is what GNU du says."""
+    import subprocess
+
+    done = cli("du", str(case.engine), "--by", by, "--json")
+    (store,) = valid("du", done.json)["data"]["stores"]
+    parts = ("exclusive", "shared", "unused", "build_cache", "unknown", "packed", "volumes", "rest")
+    assert sum(store[part] for part in parts) == store["total"]
+    places = {case.root, cli("driver", "container", case.running[0], "--json").data["upper"]}
+    if all(os.path.commonpath([case.root, place]) == case.root for place in places):
+        counted = subprocess.run(["du", "-sxB1", case.root], capture_output=True, text=True, check=True).stdout
+        assert abs(store["total"] - int(counted.split()[0])) < 1 << 20
