@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -137,9 +138,7 @@ def engine(directory: str, run: str) -> Iterator[Podman]:
             yield podman
     finally:
         _end(podman)
-        for path in sorted(_cgroups() - before, reverse=True):
-            with suppress(OSError):  # another run's, by now
-                os.rmdir(path)
+        _remove_cgroups(_cgroups() - before)
 
 
 def _configure(podman: Podman) -> None:
@@ -215,6 +214,28 @@ def _end(podman: Podman) -> None:
     ):
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(words, env=podman.environment, capture_output=True, check=False, timeout=PATIENCE)
+    # What watches a container calls Podman once more when it has ended, and writes meanwhile.
+    eventually(lambda: not _processes(podman))
+
+
+def _processes(podman: Podman) -> list[str]:
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        with suppress(OSError), open(path, "rb") as file:
+            if f"{podman.directory}/".encode() in file.read():
+                found.append(path)
+    return found
+
+
+def _remove_cgroups(paths: set[str]) -> None:
+    # The last processes in them are about to end; with another run's in them they stay, and are that run's.
+    end = time.monotonic() + 5
+    for path in sorted(paths, reverse=True):
+        while os.path.isdir(path) and time.monotonic() < end:
+            with suppress(OSError):
+                os.rmdir(path)
+                break
+            time.sleep(0.01)
 
 
 def _cgroups() -> set[str]:
