@@ -96,12 +96,9 @@ def _against(facts: Facts) -> Iterator[tuple[Note, Note]]:
                 Note("directories do not tell the types of names, so that deleted files are listed again"),
                 Note("`mkfs.xfs -n ftype=1` makes a file system that does; all on it has to be copied away and back"),
             )
-    volatile = [each for each in facts.in_force if each.option in {"volatile", "fsync=volatile"}]
-    if volatile:
+    if facts.volatile:
         yield (
-            Note(
-                f"{sum(each.mounts for each in volatile)} of its mounts are volatile: what they hold is lost in a crash"
-            ),
+            Note(f"{facts.volatile} of its containers are mounted volatile: what they wrote may be lost in a crash"),
             Note("take `volatile` out of the mount options; writes then cost their fsyncs: `ovlctl bench-copyup`"),
         )
 
