@@ -87,6 +87,7 @@ class _Containerds:
     def __init__(self) -> None:
         self._read: dict[str, tuple[Store, ...]] = {}
         self._docker: set[tuple[str, str]] = set()  # root and driver of those that a Docker has its images in
+        self._of_docker: set[str] = set()
         self._own: set[str] = set()
         #: Those that a Docker started for itself.
         self.below: list[Place] = []
@@ -98,6 +99,7 @@ class _Containerds:
         below = moby.containerd_place(place)
         if below is None:
             return found
+        self._of_docker.add(os.path.realpath(below.root))
         used: list[Store] = []
         for store in _read(below, self._stores):
             if moby.is_used(place, store):
@@ -111,12 +113,15 @@ class _Containerds:
     def rest(self, place: Place) -> Sequence[Store]:
         from ovlctl.engines import moby
 
-        found = [
-            # Its troubles were told with what is Docker's.
-            replace(moby.without(store), troubles=()) if (store.root, store.driver) in self._docker else store
-            for store in self._stores(place)
-        ]
-        if os.path.realpath(place.root) in self._own:  # a dockerd's, that nobody else uses, unless they do
+        root = os.path.realpath(place.root)
+        found = list(self._stores(place))
+        if root in self._of_docker:
+            # A Docker with a store of its own has containers there, too, while they run.
+            found = [moby.without(store) for store in found]
+        # Troubles were told with what is Docker's.
+        told = [(store.root, store.driver) in self._docker for store in found]
+        found = [replace(store, troubles=()) if known else store for store, known in zip(found, told, strict=True)]
+        if root in self._own:  # a dockerd's, that nobody else uses, unless they do
             return [store for store in found if store.layers or store.images or store.containers or store.troubles]
         return found
 

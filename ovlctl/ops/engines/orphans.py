@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from ovlctl.ops.engines.uses import Users
 
 _ALIVE = {State.RUNNING, State.PAUSED}
+# How long an engine needs between a directory and its metadata when it makes a container; for a layer that is pulled
+# or built it may be minutes.
+_PAUSE_S = 1.0
+_YOUNG_NS = 600 * 10**9
+_YOUNG = Note("it is young: an engine that pulls or builds just now may be making it")
 
 
 class What(StrEnum):
@@ -110,7 +115,10 @@ def orphans(look: Callable[[], Sequence[Store]], engines: Collection[Engine]) ->
     """
     stores, found, whole = _found(look, engines)
     if found:
-        # Twice, because what an engine is about to make has a directory before it has metadata.
+        # Twice, because what an engine is about to make has a directory before it has metadata, and what it is about to
+        # remove has none after.
+        if any(map(_is_young, found.values())):
+            time.sleep(_PAUSE_S)
         stores, again, whole = _found(look, engines)
         found = {key: again[key] for key in found.keys() & again.keys()}
     ordered = sorted(
@@ -134,6 +142,10 @@ def _found(
         every = [orphan for group in _groups(stores) for orphan in _of_group(group, engines, alive, scene)]
     asked = [store for store in stores if store.engine in engines]
     return asked, {(each.what, each.id, each.directory): each for each in every}, alive.whole
+
+
+def _is_young(orphan: Orphan) -> bool:
+    return orphan.since_ns is not None and time.time_ns() - orphan.since_ns < _YOUNG_NS
 
 
 def _groups(stores: Sequence[Store]) -> Iterable[list[Store]]:
@@ -179,7 +191,7 @@ def _unknown(store: Store, known: frozenset[str] | set[str]) -> Iterator[Orphan]
             removing = entry.name.endswith("-removing") and store.engine is Engine.DOCKER
             words = "an interrupted removal left it" if removing else "no metadata of the store know it"
             with suppress(FileNotFoundError):
-                yield Orphan(
+                orphan = Orphan(
                     engine=store.engine,
                     what=What.UNKNOWN_DIRECTORY,
                     id=entry.name,
@@ -189,6 +201,7 @@ def _unknown(store: Store, known: frozenset[str] | set[str]) -> Iterator[Orphan]
                     remove=("rm", "-r", "--", entry.path),
                     stopped=True,
                 )
+                yield replace(orphan, evidence=(*orphan.evidence, _YOUNG)) if _is_young(orphan) else orphan
 
 
 def _missing(store: Store) -> Iterator[Orphan]:
@@ -265,6 +278,9 @@ def _dangling(store: Store) -> Iterator[Orphan]:
             if entry.name in links or not entry.is_symlink():
                 continue
             target = os.readlink(entry.path)
+            if any(part in store.by_name for part in target.split("/")):
+                # The link of a layer whose directory is gone, which is told as that.
+                continue
             yield Orphan(
                 engine=store.engine,
                 what=What.DANGLING_LINK,
