@@ -16,10 +16,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.kernel.mount import MS, mount
+from tests.capabilities import session
+from tests.leftovers import end_engines
 from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+
+_SHIMS = "/run/containerd"
+# In the directory that is mounted there, so that it is mounted once, whichever engine comes first.
+_MARK = "of-tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ class Daemon:
     def __init__(self, scratch: str, *options: str) -> None:
         self.client = Docker(f"unix://{scratch}/sock")
         self.data = f"{scratch}/data"
+        self._scratch = scratch
         self._log = f"{scratch}/log"
         self._options = (
             f"--data-root={self.data}",
@@ -77,6 +86,7 @@ class Daemon:
         """Start it and wait until it listens; skips where there is none, or where it does not start."""
         if shutil.which("dockerd") is None or client() is None:
             pytest.skip("needs dockerd and docker")
+        _apart()
         with open(self._log, "wb") as log:
             self._running = subprocess.Popen(["dockerd", "-H", self.client.host, *self._options], stderr=log)
         try:
@@ -98,9 +108,11 @@ class Daemon:
             self._running = None
 
     def end(self) -> None:
-        """Stop it for good: no cgroup of it stays."""
+        """Stop it for good: no process and no cgroup of it stays."""
         self.stop()
-        for path in _cgroups() - self._cgroups:
+        end_engines(self._scratch)  # a shim that was about to end, when its containerd did
+        ours = _cgroups() - self._cgroups
+        for path in [*(f"{path}/buildkit" for path in _cgroups()), *ours]:
             with suppress(OSError):  # that of another daemon, which began later
                 os.rmdir(path)
 
@@ -119,6 +131,16 @@ def daemon(scratch: str) -> Iterator[Docker]:
 def client() -> str | None:
     """The command line of the distribution, which is as old as its daemon; else any."""
     return "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else shutil.which("docker")
+
+
+def _apart() -> None:
+    # Shims put their sockets here whatever their daemon is told. In this run's mount namespace it is a directory of the
+    # run's own, as long as the run lasts: a daemon that is started again looks for them.
+    if not os.path.exists(f"{_SHIMS}/{_MARK}"):
+        directory = f"{session().directory}/run-containerd"
+        os.makedirs(f"{directory}/{_MARK}")
+        os.makedirs(_SHIMS, exist_ok=True)
+        mount(directory, _SHIMS, None, MS.BIND)
 
 
 def _cgroups() -> set[str]:
