@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.kernel.mount import MS, mount
-from tests import capabilities
+from tests.capabilities import session
+from tests.leftovers import end_engines
 from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_RUN = "/run/containerd"
+
+_SHIMS = "/run/containerd"
+# In the directory that is mounted there, so that it is mounted once, whichever engine comes first.
+_MARK = "of-tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +52,16 @@ class Docker:
 
 
 def own_run_directory() -> None:
-    """Put what shims of every containerd share, Docker's included, into this run's directory, whatever they are told.
+    """Put what shims of every containerd share, Docker's included, into a directory of this run's, as long as it lasts.
 
-    Once for the whole run: who puts something else there parts daemons from their shims.
+    They put their sockets there whatever their daemon is told, and one that is started again looks for them.
     """
-    # It stays: in the mount namespace of another run it may be mounted on, and who removes it unmounts that, too.
-    os.makedirs(_RUN, exist_ok=True)
-    own = f"{capabilities.session().directory}/run-containerd"
-    if not os.path.isdir(own):
-        os.mkdir(own)
-        mount(own, _RUN, None, MS.BIND)
+    if not os.path.exists(f"{_SHIMS}/{_MARK}"):
+        directory = f"{session().directory}/run-containerd"
+        os.makedirs(f"{directory}/{_MARK}")
+        # It stays: in the mount namespace of another run it may be mounted on.
+        os.makedirs(_SHIMS, exist_ok=True)
+        mount(directory, _SHIMS, None, MS.BIND)
 
 
 class Daemon:
@@ -75,6 +79,7 @@ class Daemon:
     def __init__(self, scratch: str, *options: str) -> None:
         self.client = Docker(f"unix://{scratch}/sock")
         self.data = f"{scratch}/data"
+        self._scratch = scratch
         self._log = f"{scratch}/log"
         self._options = (
             f"--data-root={self.data}",
@@ -116,9 +121,11 @@ class Daemon:
             self._running = None
 
     def end(self) -> None:
-        """Stop it for good: no cgroup of it stays."""
+        """Stop it for good: no process and no cgroup of it stays."""
         self.stop()
-        for path in _cgroups() - self._cgroups:
+        end_engines(self._scratch)  # a shim that was about to end, when its containerd did
+        ours = _cgroups() - self._cgroups
+        for path in [*(f"{path}/buildkit" for path in _cgroups()), *ours]:
             with suppress(OSError):  # that of another daemon, which began later
                 os.rmdir(path)
 

@@ -14,6 +14,7 @@ from ovlctl.errors import NoUserNamespace
 from ovlctl.kernel.capabilities import Capability, effective
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import enter_private_mounts, enter_user_namespace
+from tests.leftovers import end_engines
 
 _PREFIX = "ovlctl-test"
 # A process id means something in its pid namespace only: the sessions of another one are neither dead nor alive here.
@@ -73,12 +74,16 @@ def leave(sandbox: Sandbox) -> None:
 
 
 def sweep(parent: str) -> list[str]:
-    """Remove scratch directories below *parent* whose session is dead, and say which. Mounts died with it."""
+    """Remove scratch directories below *parent* whose session is dead, and say which.
+
+    Its mounts died with it; daemons that it started, and what they started, end here.
+    """
     dead = []
     for entry in os.scandir(parent):
         match = _OWNED.fullmatch(entry.name)
         ours = match is not None and match["namespace"] == pid_namespace()
         if match and ours and _start_time(int(match["pid"])) != match["start"] and _mine(entry):
+            end_engines(entry.path)
             remove(entry.path)
             dead.append(entry.path)
     return dead
