@@ -89,7 +89,8 @@ class _Containerds:
 
         found = docker_store.read(place)
         below = moby.containerd_place(place)
-        if below is None:
+        # On another machine's disk a link in its place may lead out of it.
+        if below is None or (not place.alive and os.path.realpath(below.root) != below.root):
             return found
         used: list[Store] = []
         for store in _read(below, self._stores):
