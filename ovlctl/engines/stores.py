@@ -81,7 +81,8 @@ class _Containerds:
 
     def __init__(self) -> None:
         self._read: dict[str, tuple[Store, ...]] = {}
-        self._docker: set[tuple[str, str]] = set()  # root and driver of those that a Docker has its images in
+        self._docker: set[str] = set()  # roots of those that a Docker uses, be it for its containers alone
+        self._told: set[tuple[str, str]] = set()  # root and driver of those that a Docker has its images in
         self._own: set[str] = set()
 
     def docker(self, place: Place) -> Sequence[Store]:
@@ -92,10 +93,11 @@ class _Containerds:
         # On another machine's disk a link in its place may lead out of it.
         if below is None or (not place.alive and os.path.realpath(below.root) != below.root):
             return found
+        self._docker.add(os.path.realpath(below.root))
         used: list[Store] = []
         for store in _read(below, self._stores):
             if moby.is_used(place, store):
-                self._docker.add((store.root, store.driver))
+                self._told.add((store.root, store.driver))
                 used.append(moby.read(place, store))
         if below.root.startswith(f"{place.root}/"):
             self._own.add(os.path.realpath(below.root))
@@ -104,12 +106,13 @@ class _Containerds:
     def rest(self, place: Place) -> Sequence[Store]:
         from ovlctl.engines import moby
 
-        found = [
-            # Its troubles were told with what is Docker's.
-            replace(moby.without(store), troubles=()) if (store.root, store.driver) in self._docker else store
-            for store in self._stores(place)
-        ]
-        if os.path.realpath(place.root) in self._own:  # a dockerd's, that nobody else uses, unless they do
+        root = os.path.realpath(place.root)
+        found: Sequence[Store] = self._stores(place)
+        if root in self._docker:
+            # What Docker tells of is not told again, and neither are the troubles that were told with it.
+            rest = [(moby.without(store), (store.root, store.driver) in self._told) for store in found]
+            found = [replace(store, troubles=()) if told else store for store, told in rest]
+        if root in self._own:  # a dockerd's, that nobody else uses, unless they do
             return [store for store in found if store.layers or store.images or store.containers or store.troubles]
         return found
 

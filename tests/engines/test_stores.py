@@ -103,3 +103,15 @@ def test_no_link_for_a_containerd_leads_out_of_a_disk(containerd_engine: Contain
     place = Place(engine=Engine.DOCKER, root=f"{scratch}/docker", alive=False)
     assert moby.containerd_place(place) is not None
     assert stores.read([place]) == ()
+
+
+def test_containers_that_docker_tells_of_are_not_containerds(docker_engine: DockerEngine) -> None:
+    """With a store of its own Docker runs its containers through containerd all the same."""
+    own = f"{docker_engine.place.root}/containerd/daemon"
+    found = [place for place in places([], root=None, environment={}).found if place.root == own]
+    assert [place.engine for place in found] == [Engine.CONTAINERD]
+    running = {one.id for store in stores.read(found) for one in store.containers}
+    assert running
+    every = stores.read([docker_engine.place, *found])
+    assert running <= {one.id for store in every for one in store.containers if store.engine is Engine.DOCKER}
+    assert not {one.id for store in every for one in store.containers if store.engine is Engine.CONTAINERD}
