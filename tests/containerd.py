@@ -13,8 +13,9 @@ import shutil
 import signal
 import subprocess
 import tarfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +43,8 @@ path = "{directory}/opt"
 """
 #: Where shims put their sockets and runc its state, whatever the configuration says.
 _SHARED = "/run/containerd"
+# In the directory that is mounted there, once for all daemons of this process.
+_MARK = "of-tests"
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Containerd:
     @property
     def cgroup(self) -> str:
         """The cgroup that containers of tests are put in, ``ctr run --cgroup``."""
-        return f"ovlctl-test-{os.getpid()}"
+        return f"ovlctl-test-{os.getpid()}-{os.path.basename(self.directory)}"
 
     @property
     def snapshots(self) -> str:
@@ -156,27 +159,61 @@ def daemon(directory: str) -> Iterator[Containerd]:
         pytest.skip(f"needs {' and '.join(missing)}")
     if os.geteuid() != 0:
         pytest.skip("containerd needs root")
+    running = Containerd(directory)
     # It stays: in the mount namespace of another run it may be mounted on, and who removes it unmounts that, too.
     os.makedirs(_SHARED, exist_ok=True)
-    os.mkdir(f"{directory}/shared")
-    mount(f"{directory}/shared", _SHARED, None, MS.BIND)
-    running = Containerd(directory)
+    mine = not os.path.exists(f"{_SHARED}/{_MARK}")
+    if mine:
+        os.makedirs(f"{directory}/shared/{_MARK}")
+        mount(f"{directory}/shared", _SHARED, None, MS.BIND)
     try:
         running.start()
         yield running
         _end_tasks(running)
     finally:
+        _kill_left(running)
         running.stop()
         sandbox.unmount_below(directory)
-        sandbox.unmount_below(_SHARED)
-        for path in glob.glob(f"/sys/fs/cgroup/*/{running.cgroup}") + glob.glob(f"/sys/fs/cgroup/{running.cgroup}"):
-            os.rmdir(path)
+        if mine:
+            sandbox.unmount_below(_SHARED)
+        for path in sorted(_cgroups(running), key=len, reverse=True):
+            assert eventually(partial(_removed, path)), path
 
 
 def _end_tasks(running: Containerd) -> None:
     for namespace in running("namespaces", "ls", "-q").split():
         for task in running("tasks", "ls", "-q", namespace=namespace).split():
             running("tasks", "rm", "-f", task, namespace=namespace)
+
+
+def _kill_left(running: Containerd) -> None:
+    # What a test that failed left: processes of containers, then their shims, which have the socket among their words.
+    for path in _cgroups(running):
+        with open(f"{path}/cgroup.procs", encoding="ascii") as file:
+            for pid in map(int, file.read().split()):
+                _kill(pid)
+    for name in glob.glob("/proc/[0-9]*/cmdline"):
+        with suppress(OSError), open(name, "rb") as file:
+            words = file.read().split(b"\0")
+            if b"containerd-shim" in words[0] and running.socket.encode() in words:
+                _kill(int(name.split("/")[2]))
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _cgroups(running: Containerd) -> set[str]:
+    found = glob.glob(f"/sys/fs/cgroup/*/{running.cgroup}") + glob.glob(f"/sys/fs/cgroup/{running.cgroup}")
+    return {root for top in found for root, _, _ in os.walk(top)}
+
+
+def _removed(path: str) -> bool:
+    # A cgroup is busy until the last process in it has been waited for.
+    with suppress(OSError):
+        os.rmdir(path)
+    return not os.path.exists(path)
 
 
 def packed(scratch: str, name: str) -> str:
@@ -226,7 +263,8 @@ def filled(containerd: Containerd) -> None:
 
 
 def _fill_docker(containerd: Containerd) -> None:
-    os.makedirs(f"{containerd.docker}/buildkit")
+    with open(f"{containerd.docker}/engine-id", "w", encoding="ascii") as new:
+        new.write("6b1de6a2-4c1c-4c8c-9f0e-6f1a0d6cfa31")
     containerd("images", "import", packed(containerd.directory, DOCKER_IMAGE), namespace="moby")
     lines = containerd("snapshots", "ls", namespace="moby").splitlines()[1:]
     parents = {line.split()[1] for line in lines}

@@ -22,7 +22,6 @@ from ovlctl.errors import StoreDamaged
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ovlctl.engines.files import Files
     from ovlctl.engines.gathering import Gathering
     from ovlctl.engines.values import Layer
 
@@ -57,7 +56,7 @@ def snapshots(gathering: Gathering, directories: Mapping[str, str]) -> Snapshots
         gathering: The data root of Docker.
         directories: Ids of layers that are known otherwise, by the names of their directories.
     """
-    records = gathering.one(_SNAPSHOTS, partial(_records, gathering.files)) or {}
+    records = gathering.one(_SNAPSHOTS, partial(_records, gathering)) or {}
     sizes = {record.committed: record.size for record in records.values() if record.committed is not None}
     names = {*sizes, *(key for key, record in records.items() if record.parent is not None and not record.committed)}
 
@@ -83,18 +82,17 @@ def _below(key: str, records: Mapping[str, _Record], directories: Mapping[str, s
     return directories.get(name, name)
 
 
-def _records(files: Files, at: str) -> Mapping[str, _Record]:
+def _records(gathering: Gathering, at: str) -> Mapping[str, _Record]:
     found: dict[str, _Record] = {}
-    for raw, bucket in bolt.snapshot(files, at).root.buckets.items():
+    for raw, bucket in bolt.snapshot(gathering.files, at).root.buckets.items():
         key = os.fsdecode(raw)
         values = {name: os.fsdecode(value) for name, value in bucket.values.items()}
         committed, chain = values.get(b"committed"), values.get(b"chainid")
-        if not all(one is None or is_name(one) for one in (key, committed)) or (chain and digest(chain) is None):
-            raise StoreDamaged("{} names a layer that cannot be one", files.path(at))
-        found[key] = _Record(
-            parent=values.get(b"parent"),
-            committed=committed,
-            chain=chain or None,
-            size=number(values.get(b"size", "")),
-        )
+        names = (key, *([committed] if committed is not None else []))
+        if not all(map(is_name, names)) or (chain and digest(chain) is None):
+            path = gathering.files.path(at)
+            gathering.tell(StoreDamaged("{} has a snapshot {} of a layer that cannot be one", path, key))
+            continue
+        size = number(values.get(b"size", ""))
+        found[key] = _Record(parent=values.get(b"parent"), committed=committed, chain=chain or None, size=size)
     return found

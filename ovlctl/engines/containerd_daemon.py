@@ -51,18 +51,6 @@ class Snapshotter:
     trouble: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """All that a containerd says.
-
-    Attributes:
-        snapshotters: By name.
-    """
-
-    answer: Answer
-    snapshotters: tuple[Snapshotter, ...]
-
-
 def endpoints(environment: Mapping[str, str]) -> tuple[Endpoint, ...]:
     """Where a containerd may be reached: where CONTAINERD_ADDRESS says, or else every socket that is there."""
     named = environment.get(_ADDRESS)
@@ -72,8 +60,8 @@ def endpoints(environment: Mapping[str, str]) -> tuple[Endpoint, ...]:
     return tuple(_endpoint(path, how) for path, how in found.items() if _is_socket(path))
 
 
-def ask(endpoint: Endpoint, *, timeout_s: float = _TIMEOUT_S) -> Said:
-    """Its version and its snapshotters.
+def ask(endpoint: Endpoint, *, timeout_s: float = _TIMEOUT_S) -> Answer:
+    """Its version, its root, and whether it can use overlayfs.
 
     Args:
         endpoint: Where.
@@ -82,18 +70,37 @@ def ask(endpoint: Endpoint, *, timeout_s: float = _TIMEOUT_S) -> Said:
     Raises:
         EngineSilent: ``ctr`` is not installed, nobody answers, or not in time.
     """
-    _knock(endpoint.address, timeout_s)
-    lines = _ctr(endpoint, timeout_s, "version").splitlines()
-    snapshotters = _snapshotters(endpoint, timeout_s)
-    usable = any(one.name == _DRIVER and one.trouble is None for one in snapshotters)
-    answer = Answer(
+    found = snapshotters(endpoint, timeout_s=timeout_s)
+    driver = next((one for one in found if one.name == _DRIVER), None)
+    return Answer(
         endpoint=endpoint,
-        version=_version(lines),
-        driver=_DRIVER if usable else None,
+        version=_version(_ctr(endpoint, timeout_s, "version").splitlines()),
+        driver=_DRIVER if driver is not None and driver.trouble is None else None,
         kind=StoreKind.SNAPSHOTTER,
-        root=_root(snapshotters),
+        root=_root(found),
+        trouble=driver.trouble if driver is not None else None,
     )
-    return Said(answer=answer, snapshotters=snapshotters)
+
+
+def snapshotters(endpoint: Endpoint, *, timeout_s: float = _TIMEOUT_S) -> tuple[Snapshotter, ...]:
+    """What its snapshotters say of themselves.
+
+    Raises:
+        EngineSilent: as :func:`ask`.
+    """
+    _knock(endpoint.address, timeout_s)
+    # Described one after the other: `ID: overlayfs`, `root PATH` among its exports, `Message: WORDS` of its error.
+    found: list[Snapshotter] = []
+    for line in _ctr(endpoint, timeout_s, "plugins", "ls", "--detailed", f"type=={_SNAPSHOTTER}").splitlines():
+        name, _, value = line.strip().partition(" ")
+        value = value.strip()
+        if name == "ID:":
+            found.append(Snapshotter(name=value))
+        elif found and name == "root":
+            found[-1] = replace(found[-1], root=value)
+        elif found and name == "Message:":
+            found[-1] = replace(found[-1], trouble=value)
+    return tuple(found)
 
 
 def _endpoint(path: str, how: str) -> Endpoint:
@@ -153,24 +160,9 @@ def _version(lines: list[str]) -> str | None:
     return next((line.removeprefix("Version:").strip() for line in server if line.startswith("Version:")), None)
 
 
-def _snapshotters(endpoint: Endpoint, timeout_s: float) -> tuple[Snapshotter, ...]:
-    # Described one after the other: `ID: overlayfs`, `root PATH` among its exports, `Message: WORDS` of its error.
-    found: list[Snapshotter] = []
-    for line in _ctr(endpoint, timeout_s, "plugins", "ls", "--detailed", f"type=={_SNAPSHOTTER}").splitlines():
-        name, _, value = line.strip().partition(" ")
-        value = value.strip()
-        if name == "ID:":
-            found.append(Snapshotter(name=value))
-        elif found and name == "root":
-            found[-1] = replace(found[-1], root=value)
-        elif found and name == "Message:":
-            found[-1] = replace(found[-1], trouble=value)
-    return tuple(found)
-
-
-def _root(snapshotters: tuple[Snapshotter, ...]) -> str | None:
+def _root(found: tuple[Snapshotter, ...]) -> str | None:
     # containerd does not tell its root; those that come with it tell of a directory in it.
-    for one in snapshotters:
+    for one in found:
         root, plugin = os.path.split(one.root or "")
         if plugin == f"{_SNAPSHOTTER}.{one.name}":
             return root

@@ -59,6 +59,7 @@ class Answer:
         backing_fs: The engine's word for the file system below: ``extfs``, ``xfs``.
         supports_d_type, native_diff, metacopy, userxattr: As the engine found out when it began.
         rootless: Whether it runs without root.
+        trouble: Its own words for why the driver that it takes when nothing is said cannot be used.
     """
 
     endpoint: Endpoint
@@ -72,6 +73,7 @@ class Answer:
     metacopy: bool | None = None
     userxattr: bool | None = None
     rootless: bool | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

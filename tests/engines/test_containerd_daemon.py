@@ -30,17 +30,18 @@ def endpoint(path: str) -> Endpoint:
 def test_says(containerd_engine: Containerd) -> None:
     """Version, snapshotters and the root come from a daemon that answers; those not usable say why."""
     said = containerd_daemon.ask(endpoint(containerd_engine.socket))
+    found = containerd_daemon.snapshotters(endpoint(containerd_engine.socket))
     version = containerd_engine("version").splitlines()
-    assert f"  Version:  {said.answer.version}" in version
-    assert (said.answer.driver, said.answer.kind) == ("overlayfs", StoreKind.SNAPSHOTTER)
-    assert said.answer.root == containerd_engine.root
-    by_name = {one.name: one for one in said.snapshotters}
+    assert f"  Version:  {said.version}" in version
+    assert (said.driver, said.kind, said.trouble) == ("overlayfs", StoreKind.SNAPSHOTTER, None)
+    assert said.root == containerd_engine.root
+    by_name = {one.name: one for one in found}
     assert by_name["overlayfs"].trouble is None
     assert by_name["native"].trouble is None
     listed = containerd_engine("plugins", "ls").splitlines()
     ready = {row[1] for row in map(str.split, listed) if row[0].endswith("snapshotter.v1") and row[-1] == "ok"}
-    assert {one.name for one in said.snapshotters if one.trouble is None} == ready
-    assert all(one.trouble for one in said.snapshotters if one.name not in ready)
+    assert {one.name for one in found if one.trouble is None} == ready
+    assert all(one.trouble for one in found if one.name not in ready)
 
 
 def test_addresses() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,18 +21,13 @@ from ovlctl.engines.values import Engine, Role, State
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads
 from tests.capabilities import needs_mounting
 from tests.engines.docker_root import DockerRoot, cache_id
+from tests.patience import PATIENCE, no_hang
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ovlctl.engines.values import Store
     from tests.conftest import MakeFs, OrdinaryUser
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is making these entries whole."""
-    monkeypatch.setattr(gathering, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture
@@ -288,8 +282,9 @@ def test_what_no_image_and_no_container_has(root: DockerRoot) -> None:
 
 
 def test_patience(root: DockerRoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry that is made while it is read is waited for; an old one, or one too many, is not."""
-    monkeypatch.setattr(gathering, "PATIENCE_S", 1.0)
+    """An entry that is made while it is read is waited for, not for ever, and an old one not at all."""
+    monkeypatch.setattr(gathering, "PATIENCE_S", PATIENCE)
+    monkeypatch.setattr(gathering, "_FRESH_S", PATIENCE)
     path = f"{root.root}/containers/{_id(root)}/config.v2.json"
     os.rename(path, f"{root.root}/aside")
     timer = threading.Timer(0.2, os.rename, (f"{root.root}/aside", path))
@@ -298,16 +293,13 @@ def test_patience(root: DockerRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     timer.join()
     assert ([container.name for container in store.containers], store.troubles) == (["web"], ())
 
-    monkeypatch.setattr(gathering, "PATIENCE_S", 0.2)
     for number in range(20):
         os.mkdir(f"{root.root}/containers/{number}")
-    start = time.monotonic()
-    assert len(_read(root).troubles) == 20
-    assert time.monotonic() - start < 2
-
-    monkeypatch.setattr(gathering, "PATIENCE_S", 30.0)
-    monkeypatch.setattr(gathering, "_FRESH_S", 0.0)
-    assert len(_read(root).troubles) == 20
+    for patience, fresh in ((0.2, PATIENCE), (10 * PATIENCE, 0.0)):
+        monkeypatch.setattr(gathering, "PATIENCE_S", patience)
+        monkeypatch.setattr(gathering, "_FRESH_S", fresh)
+        with no_hang():
+            assert len(_read(root).troubles) == 20
 
 
 def test_stray_files(root: DockerRoot) -> None:
@@ -367,14 +359,13 @@ def test_nobody_else_may_read(root: DockerRoot, ordinary_user: OrdinaryUser) -> 
 
 @needs_mounting
 def test_ten_thousand_entries(make_fs: MakeFs) -> None:
-    """A store of 10,000 layers is read within seconds; a chain of a thousand is no deep recursion."""
+    """A store of 10,000 layers is read; a chain of a thousand is no deep recursion."""
     root = DockerRoot(f"{make_fs('tmpfs', 512 << 20)}/docker")
     parent: str | None = None
     for number in range(10_000):
         parent = root.layer(str(number), parent if number % 1000 else None, directory=False)
-    start = time.process_time()
-    store = _read(root)
-    assert time.process_time() - start < 20
+    with no_hang():
+        store = _read(root)
     assert len(store.layers) == 10_000
     assert len(store.chain(parent)) == 1000
     assert store.troubles == ()

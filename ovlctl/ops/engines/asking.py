@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,12 +13,18 @@ from ovlctl.engines.values import Engine
 from ovlctl.errors import OvlError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
     from ovlctl.engines.daemons import Answer, Endpoint, Inspected
     from ovlctl.engines.places import Place
 
-_DAEMONS = {Engine.DOCKER: docker_daemon, Engine.PODMAN: podman_daemon, Engine.CONTAINERD: containerd_daemon}
+_Endpoints = Callable[[Mapping[str, str]], tuple["Endpoint", ...]]
+_Ask = Callable[["Endpoint"], "Answer"]
+_DAEMONS: dict[Engine, tuple[_Endpoints, _Ask]] = {
+    Engine.DOCKER: (docker_daemon.endpoints, docker_daemon.ask),
+    Engine.PODMAN: (podman_daemon.endpoints, podman_daemon.ask),
+    Engine.CONTAINERD: (containerd_daemon.endpoints, containerd_daemon.ask),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +56,10 @@ def replies(engines: Collection[Engine], environment: Mapping[str, str]) -> tupl
 
 
 def _replies(engine: Engine, environment: Mapping[str, str]) -> Iterator[Reply]:
-    daemon = _DAEMONS[engine]
-    for endpoint in daemon.endpoints(environment):
+    endpoints, ask = _DAEMONS[engine]
+    for endpoint in endpoints(environment):
         try:
-            yield Reply(endpoint=endpoint, answer=daemon.ask(endpoint), silence=None)
+            yield Reply(endpoint=endpoint, answer=ask(endpoint), silence=None)
         except OvlError as error:
             yield Reply(endpoint=endpoint, answer=None, silence=error)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.engines.live import Live
 
 # Shown by every overlay, and no matter of a verdict.
+_VOLATILE = frozenset({"volatile", "fsync=volatile"})
 _PATHS = ("lowerdir", "upperdir", "workdir", "datadir")
 
 
@@ -144,7 +145,8 @@ def _driver(known: _Engine, alive: Alive, report: DirectoryReport | None) -> Dri
                 native_diff=native,
                 metacopy=metacopy,
                 rootless=rootless,
-                in_force=in_force,
+                volatile=0 if active is None else _volatile(active, alive),
+                trouble=None if answer is None else answer.trouble,
                 left_behind=left_behind,
                 images=images,
             )
@@ -206,6 +208,13 @@ def _left_behind(known: _Engine, active: Store | None, name: str | None) -> Iter
 
 def _mounted(store: Store, alive: Alive) -> list[Live]:
     return [each for layer in store.layers if layer.work is not None and (each := alive.of(store, layer)) is not None]
+
+
+def _volatile(store: Store, alive: Alive) -> int:
+    """How many containers are mounted so that nothing is synchronised; buildah's always are, and may be lost."""
+    tops = [store.by_id.get(each.layer or "") for each in store.containers if each.engine is not Engine.BUILDAH]
+    found = [alive.of(store, layer) for layer in tops if layer is not None]
+    return sum(bool(_VOLATILE & {*each.mount.options}) for each in found if each is not None)
 
 
 def _in_force(mounted: Sequence[Live]) -> tuple[InForce, ...]:

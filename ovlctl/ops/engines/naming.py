@@ -44,9 +44,12 @@ class Named:
 
 
 def here(engines: Collection[Engine], root: str | None = None) -> tuple[Store, ...]:
-    """The stores of *engines*, of this machine or below *root* or ``OVLCTL_ENGINE_ROOT``; there may be none."""
-    found = places.places(engines, root=root, environment=os.environ)
-    return stores.read(found.found)
+    """The stores of *engines*, of this machine or below *root* or ``OVLCTL_ENGINE_ROOT``; there may be none.
+
+    Docker's are read whether asked for or not: what it keeps in a containerd is not containerd's to tell of.
+    """
+    found = places.places({*engines, Engine.DOCKER}, root=root, environment=os.environ)
+    return tuple(store for store in stores.read(found.found) if store.engine in engines)
 
 
 def named(word: str) -> Named:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ovlctl.ops.doctor.values import DirectoryReport
-    from ovlctl.ops.engines.drivers import InForce, LeftBehind
+    from ovlctl.ops.engines.drivers import LeftBehind
 
 #: What mounts overlays of the kernel.
 OVERLAY_DRIVERS = frozenset({"overlay2", "overlay", "overlayfs"})
@@ -42,7 +42,8 @@ class Facts:
         root: Its data root.
         report: What `doctor` finds about that directory; None where it was not asked.
         native_diff, metacopy, rootless: As of :class:`ovlctl.ops.engines.drivers.Driver`.
-        in_force: Options of its mounts.
+        volatile: How many containers are mounted so that nothing is synchronised, builders' own left out.
+        trouble: The engine's own words for why a driver cannot be used.
         left_behind: Data of stores that are not in use.
         images: How many images there are.
     """
@@ -55,7 +56,8 @@ class Facts:
     native_diff: bool | None
     metacopy: bool | None
     rootless: bool | None
-    in_force: tuple[InForce, ...]
+    volatile: int
+    trouble: str | None
     left_behind: tuple[LeftBehind, ...]
     images: int
 
@@ -94,12 +96,9 @@ def _against(facts: Facts) -> Iterator[tuple[Note, Note]]:
                 Note("directories do not tell the types of names, so that deleted files are listed again"),
                 Note("`mkfs.xfs -n ftype=1` makes a file system that does; all on it has to be copied away and back"),
             )
-    volatile = [each for each in facts.in_force if each.option in {"volatile", "fsync=volatile"}]
-    if volatile:
+    if facts.volatile:
         yield (
-            Note(
-                f"{sum(each.mounts for each in volatile)} of its mounts are volatile: what they hold is lost in a crash"
-            ),
+            Note(f"{facts.volatile} of its containers are mounted volatile: what they wrote may be lost in a crash"),
             Note("take `volatile` out of the mount options; writes then cost their fsyncs: `ovlctl bench-copyup`"),
         )
 
@@ -116,6 +115,8 @@ def _other_driver(facts: Facts) -> Note:
 
 
 def _hints(facts: Facts) -> Iterator[Note]:
+    if facts.trouble is not None:
+        yield Note(f"{facts.engine} says why overlayfs cannot be used: {literal(facts.trouble)}")
     answers = {} if facts.report is None else {each.ability: each for each in facts.report.findings}
     reflink = answers.get(Ability.REFLINK)
     if reflink is not None and reflink.answer is Answer.NO and facts.report is not None:

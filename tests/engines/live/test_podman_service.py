@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from ovlctl.errors import ContainerMissing
 from tests import sandbox
 from tests.capabilities import needs_overlay, needs_root
 from tests.docker import image
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,17 +61,14 @@ def service(scratch: str) -> Iterator[_Service]:
         subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment) as running,
     ):
         try:
-            for _ in range(100):
-                if os.path.exists(path) or running.poll() is not None:
-                    break
-                time.sleep(0.1)
+            eventually(lambda: os.path.exists(path) or running.poll() is not None)
             if not os.path.exists(path):
                 with open(f"{scratch}/log", encoding="utf-8", errors="replace") as text:
                     pytest.skip(f"podman does not serve here: {text.read().strip()}")
             yield made
         finally:
             running.terminate()
-            running.wait(30)
+            running.wait(PATIENCE)
             sandbox.remove(run)
 
 
