@@ -22,9 +22,9 @@ import pytest
 
 from ovlctl.engines.places import Origin, Place
 from ovlctl.engines.values import Engine
-from ovlctl.kernel.mount import MS, mount
+from ovlctl.kernel.mount import mount
 from tests import sandbox
-from tests.docker import image
+from tests.docker import image, own_run_directory
 from tests.oci import images
 from tests.oci.images import Layout, archive, entry
 from tests.patience import PATIENCE, eventually
@@ -41,10 +41,7 @@ address = "{directory}/sock"
 [plugins."io.containerd.internal.v1.opt"]
 path = "{directory}/opt"
 """
-#: Where shims put their sockets and runc its state, whatever the configuration says.
-_SHARED = "/run/containerd"
 # In the directory that is mounted there, once for all daemons of this process.
-_MARK = "of-tests"
 
 
 @dataclass(slots=True)
@@ -160,12 +157,7 @@ def daemon(directory: str) -> Iterator[Containerd]:
     if os.geteuid() != 0:
         pytest.skip("containerd needs root")
     running = Containerd(directory)
-    # It stays: in the mount namespace of another run it may be mounted on, and who removes it unmounts that, too.
-    os.makedirs(_SHARED, exist_ok=True)
-    mine = not os.path.exists(f"{_SHARED}/{_MARK}")
-    if mine:
-        os.makedirs(f"{directory}/shared/{_MARK}")
-        mount(f"{directory}/shared", _SHARED, None, MS.BIND)
+    own_run_directory()
     try:
         running.start()
         yield running
@@ -174,8 +166,6 @@ def daemon(directory: str) -> Iterator[Containerd]:
         _kill_left(running)
         running.stop()
         sandbox.unmount_below(directory)
-        if mine:
-            sandbox.unmount_below(_SHARED)
         for path in sorted(_cgroups(running), key=len, reverse=True):
             assert eventually(partial(_removed, path)), path
 

@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.kernel.mount import MS, mount
+from tests import capabilities
 from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_RUN = "/run/containerd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,19 @@ class Docker:
     def environment(self) -> dict[str, str]:
         """What the client needs to find it."""
         return {**os.environ, "DOCKER_HOST": self.host}
+
+
+def own_run_directory() -> None:
+    """Put what shims of every containerd share, Docker's included, into this run's directory, whatever they are told.
+
+    Once for the whole run: who puts something else there parts daemons from their shims.
+    """
+    # It stays: in the mount namespace of another run it may be mounted on, and who removes it unmounts that, too.
+    os.makedirs(_RUN, exist_ok=True)
+    own = f"{capabilities.session().directory}/run-containerd"
+    if not os.path.isdir(own):
+        os.mkdir(own)
+        mount(own, _RUN, None, MS.BIND)
 
 
 class Daemon:
@@ -77,6 +94,7 @@ class Daemon:
         """Start it and wait until it listens; skips where there is none, or where it does not start."""
         if shutil.which("dockerd") is None or client() is None:
             pytest.skip("needs dockerd and docker")
+        own_run_directory()
         with open(self._log, "wb") as log:
             self._running = subprocess.Popen(["dockerd", "-H", self.client.host, *self._options], stderr=log)
         try:

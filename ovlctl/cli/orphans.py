@@ -10,7 +10,7 @@ from ovlctl.cli.engines import Root, engines_of
 from ovlctl.cli.output import emit, emit_json, warn
 from ovlctl.cli.parameters import Json
 from ovlctl.errors import ExitStatus, Note
-from ovlctl.ops.engines.naming import here
+from ovlctl.ops.engines.naming import everything
 from ovlctl.ops.engines.orphans import orphans as find
 from ovlctl.show.drivers import error_note
 from ovlctl.show.owners import orphans_json, orphans_text
@@ -39,10 +39,16 @@ def orphans(
     called unknown or unused, and it exits with 6.
     """
     chosen = engines_of(engines or ())
-    found = find(lambda: here(chosen, root))
+    found = find(lambda: everything(root), chosen)
     warnings = [
         *map(error_note, found.troubles),
-        *(Note("of {} not everything could be told, for want of its metadata", (root,)) for root in found.withheld),
+        *(
+            Note(
+                "of {} not everything could be told: metadata are missing, or the Docker that keeps images there",
+                (root,),
+            )
+            for root in found.withheld
+        ),
     ]
     if not found.whole:
         warnings.append(Note("not every mount table could be read, so that nothing is told of mounts; ask as root"))

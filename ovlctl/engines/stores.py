@@ -39,6 +39,11 @@ def read(places: Iterable[Place]) -> tuple[Store, ...]:
             found += _read(place, _podman)
         elif place.engine is Engine.CONTAINERD:
             found += _read(place, containerd.rest)
+    told = {os.path.realpath(place.root) for place in places if place.engine is Engine.CONTAINERD}
+    for place in containerd.below:
+        # What lies beside Docker's snapshots is nobody's unless it is told of.
+        if os.path.realpath(place.root) not in told:
+            found += _read(place, containerd.rest)
     return tuple(found)
 
 
@@ -84,6 +89,8 @@ class _Containerds:
         self._docker: set[str] = set()  # roots of those that a Docker uses, be it for its containers alone
         self._told: set[tuple[str, str]] = set()  # root and driver of those that a Docker has its images in
         self._own: set[str] = set()
+        #: Those that a Docker started for itself.
+        self.below: list[Place] = []
 
     def docker(self, place: Place) -> Sequence[Store]:
         from ovlctl.engines import docker_store, moby
@@ -101,6 +108,7 @@ class _Containerds:
                 used.append(moby.read(place, store))
         if below.root.startswith(f"{place.root}/"):
             self._own.add(os.path.realpath(below.root))
+            self.below.append(below)
         return (*found, *used)
 
     def rest(self, place: Place) -> Sequence[Store]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ovlctl import errors
 from ovlctl.engines import finding, places, stores
-from ovlctl.engines.values import Engine, keeper_of
+from ovlctl.engines.values import KEEPERS, Engine, keeper_of
 from ovlctl.ops import discover
 from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.engines.live import Alive, Live
@@ -43,8 +43,13 @@ class Named:
     label: str
 
 
+def everything(root: str | None = None) -> tuple[Store, ...]:
+    """All stores of this machine, or below *root* or ``OVLCTL_ENGINE_ROOT``; there may be none."""
+    return stores.read(places.places(frozenset(KEEPERS.values()), root=root, environment=os.environ).found)
+
+
 def here(engines: Collection[Engine], root: str | None = None) -> tuple[Store, ...]:
-    """The stores of *engines*, of this machine or below *root* or ``OVLCTL_ENGINE_ROOT``; there may be none.
+    """:func:`everything` of *engines*.
 
     Docker's are read whether asked for or not: what it keeps in a containerd is not containerd's to tell of.
     """

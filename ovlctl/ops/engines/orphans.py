@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ovlctl.engines import moby
 from ovlctl.engines.values import Engine, Role, State
 from ovlctl.errors import Note
 from ovlctl.ops.engines.live import Alive
@@ -23,7 +24,7 @@ from ovlctl.ops.engines.uses import uses
 from ovlctl.ops.who.scene import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from ovlctl.engines.values import Container, Layer, Store
     from ovlctl.errors import OvlError
@@ -100,16 +101,17 @@ class Orphans:
         return bool(self.troubles or self.withheld) or not self.whole
 
 
-def orphans(look: Callable[[], Sequence[Store]]) -> Orphans:
-    """Find what belongs to nobody in the stores that *look* reads. Nothing is changed.
+def orphans(look: Callable[[], Sequence[Store]], engines: Collection[Engine]) -> Orphans:
+    """Find what belongs to nobody in stores of *engines*. Nothing is changed.
 
     Args:
-        look: Reads the stores, anew with every call.
+        look: Reads all stores, anew with every call: those of other engines say what is theirs.
+        engines: Whose are told.
     """
-    stores, found, whole = _found(look)
+    stores, found, whole = _found(look, engines)
     if found:
         # Twice, because what an engine is about to make has a directory before it has metadata.
-        stores, again, whole = _found(look)
+        stores, again, whole = _found(look, engines)
         found = {key: again[key] for key in found.keys() & again.keys()}
     ordered = sorted(
         found.values(), key=lambda each: (each.engine, list(What).index(each.what), each.id, each.directory)
@@ -117,18 +119,21 @@ def orphans(look: Callable[[], Sequence[Store]]) -> Orphans:
     return Orphans(
         found=tuple(_weighed(each) for each in ordered),
         troubles=tuple(trouble for store in stores for trouble in store.troubles),
-        withheld=tuple(sorted({store.root for store in stores if store.troubles})),
+        withheld=tuple(sorted({store.root for store in stores if store.troubles or _of_unseen_docker(store, stores)})),
         whole=whole,
         now_ns=time.time_ns(),
     )
 
 
-def _found(look: Callable[[], Sequence[Store]]) -> tuple[Sequence[Store], dict[tuple[What, str, str], Orphan], bool]:
+def _found(
+    look: Callable[[], Sequence[Store]], engines: Collection[Engine]
+) -> tuple[Sequence[Store], dict[tuple[What, str, str], Orphan], bool]:
     stores = look()
     with Scene() as scene:
         alive = Alive(scene)
-        every = [orphan for group in _groups(stores) for orphan in _of_group(group, alive, scene)]
-    return stores, {(each.what, each.id, each.directory): each for each in every}, alive.whole
+        every = [orphan for group in _groups(stores) for orphan in _of_group(group, engines, alive, scene)]
+    asked = [store for store in stores if store.engine in engines]
+    return asked, {(each.what, each.id, each.directory): each for each in every}, alive.whole
 
 
 def _groups(stores: Sequence[Store]) -> Iterable[list[Store]]:
@@ -139,21 +144,31 @@ def _groups(stores: Sequence[Store]) -> Iterable[list[Store]]:
     return groups.values()
 
 
-def _of_group(group: list[Store], alive: Alive, scene: Scene) -> Iterator[Orphan]:
-    known = {layer.name for store in group for layer in store.layers}
-    reserved = frozenset[str]().union(*(store.reserved for store in group))
+def _of_group(group: list[Store], engines: Collection[Engine], alive: Alive, scene: Scene) -> Iterator[Orphan]:
+    # What Docker has in a containerd is Docker's to tell of, which may not have been found.
+    told = [moby.without(store) if _of_unseen_docker(store, group) else store for store in group]
+    told = [store for store in told if store.engine in engines]
     complete = not any(store.troubles for store in group)
-    for store in group:
+    for store in told:
         yield from _missing(store)
         if alive.whole and alive.has(store):
             yield from _dead(store, alive)
         if complete:
             yield from _unused(store, alive)
-    if complete:
-        yield from _unknown(group[0], known | reserved)
-        yield from _dangling(group[0])
-        if alive.whole:
-            yield from _leaked(group, alive, scene)
+    # A directory of nobody's is the engine's that makes directories there.
+    keeper = next((store for store in group if store.engine is Engine.CONTAINERD), group[0])
+    if complete and keeper.engine in engines:
+        known = {layer.name for store in group for layer in store.layers}
+        yield from _unknown(keeper, known.union(*(store.reserved for store in group)))
+        yield from _dangling(keeper)
+    if complete and alive.whole:
+        yield from _leaked(group, told, alive, scene)
+
+
+def _of_unseen_docker(store: Store, stores: Sequence[Store]) -> bool:
+    """Whether a containerd has things of a Docker that is not among *stores*."""
+    seen = any(other.engine is Engine.DOCKER and other.places == store.places for other in stores)
+    return store.engine is Engine.CONTAINERD and not seen and moby.without(store).layers != store.layers
 
 
 def _unknown(store: Store, known: frozenset[str] | set[str]) -> Iterator[Orphan]:
@@ -262,10 +277,11 @@ def _dangling(store: Store) -> Iterator[Orphan]:
             )
 
 
-def _leaked(group: list[Store], alive: Alive, scene: Scene) -> Iterator[Orphan]:
+def _leaked(group: list[Store], told: list[Store], alive: Alive, scene: Scene) -> Iterator[Orphan]:
+    known = {layer.directory for store in group for layer in store.layers}
     owners = {
         layer.directory: (store, layer, users)
-        for store in group
+        for store in told
         for identity, users in uses(store).items()
         for layer in (store.by_id[identity],)
     }
@@ -278,6 +294,8 @@ def _leaked(group: list[Store], alive: Alive, scene: Scene) -> Iterator[Orphan]:
             continue
         directory = os.path.join(places, os.path.relpath(place, places).partition("/")[0])
         found = owners.get(directory)
+        if found is None and (directory in known or not told):
+            continue
         reason = _reason(*found) if found is not None else Note("no metadata know {}", (directory,))
         if reason is not None:
             yield Orphan(

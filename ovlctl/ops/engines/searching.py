@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.engines import finding, places, stores
-from ovlctl.engines.values import KEEPERS, keeper_of
+from ovlctl.engines.values import keeper_of
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel.tasks import mount_id_at
 from ovlctl.ops.engines import naming
@@ -78,13 +78,10 @@ class Search:
     Attributes:
         stores: Every store that was found, and those that paths led to since.
         alive: What is mounted.
-
-    Raises:
-        EngineMissing, PathMissing, NotADirectory, AccessDenied: as :func:`ovlctl.ops.engines.naming.here`.
     """
 
     def __init__(self, root: str | None = None) -> None:
-        self.stores = list(naming.here(frozenset(KEEPERS.values()), root))
+        self.stores = list(naming.everything(root))
         with Scene() as scene:
             self.alive = Alive(scene)
 

@@ -35,14 +35,15 @@ def weigh_all(engines: Collection[Engine], root: str | None) -> tuple[tuple[Hold
     """The holdings of every store of *engines*, and why others could not be read.
 
     Raises:
-        EngineMissing: There is no store; also what :func:`ovlctl.ops.engines.naming.here` raises.
+        EngineMissing: There is no store.
     """
     found: list[Holdings] = []
     silent: list[OvlError] = []
-    every = naming.here(engines, root)
-    if not every:
+    every = naming.everything(root)
+    asked = [store for store in every if store.engine in engines]
+    if not asked:
         raise EngineMissing("no store of an engine is found here", hint="`--root DIR` names one, or a mounted disk")
-    for store in every:
+    for store in asked:
         beside = [other for other in every if other is not store and other.places == store.places]
         try:
             found.append(weigh(store, others=frozenset(layer.name for other in beside for layer in other.layers)))

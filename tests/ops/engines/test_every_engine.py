@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ovlctl.engines.values import Engine
 from ovlctl.kernel import mounts
 from tests.capabilities import needs_overlay, needs_root
 from tests.schemas import valid
@@ -192,7 +193,8 @@ def test_no_orphans(case: Case, cli: Cli, daemon: str) -> None:
     found = valid("orphans", done.json)["data"]
     left = [each for each in found if each["id"] != "default/idle"]
     assert left == []
-    assert done.status == 0
+    # Whoever looks at a containerd alone does not see the Docker that keeps its images there.
+    assert done.status == (6 if case.engine is Engine.CONTAINERD else 0)
 
 
 @pytest.mark.parametrize("by", ["container", "image", "layer", "pod"])
