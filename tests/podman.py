@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -57,6 +56,11 @@ class Podman:
     def socket(self) -> str:
         """Where its service listens, Docker's API included."""
         return f"unix://{self.directory}/podman.sock"
+
+    @property
+    def cgroup(self) -> str:
+        """The cgroup that its containers are in, of this run alone."""
+        return f"ovlctl-test-{os.getpid()}-podman"
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -130,7 +134,6 @@ def engine(directory: str, run: str) -> Iterator[Podman]:
     if not capabilities.root():
         pytest.skip("needs root: Podman's own namespaces are not tested here")
     podman = Podman(directory, run)
-    before = _cgroups()
     _configure(podman)
     try:
         _fill(podman)
@@ -138,7 +141,7 @@ def engine(directory: str, run: str) -> Iterator[Podman]:
             yield podman
     finally:
         _end(podman)
-        _remove_cgroups(_cgroups() - before)
+        _remove_cgroups(podman)
 
 
 def _configure(podman: Podman) -> None:
@@ -158,7 +161,7 @@ def _fill(podman: Podman) -> None:
     _do(podman, "run", "running", "localhost/app:3", "rm /etc/app/app.conf && touch /ready && sleep 3600", "-d")
     _do(podman, "create", "created", "localhost/base:1", "true")
     _wait(podman)
-    podman("pod", "create", "--infra=false", "--name", "group")
+    podman("pod", "create", "--infra=false", "--cgroup-parent", f"/{podman.cgroup}", "--name", "group")
     _do(podman, "run", "inpod", "localhost/app:2", "true", "--pod", "group")
     podman.buildah("from", "--pull-never", "--name", "working", "localhost/app:3")
     podman.buildah("mount", "working")
@@ -172,7 +175,8 @@ def _layer(podman: Podman, below: str, name: str, script: str) -> None:
 
 
 def _do(podman: Podman, verb: str, name: str, of: str, script: str, *options: str) -> None:
-    podman(verb, "--network", "none", "--name", name, *options, of, "/bin/busybox", "sh", "-c", _PATH + script)
+    within = ("--network", "none", "--cgroup-parent", f"/{podman.cgroup}")
+    podman(verb, *within, "--name", name, *options, of, "/bin/busybox", "sh", "-c", _PATH + script)
 
 
 def _wait(podman: Podman) -> None:
@@ -227,22 +231,14 @@ def _processes(podman: Podman) -> list[str]:
     return found
 
 
-def _remove_cgroups(paths: set[str]) -> None:
-    # The last processes in them are about to end; with another run's in them they stay, and are that run's.
-    end = time.monotonic() + 5
-    for path in sorted(paths, reverse=True):
-        while os.path.isdir(path) and time.monotonic() < end:
-            with suppress(OSError):
-                os.rmdir(path)
-                break
-            time.sleep(0.01)
+def _remove_cgroups(podman: Podman) -> None:
+    # The last processes in them are about to end.
+    def gone() -> bool:
+        found = [path for top in ("", "*/") for path in glob.glob(f"/sys/fs/cgroup/{top}{podman.cgroup}")]
+        for top in found:
+            for at, _, _ in os.walk(top, topdown=False):
+                with suppress(OSError):
+                    os.rmdir(at)
+        return not any(map(os.path.isdir, found))
 
-
-def _cgroups() -> set[str]:
-    return {
-        path
-        for where in ("/sys/fs/cgroup", "/sys/fs/cgroup/*")
-        for name in ("libpod_parent", "libpod_parent/*")
-        for path in glob.glob(f"{where}/{name}")
-        if os.path.isdir(path)
-    }
+    eventually(gone)

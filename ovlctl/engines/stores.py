@@ -86,8 +86,8 @@ class _Containerds:
 
     def __init__(self) -> None:
         self._read: dict[str, tuple[Store, ...]] = {}
-        self._docker: set[tuple[str, str]] = set()  # root and driver of those that a Docker has its images in
-        self._of_docker: set[str] = set()
+        self._docker: set[str] = set()  # roots of those that a Docker uses, be it for its containers alone
+        self._told: set[tuple[str, str]] = set()  # root and driver of those that a Docker has its images in
         self._own: set[str] = set()
         #: Those that a Docker started for itself.
         self.below: list[Place] = []
@@ -97,13 +97,14 @@ class _Containerds:
 
         found = docker_store.read(place)
         below = moby.containerd_place(place)
-        if below is None:
+        # On another machine's disk a link in its place may lead out of it.
+        if below is None or (not place.alive and os.path.realpath(below.root) != below.root):
             return found
-        self._of_docker.add(os.path.realpath(below.root))
+        self._docker.add(os.path.realpath(below.root))
         used: list[Store] = []
         for store in _read(below, self._stores):
             if moby.is_used(place, store):
-                self._docker.add((store.root, store.driver))
+                self._told.add((store.root, store.driver))
                 used.append(moby.read(place, store))
         if below.root.startswith(f"{place.root}/"):
             self._own.add(os.path.realpath(below.root))
@@ -114,13 +115,11 @@ class _Containerds:
         from ovlctl.engines import moby
 
         root = os.path.realpath(place.root)
-        found = list(self._stores(place))
-        if root in self._of_docker:
-            # A Docker with a store of its own has containers there, too, while they run.
-            found = [moby.without(store) for store in found]
-        # Troubles were told with what is Docker's.
-        told = [(store.root, store.driver) in self._docker for store in found]
-        found = [replace(store, troubles=()) if known else store for store, known in zip(found, told, strict=True)]
+        found: Sequence[Store] = self._stores(place)
+        if root in self._docker:
+            # What Docker tells of is not told again, and neither are the troubles that were told with it.
+            rest = [(moby.without(store), (store.root, store.driver) in self._told) for store in found]
+            found = [replace(store, troubles=()) if told else store for store, told in rest]
         if root in self._own:  # a dockerd's, that nobody else uses, unless they do
             return [store for store in found if store.layers or store.images or store.containers or store.troubles]
         return found

@@ -78,9 +78,10 @@ def test_hangs(scratch: str) -> None:
 
 def test_no_ctr(containerd_engine: Containerd, scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without ctr it is said what is missing."""
-    monkeypatch.setenv("PATH", scratch)
-    with pytest.raises(EngineSilent, match="ctr, which comes with containerd, is not installed"):
-        containerd_daemon.ask(endpoint(containerd_engine.socket))
+    with monkeypatch.context() as without:  # what cleans up afterwards needs its programs
+        without.setenv("PATH", scratch)
+        with pytest.raises(EngineSilent, match="ctr, which comes with containerd, is not installed"):
+            containerd_daemon.ask(endpoint(containerd_engine.socket))
 
 
 @needs(root(), "real root")

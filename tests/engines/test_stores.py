@@ -76,8 +76,7 @@ def test_what_docker_has_in_containerd_is_told_once(containerd_engine: Container
     os.makedirs(f"{docker.root}/containerd")
     os.makedirs(f"{docker.root}/containers")
     os.symlink(containerd_engine.root, f"{docker.root}/containerd/daemon")
-    own = moby.containerd_place(docker)
-    assert own is not None
+    assert moby.containerd_place(docker) is not None
     containerd = Place(engine=Engine.CONTAINERD, root=containerd_engine.root, run=containerd_engine.run)
     alone = stores.read([containerd])
     every = stores.read([containerd, docker])
@@ -88,3 +87,31 @@ def test_what_docker_has_in_containerd_is_told_once(containerd_engine: Container
     assert all(layer.id.startswith(f"{moby.NAMESPACE}/") for store in mine for layer in store.layers)
     assert not any(layer.id.startswith(f"{moby.NAMESPACE}/") for store in rest for layer in store.layers)
     assert docker_store.read(docker) == ()
+
+
+@pytest.mark.parametrize("name", ["docker/containerd", "docker/containerd/daemon", "containerd"])
+def test_no_link_for_a_containerd_leads_out_of_a_disk(containerd_engine: Containerd, scratch: str, name: str) -> None:
+    """Neither from Docker's data root nor from beside it; on this machine links are the administrator's."""
+    os.makedirs(f"{scratch}/docker/containers")
+    os.makedirs(os.path.dirname(f"{scratch}/{name}"), exist_ok=True)
+    target = containerd_engine.root
+    if name == "docker/containerd":
+        os.mkdir(f"{scratch}/outside")
+        os.symlink(containerd_engine.root, f"{scratch}/outside/daemon")
+        target = f"{scratch}/outside"
+    os.symlink(target, f"{scratch}/{name}")
+    place = Place(engine=Engine.DOCKER, root=f"{scratch}/docker", alive=False)
+    assert moby.containerd_place(place) is not None
+    assert stores.read([place]) == ()
+
+
+def test_containers_that_docker_tells_of_are_not_containerds(docker_engine: DockerEngine) -> None:
+    """With a store of its own Docker runs its containers through containerd all the same."""
+    own = f"{docker_engine.place.root}/containerd/daemon"
+    found = [place for place in places([], root=None, environment={}).found if place.root == own]
+    assert [place.engine for place in found] == [Engine.CONTAINERD]
+    running = {one.id for store in stores.read(found) for one in store.containers}
+    assert running
+    every = stores.read([docker_engine.place, *found])
+    assert running <= {one.id for store in every for one in store.containers if store.engine is Engine.DOCKER}
+    assert not {one.id for store in every for one in store.containers if store.engine is Engine.CONTAINERD}
