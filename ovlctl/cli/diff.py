@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ovlctl.ops.diffing import Pair
+    from ovlctl.ops.diffing.letters import Lettered
     from ovlctl.ops.diffing.tally import Tally
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.reading.troubles import Troubles
@@ -31,6 +32,7 @@ class Format(StrEnum):
 
     TEXT = "text"
     DOCKER = "docker"
+    PODMAN = "podman"
     JSON = "json"
     JSONL = "jsonl"
     PATCH = "patch"
@@ -77,19 +79,24 @@ def diff(
     Whether files are equal is presumed from size and time, and said to be, unless --content reads them. --layer N tells
     what a lower changes of those below it. A directory of no overlay can stand for a layer when two are given.
 
-    Formats: docker as `docker diff`; patch for `git apply`; rsync-filter for `rsync -aHAX -I --delete --filter='merge
-    FILE' MERGED/ COPY/`; jsonl an object a line. Exits with 1 when something differs and --exit-code is given, else
-    with 6 when something could not be read.
+    Formats: docker as `docker diff`; podman as `podman diff`; patch for `git apply`; rsync-filter for `rsync -aHAX -I
+    --delete --filter='merge FILE' MERGED/ COPY/`; jsonl an object a line. Exits with 1 when something differs and
+    --exit-code is given, else with 6 when something could not be read.
     """
     if json and format not in {Format.TEXT, Format.JSON}:
         raise BadUsage(f"--json and --format {format} do not go together", hint="leave one of them out")
     format = Format.JSON if json else format  # noqa: A001 -- as above
     if stat and format not in {Format.TEXT, Format.JSON}:
         raise BadUsage(f"--stat counts changes and has no `{format}`", hint="leave one of them out")
+    if format is Format.PODMAN and only:
+        raise BadUsage("--only and --format podman do not go together", hint="leave one of them out")
     subject, other = two_subjects(words or (), given, state_dir)
     if other is not None and layer is not None:
         raise BadUsage("--layer is about one stack", hint="leave out B, or --layer")
+    if other is not None and format is Format.PODMAN:
+        raise BadUsage("--format podman is about one stack", hint="leave out B, or take `--format docker`")
     from ovlctl.ops import diffing
+    from ovlctl.ops.diffing.podman import podman as podman_changes
     from ovlctl.ops.diffing.tally import Tally
     from ovlctl.ops.reading.paths import plain
     from ovlctl.ops.reading.troubles import Troubles
@@ -105,7 +112,9 @@ def diff(
         if stat:
             _count(changes, tally, troubles, as_json=format is Format.JSON)
         else:
-            _write(changes, format, pair, troubles)
+            # Podman compares nothing: what it tells comes from the layers themselves.
+            podman = tally.noted(podman_changes(pair.above, troubles, paths=paths))
+            _write(changes, podman, format, pair, troubles)
     if exit_code and tally.differs:
         return ExitStatus.FINDING
     return ExitStatus.PARTIAL if troubles.any else ExitStatus.FINE
@@ -134,7 +143,13 @@ def _count(changes: Iterator[Change], tally: Tally, troubles: Troubles, *, as_js
         warn(troubles.notes())
 
 
-def _write(changes: Iterator[Change], format: Format, pair: Pair, troubles: Troubles) -> None:  # noqa: A002 -- as above
+def _write(
+    changes: Iterator[Change],
+    podman: Iterator[Lettered],
+    format: Format,  # noqa: A002 -- as above
+    pair: Pair,
+    troubles: Troubles,
+) -> None:
     from ovlctl.show import diff as showing
     from ovlctl.show.envelope import dumps
 
@@ -150,7 +165,9 @@ def _write(changes: Iterator[Change], format: Format, pair: Pair, troubles: Trou
         case Format.DOCKER:
             from ovlctl.ops.diffing.docker import docker
 
-            emit_lines(map(showing.docker_text, docker(changes)))
+            emit_lines(map(showing.lettered_text, docker(changes)))
+        case Format.PODMAN:
+            emit_lines(map(showing.lettered_text, podman))
         case Format.RSYNC_FILTER:
             from ovlctl.ops.diffing.rsync import rsync_filter
 

@@ -13,7 +13,7 @@ from ovlctl.show.sizes import format_size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ovlctl.ops.diffing.docker import DockerChange
+    from ovlctl.ops.diffing.letters import Lettered
     from ovlctl.ops.diffing.tally import Count
     from ovlctl.overlay.change import Change
 
@@ -65,8 +65,8 @@ def change_json(change: Change) -> dict[str, Any]:
     }
 
 
-def docker_text(change: DockerChange) -> str:
-    """One line as ``docker diff`` prints it, with the path escaped."""
+def lettered_text(change: Lettered) -> str:
+    """One line as ``docker diff`` and ``podman diff`` print it, with the path escaped."""
     return f"{change.letter} /{show_name(change.path)}"
 
 

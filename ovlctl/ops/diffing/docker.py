@@ -11,9 +11,9 @@ Law: for the same views the result is the set that ``docker diff`` prints, in th
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ovlctl.ops.diffing.letters import Letter, Lettered
 from ovlctl.overlay.change import Change, ChangeKind, Field
 from ovlctl.overlay.tree import Kind
 
@@ -25,22 +25,7 @@ _CAPABILITY = "security.capability"
 _ALWAYS = {Field.KIND, Field.MODE, Field.OWNER, Field.DEVICE, Field.SIZE}
 
 
-class Letter(StrEnum):
-    """What Docker calls a change."""
-
-    ADDED = "A"
-    CHANGED = "C"
-    DELETED = "D"
-
-
-class DockerChange(NamedTuple):
-    """A path from the root, without a leading slash, and what Docker says of it."""
-
-    letter: Letter
-    path: str
-
-
-def docker(changes: Iterable[Change]) -> Iterator[DockerChange]:
+def docker(changes: Iterable[Change]) -> Iterator[Lettered]:
     """*changes*, told without renames, as Docker tells them."""
     told: list[str] = []
     gone = ""
@@ -55,11 +40,11 @@ def docker(changes: Iterable[Change]) -> Iterator[DockerChange]:
         parts = change.path.split("/")[:-1]
         for depth in range(len(told[-1].split("/")) if told else 0, len(parts)):
             told.append("/".join(parts[: depth + 1]))
-            yield DockerChange(Letter.CHANGED, told[-1])
+            yield Lettered(Letter.CHANGED, told[-1])
         if change.kind is Kind.DIRECTORY and letter is not Letter.DELETED and change.path:
             told.append(change.path)
         if change.path:
-            yield DockerChange(letter, change.path)
+            yield Lettered(letter, change.path)
 
 
 def _letter(change: Change) -> Letter | None:

@@ -10,6 +10,7 @@ from ovlctl.overlay.change import ChangeKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ovlctl.ops.diffing.letters import Lettered
     from ovlctl.overlay.change import Change
 
 
@@ -23,7 +24,11 @@ class Count:
 
 
 class Tally:
-    """Counts what goes through :meth:`counted`."""
+    """Counts what goes through :meth:`counted`.
+
+    Attributes:
+        differs: Whether something did that differs.
+    """
 
     def __init__(self) -> None:
         self._counts = {change: [0, 0] for change in ChangeKind}
@@ -36,6 +41,12 @@ class Tally:
             count[0] += 1
             count[1] += change.bytes or 0
             self.differs = self.differs or change.differs
+            yield change
+
+    def noted(self, lettered: Iterable[Lettered]) -> Iterator[Lettered]:
+        """The same; each differs, and is not counted."""
+        for change in lettered:
+            self.differs = True
             yield change
 
     def counts(self) -> tuple[Count, ...]:

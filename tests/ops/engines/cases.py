@@ -37,6 +37,7 @@ class Case:
         pid: The first process of *running*.
         graph: The engine's own GraphDriver.Data of a container, or what stands for it.
         changes: The engine's own diff of a container; None where it has none.
+        format: In which ovlctl tells the same.
         down: While the daemon does not run.
         answers: Whether a daemon of it can be asked.
     """
@@ -53,6 +54,7 @@ class Case:
     changes: Callable[[str], frozenset[str]] | None
     down: Callable[[], AbstractContextManager[object]]
     answers: bool = True
+    format: str = "docker"
 
 
 def docker(engine: DockerEngine) -> Case:
@@ -101,6 +103,7 @@ def podman(engine: Podman) -> Case:
         pid=inspect("running")["State"]["Pid"],
         graph=graph,
         changes=lambda name: frozenset(engine("diff", name).splitlines()),
+        format="podman",
         down=lambda: _away(engine.socket.removeprefix("unix://")),
     )
 

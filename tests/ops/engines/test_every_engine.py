@@ -186,7 +186,7 @@ def test_diff(case: Case, cli: Cli) -> None:
         engine = case.changes(name)
         for state in (nullcontext, case.down):
             with state():
-                done = cli("diff", f"{case.engine}:{name}", "--format", "docker")
+                done = cli("diff", f"{case.engine}:{name}", "--format", case.format)
             assert sorted(done.stdout.splitlines()) == sorted(engine)
 
 
