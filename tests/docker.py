@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import io
 import os
@@ -50,19 +51,25 @@ def daemon(scratch: str) -> Iterator[Docker]:
     places = {"--data-root": "data", "--exec-root": "exec", "--pidfile": "pid"}
     words = [f"{option}={scratch}/{name}" for option, name in places.items()]
     words += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--bridge=none"]
-    before = _cgroups()
-    with (
-        open(f"{scratch}/log", "wb") as log,
-        subprocess.Popen(["dockerd", "-H", host, "--storage-driver=overlay2", *words], stderr=log) as running,
-    ):
-        try:
-            _wait(running, f"{scratch}/log")
-            yield Docker(host)
-        finally:
-            running.send_signal(signal.SIGTERM)
-            running.wait(PATIENCE)
-            for path in _cgroups() - before:
-                os.rmdir(path)
+    with _alone(), open(f"{scratch}/log", "wb") as log:
+        before = _cgroups()
+        with subprocess.Popen(["dockerd", "-H", host, "--storage-driver=overlay2", *words], stderr=log) as running:
+            try:
+                _wait(running, f"{scratch}/log")
+                yield Docker(host)
+            finally:
+                running.send_signal(signal.SIGTERM)
+                running.wait(PATIENCE)
+                for path in _cgroups() - before:
+                    os.rmdir(path)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for other daemons of tests: they share a cgroup, which the last one removes."""
+    with open(shutil.which("dockerd") or os.devnull, "rb") as program:
+        fcntl.flock(program, fcntl.LOCK_EX)
+        yield
 
 
 def _cgroups() -> set[str]:
