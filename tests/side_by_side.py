@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _MOST: Final = 4
+_ENGINES: Final = "/engines/"
 _TAKEN: Final = "OVLCTL_TESTS_TAKEN"
 #: The number of this process among those that run side by side.
 PART: Final = "OVLCTL_TESTS_PART"
@@ -90,11 +91,16 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def _taking(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
     files: dict[str, list[pytest.Item]] = {}
     for item in items:
-        files.setdefault(str(item.path), []).append(item)
+        files.setdefault(_together(item), []).append(item)
     taken, numbered = int(os.environ[_TAKEN]), list(enumerate(sorted(files)))
     for number, path in numbered if int(os.environ[PART]) % 2 == 0 else reversed(numbered):
         if _take(taken, number):
             yield from files[path]
+
+
+def _together(item: pytest.Item) -> str:
+    # Those that start daemons of engines are one, so that each daemon is started once.
+    return os.path.dirname(_ENGINES) if _ENGINES in str(item.path) else str(item.path)
 
 
 def _take(taken: int, number: int) -> bool:
