@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _MOST: Final = 4
-_ENGINES: Final = "/engines/"
 _TAKEN: Final = "OVLCTL_TESTS_TAKEN"
 #: The number of this process among those that run side by side.
 PART: Final = "OVLCTL_TESTS_PART"
+
+
+def is_of_engines(item: pytest.Item) -> bool:
+    """Whether a test may start daemons that run, and mount, until the session ends."""
+    return "/engines/" in str(item.path)
 
 
 def main(options: Sequence[str]) -> int:
@@ -91,16 +95,14 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def _taking(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
     files: dict[str, list[pytest.Item]] = {}
     for item in items:
-        files.setdefault(_together(item), []).append(item)
+        files.setdefault("" if is_of_engines(item) else str(item.path), []).append(item)
     taken, numbered = int(os.environ[_TAKEN]), list(enumerate(sorted(files)))
-    for number, path in numbered if int(os.environ[PART]) % 2 == 0 else reversed(numbered):
+    # Each daemon is started once, and when all else is done: what it mounts stays as long as the process.
+    last = [each for each in numbered if not each[1]]
+    others = [each for each in numbered if each[1]]
+    for number, path in (*(others if int(os.environ[PART]) % 2 == 0 else reversed(others)), *last):
         if _take(taken, number):
             yield from files[path]
-
-
-def _together(item: pytest.Item) -> str:
-    # Those that start daemons of engines are one, so that each daemon is started once.
-    return os.path.dirname(_ENGINES) if _ENGINES in str(item.path) else str(item.path)
 
 
 def _take(taken: int, number: int) -> bool:

@@ -56,7 +56,7 @@ class Gathering:
                 return read(name)
             except FileNotFoundError as error:
                 missing = os.fsdecode(error.filename or "")
-                if missing == name or self._changed(name) is None:
+                if missing == name:
                     return None
                 words = f"{{}} has no {literal(os.path.basename(missing))}"
                 trouble: OvlError = StoreDamaged(words, self.files.path(name))
@@ -64,7 +64,11 @@ class Gathering:
                 trouble = error
             except OSError as error:
                 trouble = StoreDamaged(f"{{}} cannot be read: {strerror(error)}", self.files.path(name))
-            if self._patience_s <= 0 or abs(time.time() - (self._changed(name) or 0)) > _FRESH_S:
+            # Looked at once: it may go between two looks.
+            changed = self._changed(name)
+            if changed is None and isinstance(trouble, StoreDamaged):
+                return None
+            if self._patience_s <= 0 or abs(time.time() - (changed or 0)) > _FRESH_S:
                 self.tell(trouble)
                 return None
             self._patience_s -= _PAUSE_S
