@@ -52,9 +52,11 @@ class Gathering:
         to it is. An entry that the engine is just making has some time to become whole.
         """
         while True:
+            incomplete = False
             try:
                 return read(name)
             except FileNotFoundError as error:
+                incomplete = True
                 missing = os.fsdecode(error.filename or "")
                 if missing == name:
                     return None
@@ -66,7 +68,7 @@ class Gathering:
                 trouble = StoreDamaged(f"{{}} cannot be read: {strerror(error)}", self.files.path(name))
             # Looked at once: it may go between two looks.
             changed = self._changed(name)
-            if changed is None and isinstance(trouble, StoreDamaged):
+            if incomplete and changed is None:
                 return None
             if self._patience_s <= 0 or abs(time.time() - (changed or 0)) > _FRESH_S:
                 self.tell(trouble)
