@@ -179,7 +179,10 @@ def test_stacks(case: Case, cli: Cli, daemon: str) -> None:
 
 
 def test_diff(case: Case, cli: Cli) -> None:
-    """What a container changed is what the engine says, daemon or not."""
+    """What a container changed is what the engine says, daemon or not.
+
+    Podman leaves out directories that only lead to what was changed in place; Docker, whose format this is, does not.
+    """
     if case.changes is None:
         pytest.skip(f"{case.engine} has no diff of its own with this store")
     for name, _ in (case.running, case.stopped):
@@ -187,7 +190,8 @@ def test_diff(case: Case, cli: Cli) -> None:
         for state in (nullcontext, case.down):
             with state():
                 done = cli("diff", f"{case.engine}:{name}", "--format", case.format)
-            assert sorted(done.stdout.splitlines()) == sorted(engine)
+            assert engine
+            assert sorted(done.stdout.splitlines()) == sorted(engine), name
 
 
 def test_no_orphans(case: Case, cli: Cli, daemon: str) -> None:
