@@ -15,7 +15,7 @@ from ovlctl.show.drivers import (
     detail_text,
     driver_json,
     driver_text,
-    error_note,
+    error_notes,
     graph_driver,
 )
 
@@ -66,9 +66,7 @@ def driver(
             "no engine is found here", hint="`--root DIR` names the directory of a store, or a mounted disk"
         )
     named = [each.silence for each in found if each.silence is not None and each.named]
-    warnings = [
-        error_note(error) for error in (*troubles, *named, *(error for each in found for error in each.troubles))
-    ]
+    warnings = error_notes((*troubles, *named, *(error for each in found for error in each.troubles)))
     if json:
         emit_json("driver", driver_json(found), warnings)
     else:
@@ -84,12 +82,15 @@ def _detail(words: Sequence[str], root: str | None, *, json: bool, graphdriver: 
     from ovlctl.ops.engines.details import find
 
     detail = find(refs[0], container=kind == "container", root=root)
+    warnings = error_notes(detail.troubles)
     if graphdriver:
         from ovlctl.show.envelope import dumps
 
         emit(dumps(graph_driver(detail), pretty=True))
+        warn(warnings)
     elif json:
-        emit_json("driver", detail_json(detail))
+        emit_json("driver", detail_json(detail), warnings)
     else:
         emit(detail_text(detail))
-    return ExitStatus.FINE
+        warn(warnings)
+    return ExitStatus.PARTIAL if warnings else ExitStatus.FINE

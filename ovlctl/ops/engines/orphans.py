@@ -20,7 +20,7 @@ from ovlctl.errors import Note
 from ovlctl.ops.engines import naming
 from ovlctl.ops.engines.live import Alive
 from ovlctl.ops.engines.removing import command
-from ovlctl.ops.engines.taking import bytes_of
+from ovlctl.ops.engines.taking import bytes_of, is_real
 from ovlctl.ops.engines.uses import uses
 from ovlctl.ops.who.scene import Scene
 
@@ -187,6 +187,8 @@ def _of_unseen_docker(store: Store, stores: Sequence[Store]) -> bool:
 
 
 def _unknown(store: Store, known: frozenset[str] | set[str]) -> Iterator[Orphan]:
+    if not is_real(store.places):
+        return
     with suppress(OSError), os.scandir(store.places) as entries:
         for entry in entries:
             if entry.name in known or not entry.is_dir(follow_symlinks=False):
@@ -273,7 +275,7 @@ def _unused(store: Store, alive: Alive) -> Iterator[Orphan]:
 
 
 def _dangling(store: Store) -> Iterator[Orphan]:
-    if store.links is None:
+    if store.links is None or not is_real(store.links):
         return
     links = {layer.link for layer in store.layers}
     with suppress(OSError), os.scandir(store.links) as entries:

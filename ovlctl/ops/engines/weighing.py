@@ -44,6 +44,8 @@ def weigh_all(engines: Collection[Engine], root: str | None) -> tuple[tuple[Hold
         beside = [other for other in every if other is not store and other.places == store.places]
         try:
             found.append(weigh(store, others=frozenset(layer.name for other in beside for layer in other.layers)))
+        except FileNotFoundError:
+            silent.extend(store.troubles)  # one of them says what is not there
         except OSError as error:
             silent.append(StoreForbidden(f"{{}} cannot be read: {strerror(error)}", store.root, errno=error.errno))
     return tuple(found), tuple(silent)
@@ -101,7 +103,9 @@ def _weighed(store: Store, others: frozenset[str]) -> tuple[Ledger, _Bytes]:
     def of_root(name: str) -> int:
         return numbers[Beside.VOLUMES if name == _VOLUMES else Beside.REST]
 
-    walk(ledger, store.places, of_layers)
+    # Before its first layer a store may be without a directory for them; one with troubles has lost it.
+    with suppress(*() if store.troubles else (FileNotFoundError,)):
+        walk(ledger, store.places, of_layers)
     for directory in store.packed:
         with suppress(FileNotFoundError):
             walk(ledger, directory, lambda _: numbers[Beside.PACKED])
