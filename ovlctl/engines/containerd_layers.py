@@ -56,7 +56,7 @@ class Snapshots:
 
     def layers(self, gathering: Gathering) -> tuple[Layer, ...]:
         """All of them, lower ones first; one trouble for each that is none."""
-        if not gathering.is_place(self.places):
+        if not self._stored or not gathering.is_place(self.places):
             return ()
         found = (gathering.one(self._place(one), partial(self._layer, gathering.files, one)) for one in self._stored)
         return lower_first(distinct((one for one in found if one is not None), gathering), gathering)
