@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from ovlctl.cli.engines import Root, engines_of
 from ovlctl.cli.output import emit, emit_json, warn
 from ovlctl.cli.parameters import Json
-from ovlctl.errors import BadUsage, EngineMissing, ExitStatus
+from ovlctl.errors import BadUsage, ExitStatus
 from ovlctl.show.drivers import (
     detail_json,
     detail_text,
@@ -58,13 +59,13 @@ def driver(
         raise BadUsage(
             "--graphdriver is about one image or container", hint="`ovlctl driver container NAME --graphdriver`"
         )
+    from ovlctl.engines.places import none_found
     from ovlctl.ops.engines.driver import drivers
 
-    found, troubles = drivers(engines_of(given), root=root)
+    engines = engines_of(given)
+    found, troubles = drivers(engines, root=root)
     if not found:
-        raise EngineMissing(
-            "no engine is found here", hint="`--root DIR` names the directory of a store, or a mounted disk"
-        )
+        raise none_found(engines, root=root, environment=os.environ)
     named = [each.silence for each in found if each.silence is not None and each.named]
     warnings = error_notes((*troubles, *named, *(error for each in found for error in each.troubles)))
     if json:

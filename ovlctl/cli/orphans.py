@@ -39,7 +39,7 @@ def orphans(
     called unknown or unused, and it exits with 6.
     """
     chosen = engines_of(engines or ())
-    found = find(lambda: everything(root), chosen)
+    found = find(lambda: everything(root), chosen, root=root)
     warnings: list[str | Note] = [
         *error_notes(found.troubles),
         *(

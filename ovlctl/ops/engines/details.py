@@ -34,7 +34,7 @@ def find(ref: str, *, container: bool, root: str | None = None, environment: Map
     engine = keeper_of(ref)
     name = ref if engine is None else ref.partition(":")[2]
     engines = frozenset(KEEPERS.values()) if engine is None else frozenset({engine})
-    known = naming.here(engines, root)
+    known = naming.asked(naming.here(engines, root), engines, root=root)
     try:
         match = finding.find(known, name, container=container)
     except ContainerMissing as error:

@@ -51,18 +51,15 @@ def everything(root: str | None = None) -> tuple[Store, ...]:
     return stores.read(places.places(frozenset(KEEPERS.values()), root=root, environment=os.environ).found)
 
 
-def asked(every: Sequence[Store], engines: Collection[Engine]) -> tuple[Store, ...]:
-    """Of all stores those of *engines*.
+def asked(every: Sequence[Store], engines: Collection[Engine], *, root: str | None = None) -> tuple[Store, ...]:
+    """Of all stores, which were looked for in *root*, those of *engines*.
 
     Raises:
         EngineMissing: There is none.
     """
     found = tuple(store for store in every if store.engine in engines)
     if not found:
-        raise errors.EngineMissing(
-            f"no store of {' or '.join(sorted(engines))} is found here",
-            hint="`--root DIR` names the directory of one, or a mounted disk",
-        )
+        raise places.none_found(engines, root=root, environment=os.environ)
     return found
 
 
@@ -86,7 +83,7 @@ def named(word: str) -> Named:
     engine = keeper_of(word)
     if engine is None:
         raise errors.ContainerMissing("{} names nothing of an engine", word)
-    known = here({engine})
+    known = asked(here({engine}), {engine})
     try:
         match = finding.find(known, word.partition(":")[2])
         with Scene() as scene:

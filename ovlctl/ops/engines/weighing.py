@@ -40,7 +40,7 @@ def weigh_all(engines: Collection[Engine], root: str | None) -> tuple[tuple[Hold
     found: list[Holdings] = []
     silent: list[OvlError] = []
     every = naming.everything(root)
-    for store in naming.asked(every, engines):
+    for store in naming.asked(every, engines, root=root):
         beside = [other for other in every if other is not store and other.places == store.places]
         try:
             found.append(weigh(store, others=frozenset(layer.name for other in beside for layer in other.layers)))
