@@ -156,11 +156,12 @@ def around(path: str, environment: Mapping[str, str] = os.environ) -> Place | No
 
 def recognised(directory: str) -> tuple[Engine, ...]:
     """Whose data root a directory is, by what is in it; usually nobody's."""
-    try:
-        names = set(os.listdir(directory))
-    except (OSError, ValueError):
-        return ()
-    return tuple(engine for engine, marks in _MARKS if any(names.issuperset(mark) for mark in marks))
+
+    def has(mark: tuple[str, ...]) -> bool:
+        # By name, not by a list: a path may lead to any directory, which is nobody's to list.
+        return all(os.path.lexists(os.path.join(directory, name)) for name in mark)
+
+    return tuple(engine for engine, marks in _MARKS if any(map(has, marks)))
 
 
 def _given(engine: Engine, root: str, environment: Mapping[str, str]) -> Place:
