@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,13 +10,13 @@ import typer
 from ovlctl.cli.engines import Root, engines_of
 from ovlctl.cli.output import emit, emit_json, warn
 from ovlctl.cli.parameters import Json
-from ovlctl.errors import BadUsage, EngineMissing, ExitStatus
+from ovlctl.errors import BadUsage, ExitStatus
 from ovlctl.show.drivers import (
     detail_json,
     detail_text,
     driver_json,
     driver_text,
-    error_note,
+    error_notes,
     graph_driver,
 )
 
@@ -58,17 +59,15 @@ def driver(
         raise BadUsage(
             "--graphdriver is about one image or container", hint="`ovlctl driver container NAME --graphdriver`"
         )
+    from ovlctl.engines.places import none_found
     from ovlctl.ops.engines.driver import drivers
 
-    found, troubles = drivers(engines_of(given), root=root)
+    engines = engines_of(given)
+    found, troubles = drivers(engines, root=root)
     if not found:
-        raise EngineMissing(
-            "no engine is found here", hint="`--root DIR` names the directory of a store, or a mounted disk"
-        )
+        raise none_found(engines, root=root, environment=os.environ)
     named = [each.silence for each in found if each.silence is not None and each.named]
-    warnings = [
-        error_note(error) for error in (*troubles, *named, *(error for each in found for error in each.troubles))
-    ]
+    warnings = error_notes((*troubles, *named, *(error for each in found for error in each.troubles)))
     if json:
         emit_json("driver", driver_json(found), warnings)
     else:
@@ -84,12 +83,15 @@ def _detail(words: Sequence[str], root: str | None, *, json: bool, graphdriver: 
     from ovlctl.ops.engines.details import find
 
     detail = find(refs[0], container=kind == "container", root=root)
+    warnings = error_notes(detail.troubles)
     if graphdriver:
         from ovlctl.show.envelope import dumps
 
         emit(dumps(graph_driver(detail), pretty=True))
+        warn(warnings)
     elif json:
-        emit_json("driver", detail_json(detail))
+        emit_json("driver", detail_json(detail), warnings)
     else:
         emit(detail_text(detail))
-    return ExitStatus.FINE
+        warn(warnings)
+    return ExitStatus.PARTIAL if warnings else ExitStatus.FINE

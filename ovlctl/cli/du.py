@@ -125,11 +125,12 @@ def du(
 
 def _held(words: Sequence[str], by: By, root: str | None, *, json: bool) -> int:
     from ovlctl.ops.engines.weighing import weigh_all
-    from ovlctl.show.drivers import error_note
+    from ovlctl.show.drivers import error_notes
     from ovlctl.show.holdings import holdings_json, holdings_text
 
     every, silent = weigh_all(engines_of(words), root)
-    warnings = [*map(error_note, silent), *(note for held in every for note in _lost(held))]
+    errors = (*silent, *(error for held in every for error in held.troubles))
+    warnings: list[str | Note] = [*error_notes(errors), *(note for held in every for note in _lost(held))]
     if json:
         emit_json("du", holdings_json(every, by), warnings)
     else:
@@ -139,11 +140,10 @@ def _held(words: Sequence[str], by: By, root: str | None, *, json: bool) -> int:
 
 
 def _lost(held: Holdings) -> list[Note]:
-    unread = [
+    return [
         Note("{} could not be read: " + strerror(OSError(each.errno, "")), (f"{each.directory}/{each.path}",))
         for each in held.unread[:20]
     ]
-    return [*(Note(error.template, error.paths) for error in held.troubles), *unread]
 
 
 def _subjects(words: Sequence[str], given: Given, state_dir: str | None) -> list[Subject]:

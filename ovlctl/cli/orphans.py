@@ -12,7 +12,7 @@ from ovlctl.cli.parameters import Json
 from ovlctl.errors import ExitStatus, Note
 from ovlctl.ops.engines.naming import everything
 from ovlctl.ops.engines.orphans import orphans as find
-from ovlctl.show.drivers import error_note
+from ovlctl.show.drivers import error_notes
 from ovlctl.show.owners import orphans_json, orphans_text
 
 
@@ -39,9 +39,9 @@ def orphans(
     called unknown or unused, and it exits with 6.
     """
     chosen = engines_of(engines or ())
-    found = find(lambda: everything(root), chosen)
-    warnings = [
-        *map(error_note, found.troubles),
+    found = find(lambda: everything(root), chosen, root=root)
+    warnings: list[str | Note] = [
+        *error_notes(found.troubles),
         *(
             Note(
                 "of {} not everything could be told: metadata are missing, or the Docker that keeps images there",

@@ -13,7 +13,7 @@ from ovlctl.errors import ExitStatus
 from ovlctl.ops.engines.owner import owner as ask
 from ovlctl.ops.engines.searching import Search
 from ovlctl.ops.state import locate
-from ovlctl.show.drivers import error_note
+from ovlctl.show.drivers import error_notes
 from ovlctl.show.owners import owner_json, owner_text
 
 
@@ -41,7 +41,7 @@ def owner(
     """
     search = Search(root)
     found = ask(search, what, records=locate(state_dir))
-    warnings = list(map(error_note, search.troubles))
+    warnings = error_notes(search.troubles)
     if json:
         emit_json("owner", owner_json(found), warnings)
     else:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines.containerd_databases import directory
 from ovlctl.engines.containerd_records import Kind
+from ovlctl.engines.files import misleads
 from ovlctl.engines.ordering import distinct, lower_first
 from ovlctl.engines.values import Layer, Role
-from ovlctl.errors import StoreDamaged, StoreMisleads
+from ovlctl.errors import StoreDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,6 +56,8 @@ class Snapshots:
 
     def layers(self, gathering: Gathering) -> tuple[Layer, ...]:
         """All of them, lower ones first; one trouble for each that is none."""
+        if not self._stored or not gathering.is_place(self.places):
+            return ()
         found = (gathering.one(self._place(one), partial(self._layer, gathering.files, one)) for one in self._stored)
         return lower_first(distinct((one for one in found if one is not None), gathering), gathering)
 
@@ -81,7 +84,7 @@ class Snapshots:
     def _layer(self, files: Files, one: Stored, place: str) -> Layer:
         status = files.status(f"{place}/fs")
         if status is not None and stat.S_ISLNK(status.st_mode):
-            raise StoreMisleads("{} is a symbolic link, which no engine makes", files.path(f"{place}/fs"))
+            raise misleads(files.path(f"{place}/fs"))
         if status is not None and not stat.S_ISDIR(status.st_mode):
             raise StoreDamaged("{} is no directory", files.path(f"{place}/fs"))
         keys = self._keys.get(one.name, ())

@@ -16,8 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.documents import digest, is_name, number
+from ovlctl.engines.files import misleads
 from ovlctl.engines.values import Layer, Role
-from ovlctl.errors import StoreDamaged, StoreMisleads
+from ovlctl.errors import StoreDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ovlctl.engines.gathering import Gathering
 
 PLACES = "overlay2"
+LINKS = f"{PLACES}/l"
 LAYERDB = "image/overlay2/layerdb"
 _CHAINS = f"{LAYERDB}/sha256"
 _MOUNTS = f"{LAYERDB}/mounts"
@@ -66,7 +68,7 @@ def layer(
     status = files.status(f"{place}/diff")
     if status is not None and not stat.S_ISDIR(status.st_mode):
         if stat.S_ISLNK(status.st_mode):
-            raise StoreMisleads("{} is a symbolic link, which no engine makes", files.path(f"{place}/diff"))
+            raise misleads(files.path(f"{place}/diff"))
         raise StoreDamaged("{} is no directory", files.path(f"{place}/diff"))
     return Layer(
         id=id or name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import stat
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from ovlctl.engines.files import Files
 from ovlctl.engines.gathering import Gathering
 from ovlctl.engines.ordering import distinct, lower_first
 from ovlctl.engines.values import Engine, Role, Store, StoreKind
-from ovlctl.errors import StoreForbidden, StoreMisleads, strerror
+from ovlctl.errors import StoreForbidden, strerror
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,12 +85,12 @@ def _store(files: Files) -> Store | None:
         return None
     found = images(gathering)
     recorded = containers(files)
-    if there[0] is None or stat.S_ISDIR(there[0].st_mode):
+    mounts: Mapping[str, Sequence[Layer]] = {}
+    layers: tuple[Layer, ...] = ()
+    if gathering.is_place(docker_layers.PLACES):
+        gathering.is_place(docker_layers.LINKS)  # layers are told without their short links
         mounts = docker_layers.of_containers(gathering)
         layers = _layers(gathering, found, mounts)
-    else:
-        mounts, layers = {}, ()
-        gathering.tell(StoreMisleads("{} is no directory", files.path(docker_layers.PLACES), hint="`ls -ld {}`"))
     uppers = {name: layers[-1].id for name, layers in mounts.items()}
     return Store(
         engine=Engine.DOCKER,
@@ -99,7 +98,7 @@ def _store(files: Files) -> Store | None:
         driver=DRIVER,
         root=files.root,
         places=files.path(docker_layers.PLACES),
-        links=files.path(f"{docker_layers.PLACES}/l"),
+        links=files.path(docker_layers.LINKS),
         reserved=_RESERVED,
         layers=layers,
         images=tuple(found),

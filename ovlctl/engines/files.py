@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads, strerror
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 DOCUMENT_MAX = 64 << 20
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
 _LIST = os.O_RDONLY | os.O_DIRECTORY  # with O_NOFOLLOW a link would be ENOTDIR, as a file is
+
+
+def misleads(path: str, *, errno: int | None = None) -> StoreMisleads:
+    """What is wrong with a store where *path*, a part of it, is a symbolic link."""
+    return StoreMisleads("{} is a symbolic link, which no engine makes", path, errno=errno, hint="`ls -ld {}`")
 
 
 class Files:
@@ -167,6 +173,16 @@ class Files:
         except OSError as error:
             raise self._trouble(name, error) from error
 
+    def _link_above(self, name: str) -> str:
+        # The first component that is a link: whatever lies behind it, one thing is wrong.
+        parts = name.split("/")
+        for end in range(1, len(parts)):
+            above = "/".join(parts[:end])
+            with suppress(OvlError, OSError):
+                if self.link(above) is not None:
+                    return above
+        return name
+
     def _trouble(self, name: str, error: OSError) -> OvlError:
         path = self.path(name)
         if error.errno in {errno.EACCES, errno.EPERM}:
@@ -174,10 +190,5 @@ class Files:
                 f"{{}} cannot be read: {strerror(error)}", path, errno=error.errno, hint="ask as root"
             )
         if error.errno in {errno.ELOOP, errno.EXDEV}:
-            return StoreMisleads(
-                "{} is a symbolic link or lies behind one, which no engine makes",
-                path,
-                errno=error.errno,
-                hint="`ls -ld {}`",
-            )
+            return misleads(self.path(self._link_above(name)), errno=error.errno)
         return StoreDamaged(f"{{}} cannot be read: {strerror(error)}", path, errno=error.errno)

@@ -7,7 +7,8 @@ import stat
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from ovlctl.errors import OvlError, StoreDamaged, StoreMisleads, literal, strerror
+from ovlctl.engines.files import misleads
+from ovlctl.errors import OvlError, StoreDamaged, literal, strerror
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,15 +77,24 @@ class Gathering:
             self._patience_s -= _PAUSE_S
             time.sleep(_PAUSE_S)
 
+    def is_place(self, name: str) -> bool:
+        """Whether *name* is a directory, or not there at all; else there is a trouble."""
+        known = len(self.troubles)
+        status = self.one(name, self.files.status)
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            self.tell(misleads(self.files.path(name)))
+        elif status is not None and not stat.S_ISDIR(status.st_mode):
+            self.tell(StoreDamaged("{} is no directory", self.files.path(name), hint="`ls -ld {}`"))
+        return len(self.troubles) == known
+
     def tell(self, trouble: OvlError) -> None:
         """Keep a trouble."""
         self.troubles.append(trouble)
 
     def _is_entry(self, name: str) -> bool:
-        path = self.files.path(name)
         status = self.files.status(name)
         if status is not None and stat.S_ISLNK(status.st_mode):
-            raise StoreMisleads("{} is a symbolic link, which no engine makes", path, hint="`ls -ld {}`")
+            raise misleads(self.files.path(name))
         return status is not None and stat.S_ISDIR(status.st_mode)
 
     def _changed(self, name: str) -> float | None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.values import Engine
+from ovlctl.errors import EngineMissing, NotADirectory, PathMissing, StoreForbidden, strerror
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -85,10 +86,15 @@ def places(engines: Collection[Engine], *, root: str | None, environment: Mappin
         engines: Whose; of none all.
         root: The root directory of a machine's disk, or a data root, known by its content; None: this machine.
         environment: Of the command: where this user has their directories, and ``OVLCTL_ENGINE_ROOT`` for *root*.
+
+    Raises:
+        PathMissing, NotADirectory, StoreForbidden: *root* is not there, is none, or may not be read.
     """
     from ovlctl.engines.disk import Disk
 
     root = root or environment.get(ROOT_VARIABLE) or None
+    if root is not None:
+        _check(root)
     keepers = {keeper for engine in engines or Engine for keeper in _KEEPERS.get(engine, ())}
     if root is None or os.path.realpath(root) == "/":
         disk = Disk("/")
@@ -101,6 +107,33 @@ def places(engines: Collection[Engine], *, root: str | None, environment: Mappin
         disk = Disk(os.path.abspath(root))
         said = _of_disk(disk)
     return Places(found=tuple(_there(disk, said, keepers)), troubles=tuple(dict.fromkeys(disk.troubles)))
+
+
+def none_found(engines: Collection[Engine], *, root: str | None, environment: Mapping[str, str]) -> EngineMissing:
+    """That there is no store of *engines*; the arguments are those of :func:`places`."""
+    words = " or ".join(sorted(engines))
+    root = root or environment.get(ROOT_VARIABLE) or None
+    if root is None:
+        hint = "`--root DIR` names the directory of one, or a mounted disk"
+        return EngineMissing(f"no store of {words} is found here", hint=hint)
+    hint = "name the data root of an engine, such as /var/lib/docker, or the root directory of a disk that has one"
+    return EngineMissing(f"no store of {words} is found in {{}}", root, hint=hint)
+
+
+def _check(root: str) -> None:
+    hint = f"`--root DIR`, or {ROOT_VARIABLE}, names the data root of an engine or a mounted disk"
+    try:
+        os.listdir(root)
+    except FileNotFoundError as error:
+        raise PathMissing("{} is not there", root, hint=hint, errno=error.errno) from error
+    except PermissionError as error:
+        why = f"{{}} cannot be read: {strerror(error)}"
+        raise StoreForbidden(why, root, hint="ask as root", errno=error.errno) from error
+    except OSError as error:
+        why = f"{{}} is no directory that can be read: {strerror(error)}"
+        raise NotADirectory(why, root, hint=hint, errno=error.errno) from error
+    except ValueError as error:
+        raise PathMissing("{} is no path", root, hint=hint) from error
 
 
 def around(path: str, environment: Mapping[str, str] = os.environ) -> Place | None:
@@ -123,11 +156,12 @@ def around(path: str, environment: Mapping[str, str] = os.environ) -> Place | No
 
 def recognised(directory: str) -> tuple[Engine, ...]:
     """Whose data root a directory is, by what is in it; usually nobody's."""
-    try:
-        names = set(os.listdir(directory))
-    except (OSError, ValueError):
-        return ()
-    return tuple(engine for engine, marks in _MARKS if any(names.issuperset(mark) for mark in marks))
+
+    def has(mark: tuple[str, ...]) -> bool:
+        # By name, not by a list: a path may lead to any directory, which is nobody's to list.
+        return all(os.path.lexists(os.path.join(directory, name)) for name in mark)
+
+    return tuple(engine for engine, marks in _MARKS if any(map(has, marks)))
 
 
 def _given(engine: Engine, root: str, environment: Mapping[str, str]) -> Place:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines.documents import is_name
 from ovlctl.engines.entries import listed
+from ovlctl.engines.files import misleads
 from ovlctl.engines.ordering import distinct, lower_first
 from ovlctl.engines.values import Layer, Role
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 #: Where a driver keeps the layers; only overlay has more than the layer in the directory of one.
 PLACES = {"overlay": "overlay", "vfs": "vfs/dir", "btrfs": "btrfs/subvolumes"}
 _OVERLAY = "overlay"
+LINKS = "overlay/l"
 # drivers/overlay: short links, layers being unpacked, layers being removed, notes; and what probes leave when killed.
 _RESERVED = frozenset({"l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev", ".backingFsBlockDev"})
 _PROBE = re.compile(r"(?:compat|opaque-bug-check|metacopy-check|volatile-check)\d*", re.ASCII)
@@ -66,12 +68,10 @@ def reserved(gathering: Gathering, driver: str) -> frozenset[str]:
 
 def is_place(gathering: Gathering, driver: str) -> bool:
     """Whether the directory of the layers is one, or not there; else with a trouble."""
-    status = gathering.one(PLACES[driver], gathering.files.status)
-    if status is None or stat.S_ISDIR(status.st_mode):
-        return True
-    path = gathering.files.path(PLACES[driver])
-    gathering.tell(StoreMisleads("{} is no directory", path, hint="`ls -ld {}`"))
-    return False
+    there = gathering.is_place(PLACES[driver])
+    if there and driver == _OVERLAY:
+        gathering.is_place(LINKS)  # layers are told without their short links
+    return there
 
 
 def read(gathering: Gathering, run: Files | None, driver: str, roles: Mapping[str, Role]) -> tuple[Layer, ...]:
@@ -139,6 +139,8 @@ def _checked(files: Files, name: str, *, overlay: bool) -> str | None:
     # The short name of a layer that is a directory with directories, or is not there at all.
     for part in (name, *((f"{name}/diff", f"{name}/work", f"{name}/merged") if overlay else ())):
         status = files.status(part)
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            raise misleads(files.path(part))
         if status is not None and not stat.S_ISDIR(status.st_mode):
             raise StoreMisleads("{} is no directory", files.path(part), hint="`ls -ld {}`")
     if not overlay:

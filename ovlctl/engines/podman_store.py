@@ -98,7 +98,7 @@ def _store(files: Files, run: Files | None, driver: str, records: dict[str, Reco
         driver=driver,
         root=files.root,
         places=files.path(podman_layers.PLACES[driver]),
-        links=files.path("overlay/l") if driver == "overlay" else None,
+        links=files.path(podman_layers.LINKS) if driver == "overlay" else None,
         reserved=podman_layers.reserved(gathering, driver) if there else frozenset(),
         layers=tuple(_counted(podman_layers.read(gathering, run, driver, roles), mounted)) if there else (),
         images=tuple(found.image for found in images),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ovlctl.errors import Note
 from ovlctl.show.columns import aligned
 from ovlctl.show.envelope import note_text
-from ovlctl.show.names import json_path, json_paths, show_name, show_text
+from ovlctl.show.names import json_path, json_paths, show_argument, show_name, show_text
 from ovlctl.show.sizes import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ovlctl.errors import OvlError
     from ovlctl.ops.engines.drivers import Detail, DetailLayer, Driver, LeftBehind
@@ -23,9 +22,15 @@ _DIGEST = len("sha256:") + 12
 _COMMAND = 60
 
 
-def error_note(error: OvlError) -> Note:
-    """What an error says, as a warning beside a result that is given all the same."""
-    return Note(error.template, error.paths)
+def error_note(error: OvlError) -> str:
+    """What an error says and what to do, as a warning beside a result that is given all the same."""
+    hint = error.hint(show_argument)
+    return error.message(show_name) + ("" if hint is None else f"; {hint}")
+
+
+def error_notes(errors: Iterable[OvlError]) -> list[str]:
+    """:func:`error_note` of each; what several stores say, once."""
+    return list(dict.fromkeys(map(error_note, errors)))
 
 
 def driver_json(drivers: Sequence[Driver]) -> dict[str, Any]:

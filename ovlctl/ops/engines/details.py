@@ -34,16 +34,16 @@ def find(ref: str, *, container: bool, root: str | None = None, environment: Map
     engine = keeper_of(ref)
     name = ref if engine is None else ref.partition(":")[2]
     engines = frozenset(KEEPERS.values()) if engine is None else frozenset({engine})
-    known = naming.here(engines, root)
+    known = naming.asked(naming.here(engines, root), engines, root=root)
     try:
         match = finding.find(known, name, container=container)
-    except ContainerMissing:
-        forbidden = next((each for store in known for each in store.troubles if isinstance(each, StoreForbidden)), None)
-        if forbidden is None:
-            raise
-        told = asking.inspected(engines, name, container=container, environment=environment)
+    except ContainerMissing as error:
+        why = naming.founded(error, known)
+        told = None
+        if isinstance(why, StoreForbidden):
+            told = asking.inspected(engines, name, container=container, environment=environment)
         if told is None:
-            raise forbidden from None
+            raise why from None
         return _told(told, ref, container=container)
     with Scene() as scene:
         return detail(match, Alive(scene), ref=ref)
@@ -117,6 +117,7 @@ def detail(match: Match, alive: Alive, *, ref: str) -> Detail:
         merged=merged,
         mounted=live is not None,
         reached=None if live is None else live.root,
+        troubles=(*store.troubles, *filter(None, (naming.unknown_below(store, chain),))),
     )
 
 

@@ -19,7 +19,7 @@ from ovlctl.ops.doctor.values import Ability
 from ovlctl.ops.engines.asking import Reply, replies
 from ovlctl.ops.engines.drivers import Driver, InForce, LeftBehind
 from ovlctl.ops.engines.live import Alive
-from ovlctl.ops.engines.taking import bytes_of
+from ovlctl.ops.engines.taking import bytes_of, is_real
 from ovlctl.ops.engines.verdicts import OVERLAY_DRIVERS, Facts, verdict
 from ovlctl.ops.who.scene import Scene
 from ovlctl.overlay import live
@@ -45,6 +45,7 @@ class _Engine:
     place: Place | None
     stores: tuple[Store, ...]
     reply: Reply | None
+    others: tuple[str, ...] = ()
     troubles: tuple[OvlError, ...] = ()
 
 
@@ -82,7 +83,16 @@ def _engines(
         reply = next((each for each in left if each.is_of(place)), None)
         if reply is not None:
             left.remove(reply)
-        yield _Engine(engine=place.engine, root=place.root, place=place, stores=mine, reply=reply)
+        others, troubles = _others(place)
+        yield _Engine(
+            engine=place.engine,
+            root=place.root,
+            place=place,
+            stores=mine,
+            reply=reply,
+            others=others,
+            troubles=troubles,
+        )
     for reply in left:
         # A daemon elsewhere, or one whose store may not be read; a default address that nobody uses is nothing.
         if not elsewhere and (reply.answer is not None or reply.endpoint.found != "default"):
@@ -175,12 +185,17 @@ def _name(known: _Engine, active: Store | None) -> str | None:
         return known.reply.answer.driver
     if active is not None:
         return active.driver
-    others = () if known.place is None else _others(known.place)
-    return others[0] if len(others) == 1 else None
+    return known.others[0] if len(known.others) == 1 else None
 
 
-def _others(place: Place) -> tuple[str, ...]:
-    return docker_store.drivers(place) if place.engine is Engine.DOCKER else ()
+def _others(place: Place) -> tuple[tuple[str, ...], tuple[OvlError, ...]]:
+    """Names of the drivers that have data in a data root of Docker, or why they cannot be told."""
+    try:
+        return (docker_store.drivers(place) if place.engine is Engine.DOCKER else ()), ()
+    except OvlError as error:
+        return (), (error,)
+    except OSError:  # what the stores of the place say, too
+        return (), ()
 
 
 def _left_behind(known: _Engine, active: Store | None, name: str | None) -> Iterator[LeftBehind]:
@@ -194,9 +209,11 @@ def _left_behind(known: _Engine, active: Store | None, name: str | None) -> Iter
                 bytes=bytes_of(store.places),
             )
     told = {name, *(store.driver for store in known.stores)}
-    for other in () if known.place is None else _others(known.place):
+    for other in known.others:
         directory = os.path.join(known.root or "", other)
-        if other not in told and os.path.isdir(directory):
+        if other in told or not is_real(directory):
+            continue
+        with suppress(OSError):
             yield LeftBehind(
                 driver=other,
                 kind=StoreKind.GRAPH_DRIVER,

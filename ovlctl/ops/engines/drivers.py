@@ -148,6 +148,7 @@ class Detail:
         reached: Where its merged view can be reached from here, when it is mounted; in another mount namespace that is
             not *merged*.
         by_daemon: Whether the engine's daemon told it, as the store may not be read.
+        troubles: What of its store could not be read.
     """
 
     engine: Engine
@@ -164,3 +165,4 @@ class Detail:
     mounted: bool
     reached: str | None = None
     by_daemon: bool = False
+    troubles: tuple[OvlError, ...] = ()

@@ -22,10 +22,13 @@ from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ovlctl.engines.finding import Match
     from ovlctl.engines.values import Layer, Store
+
+# As many troubles are told beside an error.
+_NOTES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +51,15 @@ def everything(root: str | None = None) -> tuple[Store, ...]:
     return stores.read(places.places(frozenset(KEEPERS.values()), root=root, environment=os.environ).found)
 
 
-def asked(every: Sequence[Store], engines: Collection[Engine]) -> tuple[Store, ...]:
-    """Of all stores those of *engines*.
+def asked(every: Sequence[Store], engines: Collection[Engine], *, root: str | None = None) -> tuple[Store, ...]:
+    """Of all stores, which were looked for in *root*, those of *engines*.
 
     Raises:
         EngineMissing: There is none.
     """
     found = tuple(store for store in every if store.engine in engines)
     if not found:
-        raise errors.EngineMissing(
-            f"no store of {' or '.join(sorted(engines))} is found here",
-            hint="`--root DIR` names the directory of one, or a mounted disk",
-        )
+        raise places.none_found(engines, root=root, environment=os.environ)
     return found
 
 
@@ -83,10 +83,13 @@ def named(word: str) -> Named:
     engine = keeper_of(word)
     if engine is None:
         raise errors.ContainerMissing("{} names nothing of an engine", word)
-    known = here({engine})
-    match = finding.find(known, word.partition(":")[2])
-    with Scene() as scene:
-        return stack_of(match, Alive(scene))
+    known = asked(here({engine}), {engine})
+    try:
+        match = finding.find(known, word.partition(":")[2])
+        with Scene() as scene:
+            return stack_of(match, Alive(scene))
+    except (errors.ContainerMissing, errors.StoreDamaged) as error:
+        raise founded(error, known) from None
 
 
 def refuse(word: str) -> NoReturn:
@@ -137,13 +140,41 @@ def checked(store: Store, chain: Sequence[Layer]) -> None:
                 layer.diff,
                 hint="`ovlctl orphans` tells what else does not agree",
             )
-    if chain and chain[-1].parent is not None:
-        raise errors.StoreDamaged(
-            "the layer {} stands on one that the metadata do not know: {}",
-            chain[-1].directory,
-            chain[-1].parent,
-            hint=f"`ovlctl orphans {store.engine}`",
-        )
+    if (unfounded := unknown_below(store, chain)) is not None:
+        raise unfounded
+
+
+def unknown_below(store: Store, chain: Sequence[Layer]) -> errors.StoreDamaged | None:
+    """What is wrong with a chain whose lowest layer has a parent that the metadata do not know."""
+    if not chain or chain[-1].parent is None:
+        return None
+    return errors.StoreDamaged(
+        "the layer {} stands on one that the metadata do not know: {}",
+        chain[-1].directory,
+        chain[-1].parent,
+        hint=f"`ovlctl orphans {store.engine}`",
+    )
+
+
+def founded(error: errors.OvlError, known: Iterable[Store]) -> errors.OvlError:
+    """*error*, which says that something is not in stores, where that may be because they could not be read.
+
+    Of a store that may not be read it is that. Else what could not be read is told in notes.
+
+    Args:
+        error: Of what was looked for.
+        known: Where.
+    """
+    troubles = [trouble for store in known for trouble in store.troubles]
+    forbidden = next((each for each in troubles if isinstance(each, errors.StoreForbidden)), None)
+    if forbidden is not None:
+        return forbidden
+    notes = list(dict.fromkeys(trouble.message(str) for trouble in troubles))
+    for note in notes[:_NOTES]:
+        error.add_note(f"not all could be read: {note}")
+    if len(notes) > _NOTES:
+        error.add_note(f"and {len(notes) - _NOTES} more; `ovlctl driver` tells them")
+    return error
 
 
 def _mounted(store: Store, mounted: Live) -> Overlay:

@@ -20,7 +20,7 @@ from ovlctl.errors import Note
 from ovlctl.ops.engines import naming
 from ovlctl.ops.engines.live import Alive
 from ovlctl.ops.engines.removing import command
-from ovlctl.ops.engines.taking import bytes_of
+from ovlctl.ops.engines.taking import bytes_of, is_real
 from ovlctl.ops.engines.uses import uses
 from ovlctl.ops.who.scene import Scene
 
@@ -107,23 +107,24 @@ class Orphans:
         return bool(self.troubles or self.withheld) or not self.whole
 
 
-def orphans(look: Callable[[], Sequence[Store]], engines: Collection[Engine]) -> Orphans:
+def orphans(look: Callable[[], Sequence[Store]], engines: Collection[Engine], *, root: str | None = None) -> Orphans:
     """Find what belongs to nobody in stores of *engines*. Nothing is changed.
 
     Args:
         look: Reads all stores, anew with every call: those of other engines say what is theirs.
         engines: Whose are told.
+        root: What *look* looks in.
 
     Raises:
         EngineMissing: They have no store.
     """
-    stores, found, whole = _found(look, engines)
+    stores, found, whole = _found(look, engines, root)
     if found:
         # Twice, because what an engine is about to make has a directory before it has metadata, and what it is about to
         # remove has none after.
         if any(map(_is_young, found.values())):
             time.sleep(_PAUSE_S)
-        stores, again, whole = _found(look, engines)
+        stores, again, whole = _found(look, engines, root)
         found = {key: again[key] for key in found.keys() & again.keys()}
     ordered = sorted(
         found.values(), key=lambda each: (each.engine, list(What).index(each.what), each.id, each.directory)
@@ -138,13 +139,14 @@ def orphans(look: Callable[[], Sequence[Store]], engines: Collection[Engine]) ->
 
 
 def _found(
-    look: Callable[[], Sequence[Store]], engines: Collection[Engine]
+    look: Callable[[], Sequence[Store]], engines: Collection[Engine], root: str | None
 ) -> tuple[Sequence[Store], dict[tuple[What, str, str], Orphan], bool]:
     stores = look()
     with Scene() as scene:
         alive = Alive(scene)
         every = [orphan for group in _groups(stores) for orphan in _of_group(group, engines, alive, scene)]
-    return naming.asked(stores, engines), {(each.what, each.id, each.directory): each for each in every}, alive.whole
+    found = {(each.what, each.id, each.directory): each for each in every}
+    return naming.asked(stores, engines, root=root), found, alive.whole
 
 
 def _is_young(orphan: Orphan) -> bool:
@@ -187,6 +189,8 @@ def _of_unseen_docker(store: Store, stores: Sequence[Store]) -> bool:
 
 
 def _unknown(store: Store, known: frozenset[str] | set[str]) -> Iterator[Orphan]:
+    if not is_real(store.places):
+        return
     with suppress(OSError), os.scandir(store.places) as entries:
         for entry in entries:
             if entry.name in known or not entry.is_dir(follow_symlinks=False):
@@ -273,7 +277,7 @@ def _unused(store: Store, alive: Alive) -> Iterator[Orphan]:
 
 
 def _dangling(store: Store) -> Iterator[Orphan]:
-    if store.links is None:
+    if store.links is None or not is_real(store.links):
         return
     links = {layer.link for layer in store.layers}
     with suppress(OSError), os.scandir(store.links) as entries:

@@ -118,7 +118,8 @@ class Search:
             raise errors.NameAmbiguous(f"{{}} is several things: {some}", word, hint="give more of it")
         if not found:
             hint = "`ovlctl driver` lists the stores that are looked into"
-            raise errors.OwnerUnknown("nothing that is known here is called {}", word, hint=hint)
+            unknown = errors.OwnerUnknown("nothing that is known here is called {}", word, hint=hint)
+            raise naming.founded(unknown, self.stores)
         return next(iter(found.values()))
 
     def _numbered(self, match: re.Match[str]) -> Iterator[Lead]:
@@ -209,12 +210,13 @@ class Search:
             if linked is not None and store.links == os.path.join(store.places, name):
                 return Lead(store=store, layer=linked, evidence=(Note("{} is its short link", (path,)),))
             if name != "." and name not in store.reserved:
-                raise errors.OwnerUnknown(
+                unknown = errors.OwnerUnknown(
                     "{} lies in a store of " + store.engine + ", whose metadata do not know {}",
                     path,
                     name,
                     hint=f"`ovlctl orphans {store.engine}` lists what belongs to nobody",
                 )
+                raise naming.founded(unknown, (store,))
         if not _below(path, store.root):
             return None
         parts = os.path.relpath(path, store.root).split("/")

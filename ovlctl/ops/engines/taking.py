@@ -12,4 +12,9 @@ def bytes_of(directory: str) -> int | None:
 
     Engines make no links among their layers: what lies behind one is not theirs.
     """
-    return directory_bytes(directory) if os.path.realpath(directory) == directory else None
+    return directory_bytes(directory) if is_real(directory) else None
+
+
+def is_real(directory: str) -> bool:
+    """Whether *directory*, of a store whose root has no links, neither is a symbolic link nor lies behind one."""
+    return os.path.realpath(directory) == directory

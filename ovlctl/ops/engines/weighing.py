@@ -17,11 +17,12 @@ from ovlctl.ops.du.sums import Sums
 from ovlctl.ops.du.values import Part
 from ovlctl.ops.engines import naming
 from ovlctl.ops.engines.holdings import Beside, HeldLayer, Holder, Holdings
+from ovlctl.ops.engines.taking import is_real
 from ovlctl.ops.engines.uses import chain_in, own_layers, uses
 from ovlctl.ops.engines.walking import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from ovlctl.engines.values import Container, Engine, Image, Layer, Pod, Store
     from ovlctl.errors import OvlError
@@ -40,10 +41,12 @@ def weigh_all(engines: Collection[Engine], root: str | None) -> tuple[tuple[Hold
     found: list[Holdings] = []
     silent: list[OvlError] = []
     every = naming.everything(root)
-    for store in naming.asked(every, engines):
+    for store in naming.asked(every, engines, root=root):
         beside = [other for other in every if other is not store and other.places == store.places]
         try:
             found.append(weigh(store, others=frozenset(layer.name for other in beside for layer in other.layers)))
+        except FileNotFoundError:
+            silent.extend(store.troubles)  # one of them says what is not there
         except OSError as error:
             silent.append(StoreForbidden(f"{{}} cannot be read: {strerror(error)}", store.root, errno=error.errno))
     return tuple(found), tuple(silent)
@@ -101,14 +104,22 @@ def _weighed(store: Store, others: frozenset[str]) -> tuple[Ledger, _Bytes]:
     def of_root(name: str) -> int:
         return numbers[Beside.VOLUMES if name == _VOLUMES else Beside.REST]
 
-    walk(ledger, store.places, of_layers)
+    # Before its first layer a store may be without a directory for them; one with troubles has lost it.
+    with suppress(*() if store.troubles else (FileNotFoundError,)):
+        _walk_own(ledger, store.places, of_layers)
     for directory in store.packed:
         with suppress(FileNotFoundError):
-            walk(ledger, directory, lambda _: numbers[Beside.PACKED])
+            _walk_own(ledger, directory, lambda _: numbers[Beside.PACKED])
     # What was entered already is not entered again.
     walk(ledger, store.root, of_root)
     ledger.close()
     return ledger, dict(zip(keys, (each.bytes for each in Sums(ledger).directories()), strict=True))
+
+
+def _walk_own(ledger: Ledger, directory: str, source_of: Callable[[str], int | None]) -> None:
+    # What lies behind a link is not the store's; the link is told by whoever reads the store.
+    if is_real(directory):
+        walk(ledger, directory, source_of)
 
 
 def _holders(users: Users) -> int:
