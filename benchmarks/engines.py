@@ -101,7 +101,9 @@ class Made:
 
     def _image(self, at: int, names: dict[str, dict[str, str]]) -> tuple[str, str]:
         # Its id, and its topmost layer.
-        seeds = [f"base {at % BASES} {one}" for one in range(OF_BASE)] + [f"image {at} {one}" for one in range(OF_IMAGE)]
+        seeds = [f"base {at % BASES} {one}" for one in range(OF_BASE)] + [
+            f"image {at} {one}" for one in range(OF_IMAGE)
+        ]
         digests: list[str] = []
         for seed in seeds:
             parent = chain_id(digests)

@@ -239,4 +239,5 @@ class Store:
         return tuple(found.values())
 
     def _layer(self, id_: str) -> Layer | None:
-        return next((store.by_id[id_] for store in (self, *self.below) if id_ in store.by_id), None)
+        found = self.by_id.get(id_)
+        return found or next((store.by_id[id_] for store in self.below if id_ in store.by_id), None)
