@@ -5,7 +5,7 @@
 
 help:
 	@echo 'make demo   mount a stack, show who supplies what, measure a copy-up; as root or not'
-	@echo 'make test   say what this machine can do and run every test that can run here; ARGS="-k mount" chooses'
+	@echo 'make test   say what this machine can do and run every test that can run here, on all CPUs; ARGS="-k mount" chooses'
 	@echo 'make long-test  drive real mounts at random for half an hour and compare; as root. EXAMPLES=9000 for longer'
 	@echo 'make boot-test  boot a virtual machine that mounts stacks from units and fstab; as root, downloads it once'
 	@echo 'make lint   ruff, mypy, import-linter'
@@ -23,7 +23,7 @@ demo:
 
 test:
 	@$(DEV) export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" && \
-	exec "$$venv/bin/python" -m pytest -o cache_dir="$$venv/cache/pytest" $(ARGS)
+	exec "$$venv/bin/python" -m $(if $(ARGS),pytest,tests.side_by_side) -o cache_dir="$$venv/cache/pytest" $(ARGS)
 
 lint:
 	@$(DEV) cache="$$venv/cache" && bin="$$venv/bin" && status=0; \

@@ -21,7 +21,8 @@ from ovlctl.kernel.namespaces import enter_private_mounts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_FIRST_UID = 64123
+# Processes that run tests side by side have different ones: tests/side_by_side.py.
+_FIRST_UID = 64123 + 10 * int(os.environ.get("OVLCTL_TESTS_PART", "0"))
 
 
 def unused_uid() -> int:

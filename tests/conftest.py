@@ -18,6 +18,7 @@ from tests import capabilities, sandbox
 from tests.as_user import needed_trees, unused_uid
 from tests.engines.live.docker import docker_engine
 from tests.podman import podman_engine
+from tests.side_by_side import is_of_engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     sandbox.leave(capabilities.session())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last come the tests whose daemons mount until the session ends: others count what is mounted."""
+    items.sort(key=is_of_engines)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

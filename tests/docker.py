@@ -70,13 +70,14 @@ class Daemon:
     Args:
         scratch: A directory for it alone.
         options: More of them, such as ``--live-restore``.
+        driver: The storage driver.
 
     Attributes:
         client: Its command line.
         data: Its data root.
     """
 
-    def __init__(self, scratch: str, *options: str) -> None:
+    def __init__(self, scratch: str, *options: str, driver: str = "overlay2") -> None:
         self.client = Docker(f"unix://{scratch}/sock")
         self.data = f"{scratch}/data"
         self._scratch = scratch
@@ -85,7 +86,7 @@ class Daemon:
             f"--data-root={self.data}",
             f"--exec-root={scratch}/exec",
             f"--pidfile={scratch}/pid",
-            "--storage-driver=overlay2",
+            f"--storage-driver={driver}",
             "--iptables=false",
             "--ip6tables=false",
             "--ip-forward=false",

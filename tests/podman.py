@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PROGRAMS = ("podman", "buildah", "runc", "conmon")
 # Limits as low as an unprivileged hard limit may be: raising them takes CAP_SYS_RESOURCE, which a sandbox may lack.
+# Locks in files of its own, else they are in /dev/shm, with those of all other Podmans.
 _CONTAINERS_CONF = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -32,6 +33,7 @@ netns = "none"
 cgroup_manager = "cgroupfs"
 events_logger = "none"
 runtime = "runc"
+lock_type = "file"
 """
 
 

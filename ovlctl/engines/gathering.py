@@ -52,11 +52,13 @@ class Gathering:
         to it is. An entry that the engine is just making has some time to become whole.
         """
         while True:
+            incomplete = False
             try:
                 return read(name)
             except FileNotFoundError as error:
+                incomplete = True
                 missing = os.fsdecode(error.filename or "")
-                if missing == name or self._changed(name) is None:
+                if missing == name:
                     return None
                 words = f"{{}} has no {literal(os.path.basename(missing))}"
                 trouble: OvlError = StoreDamaged(words, self.files.path(name))
@@ -64,7 +66,11 @@ class Gathering:
                 trouble = error
             except OSError as error:
                 trouble = StoreDamaged(f"{{}} cannot be read: {strerror(error)}", self.files.path(name))
-            if self._patience_s <= 0 or abs(time.time() - (self._changed(name) or 0)) > _FRESH_S:
+            # Looked at once: it may go between two looks.
+            changed = self._changed(name)
+            if incomplete and changed is None:
+                return None
+            if self._patience_s <= 0 or abs(time.time() - (changed or 0)) > _FRESH_S:
                 self.tell(trouble)
                 return None
             self._patience_s -= _PAUSE_S

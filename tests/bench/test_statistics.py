@@ -83,7 +83,7 @@ def test_interval_is_the_one_of_the_tables(count: int, low: int, high: int) -> N
 def test_ratio_interval_covers_the_true_ratio(few: int, many: int) -> None:
     """About 95 % of the intervals contain the ratio of the true medians."""
     source = random.Random(few * many)
-    runs, hits = 200, 0
+    runs, hits = 100, 0
     for _ in range(runs):
         base = [source.lognormvariate(0, 0.3) for _ in range(few)]
         low, high = statistics.ratio_interval(base, [2 * source.lognormvariate(0, 0.3) for _ in range(many)])

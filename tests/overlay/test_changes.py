@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import MakeFs
 
-EXAMPLES = int(os.environ.get("OVLCTL_RESOLVER_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("OVLCTL_RESOLVER_EXAMPLES", "150"))
 ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
 
 

@@ -21,7 +21,7 @@ LETTERS = {key.action[5:-2]: key.keys for key in keys_of(Where.ACTIONS) if key.a
 async def window(it: Driven, kind: type[object]) -> None:
     """Wait until a window of a kind is over everything."""
     await it.until(lambda: isinstance(it.top(), kind))
-    await it.pilot.pause()
+    await it.drawn()
 
 
 async def chosen(it: Driven, letter: str) -> None:
@@ -43,7 +43,7 @@ async def do(it: Driven, letter: str, typed: str | None = None) -> str:
     await it.pilot.press("enter")
     await window(it, MoveWindow)
     await it.until(lambda: bool(it.app.screen.query_one("#lanes", TextView).lines))
-    await it.pilot.pause()
+    await it.drawn()
     drawn = it.text()
     await it.pilot.press("enter")
     await it.settle()

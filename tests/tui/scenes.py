@@ -140,13 +140,18 @@ class Driven:
             # One that was overtaken by the next says so.
             with suppress(WorkerCancelled):
                 await self.app.workers.wait_for_complete()
-        await self.pilot.pause()
+        await self.drawn()
 
     async def scanned(self) -> None:
         """Wait until the scanner has nothing to do."""
         while self.session.read is not None:
             await self.pilot.pause(0.01)
-        await self.pilot.pause()
+        await self.drawn()
+
+    async def drawn(self) -> None:
+        """Wait until all that is known is on the screen: what is laid out asks for more, twice at the most."""
+        for _ in range(3):
+            await self.pilot.pause()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is so; fails with what is on the screen when it never is."""
@@ -154,6 +159,13 @@ class Driven:
         while not condition():
             assert time.monotonic() < end, self.text()
             await self.pilot.pause(0.01)
+
+    async def resize(self, width: int, height: int) -> None:
+        """Give the screen another size."""
+        await self.pilot.resize_terminal(width, height)
+        # The screen hears of it by a timer, and app and screen give the new size at once.
+        await self.until(lambda: self.app.screen._compositor.size == (width, height))  # noqa: SLF001 -- as for lines()
+        await self.settle()
 
     def top(self) -> Screen[object]:
         """The window that is over everything, or the main screen."""

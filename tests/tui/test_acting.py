@@ -17,6 +17,7 @@ from ovlctl.tui.glyphs import ASCII
 from ovlctl.tui.keys import Where, keys_of
 from ovlctl.tui.move_window import MoveWindow
 from ovlctl.tui.palette import MONO
+from tests import trees
 from tests.capabilities import needs_overlay
 from tests.tui.doing import LETTERS, chosen, do, go, line, upper, window
 from tests.tui.scenes import HOSTILE, article, drive, hostile
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from tests.tui.scenes import Driven
 
 pytestmark = needs_overlay
+
+
+def _named(part: str) -> str:
+    (name,) = (name for name in HOSTILE if part in name)
+    return name
 
 
 def test_every_letter_is_an_action() -> None:
@@ -297,9 +303,20 @@ def test_the_move_plays_and_can_be_stepped_through(scratch: str, monkeypatch: py
     drive(article(scratch), play, animated=True)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{_named('red')}{_named('[bold]')}{_named('right')}",
+        f"{_named('[/b]')}{_named('<script>')}",
+        f"{_named('two')}{_named('not-utf8')}{_named('de-')}",
+        _named("x" * 255),
+    ],
+    ids=["escape markup bidi", "markup script", "newline bytes wide", "long"],
+)
 def test_hostile_names(name: str, scratch: str) -> None:
     """Previews, pictures, prompts and the log show names of layers escaped."""
+    stack = hostile(scratch)
+    trees.make(f"{scratch}/lower-0", {f"bad/{name}": "x\n"})
 
     async def play(it: Driven) -> None:
         await go(it, f"bad/{name}")
@@ -326,7 +343,7 @@ def test_hostile_names(name: str, scratch: str) -> None:
         await it.press("L", "y")
         _harmless(it)
 
-    drive(hostile(scratch), play, size=(80, 24), palette=MONO, glyphs=ASCII)
+    drive(stack, play, size=(80, 24), palette=MONO, glyphs=ASCII)
 
 
 def _harmless(it: Driven) -> None:

@@ -73,8 +73,7 @@ async def _settled(it: Driven) -> None:
     # What is waited for here waits for a key itself.
     while it.session.read is not None:
         await it.pilot.pause(0.01)
-    for _ in range(3):
-        await it.pilot.pause()
+    await it.drawn()
 
 
 @pytest.mark.parametrize("size", _SIZES)

@@ -18,8 +18,7 @@ def test_sizes(scratch: str) -> None:
     async def play(it: Driven) -> None:
         await it.press("E", "n")
         for width, height in SIZES:
-            await it.pilot.resize_terminal(width, height)
-            await it.settle()
+            await it.resize(width, height)
             lines = it.lines()
             assert len(lines) == height
             assert all(len(line) <= width for line in lines)
@@ -36,8 +35,7 @@ def test_zoomed(scratch: str) -> None:
     async def play(it: Driven) -> None:
         await it.press("z")
         for width, height in SIZES:
-            await it.pilot.resize_terminal(width, height)
-            await it.settle()
+            await it.resize(width, height)
             assert it.app.main.tree_view.size.height == height - 3
 
     drive(article(scratch), play)

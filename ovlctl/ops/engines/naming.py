@@ -48,6 +48,21 @@ def everything(root: str | None = None) -> tuple[Store, ...]:
     return stores.read(places.places(frozenset(KEEPERS.values()), root=root, environment=os.environ).found)
 
 
+def asked(every: Sequence[Store], engines: Collection[Engine]) -> tuple[Store, ...]:
+    """Of all stores those of *engines*.
+
+    Raises:
+        EngineMissing: There is none.
+    """
+    found = tuple(store for store in every if store.engine in engines)
+    if not found:
+        raise errors.EngineMissing(
+            f"no store of {' or '.join(sorted(engines))} is found here",
+            hint="`--root DIR` names the directory of one, or a mounted disk",
+        )
+    return found
+
+
 def here(engines: Collection[Engine], root: str | None = None) -> tuple[Store, ...]:
     """:func:`everything` of *engines*.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ovlctl.engines import moby
 from ovlctl.engines.values import Engine, Role, State
 from ovlctl.errors import Note
+from ovlctl.ops.engines import naming
 from ovlctl.ops.engines.live import Alive
 from ovlctl.ops.engines.removing import command
 from ovlctl.ops.engines.taking import bytes_of
@@ -112,6 +113,9 @@ def orphans(look: Callable[[], Sequence[Store]], engines: Collection[Engine]) ->
     Args:
         look: Reads all stores, anew with every call: those of other engines say what is theirs.
         engines: Whose are told.
+
+    Raises:
+        EngineMissing: They have no store.
     """
     stores, found, whole = _found(look, engines)
     if found:
@@ -140,8 +144,7 @@ def _found(
     with Scene() as scene:
         alive = Alive(scene)
         every = [orphan for group in _groups(stores) for orphan in _of_group(group, engines, alive, scene)]
-    asked = [store for store in stores if store.engine in engines]
-    return asked, {(each.what, each.id, each.directory): each for each in every}, alive.whole
+    return naming.asked(stores, engines), {(each.what, each.id, each.directory): each for each in every}, alive.whole
 
 
 def _is_young(orphan: Orphan) -> bool:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.values import Role
-from ovlctl.errors import EngineMissing, StoreForbidden, strerror
+from ovlctl.errors import StoreForbidden, strerror
 from ovlctl.ops.du.ledger import Ledger, Source
 from ovlctl.ops.du.sums import Sums
 from ovlctl.ops.du.values import Part
@@ -40,10 +40,7 @@ def weigh_all(engines: Collection[Engine], root: str | None) -> tuple[tuple[Hold
     found: list[Holdings] = []
     silent: list[OvlError] = []
     every = naming.everything(root)
-    asked = [store for store in every if store.engine in engines]
-    if not asked:
-        raise EngineMissing("no store of an engine is found here", hint="`--root DIR` names one, or a mounted disk")
-    for store in asked:
+    for store in naming.asked(every, engines):
         beside = [other for other in every if other is not store and other.places == store.places]
         try:
             found.append(weigh(store, others=frozenset(layer.name for other in beside for layer in other.layers)))

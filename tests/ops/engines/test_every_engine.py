@@ -179,7 +179,10 @@ def test_stacks(case: Case, cli: Cli, daemon: str) -> None:
 
 
 def test_diff(case: Case, cli: Cli) -> None:
-    """What a container changed is what the engine says, daemon or not."""
+    """What a container changed is what the engine says, daemon or not.
+
+    Podman leaves out directories that only lead to what was changed in place; Docker, whose format this is, does not.
+    """
     if case.changes is None:
         pytest.skip(f"{case.engine} has no diff of its own with this store")
     for name, _ in (case.running, case.stopped):
@@ -187,7 +190,12 @@ def test_diff(case: Case, cli: Cli) -> None:
         for state in (nullcontext, case.down):
             with state():
                 done = cli("diff", f"{case.engine}:{name}", "--format", "docker")
-            assert sorted(done.stdout.splitlines()) == sorted(engine)
+            told = set(done.stdout.splitlines())
+            assert engine
+            assert engine <= told, name
+            beside = {line.removeprefix("C ") for line in told - engine}
+            assert case.engine is Engine.PODMAN or not beside
+            assert all(any(line[2:].startswith(f"{path}/") for line in engine) for path in beside)
 
 
 def test_no_orphans(case: Case, cli: Cli, daemon: str) -> None:

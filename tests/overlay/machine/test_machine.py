@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A long run: OVLCTL_MACHINE_EXAMPLES=3000 pytest tests/overlay/machine, twenty minutes.
-EXAMPLES = int(os.environ.get("OVLCTL_MACHINE_EXAMPLES", "75"))
+EXAMPLES = int(os.environ.get("OVLCTL_MACHINE_EXAMPLES", "50"))
 STEPS = 40
 # Of 25 rules; hypothesis leaves some out of each example, on purpose.
 RULES = 18
