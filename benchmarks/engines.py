@@ -204,7 +204,7 @@ def report(title: str, made: Made, rounds: int) -> None:
     runs = [_round(made, words) for _ in range(rounds + 1)][1:]
     theirs = [first for first, *_ in runs]
     print(f"{title}: {LAYERS} layers, {IMAGES} images, {CONTAINERS} containers")
-    print(f"  {'':34} {'CPU':>9}  {'time':>9}  CPU / CPU of du -s  time / time of du -s")
+    print(f"  {'':44} {'CPU':>9}  {'time':>9}  CPU / CPU of du -s  time / time of du -s")
     tell("GNU du -s", theirs, theirs)
     for number, each in enumerate(words, start=1):
         shown = ("owner", "PATH") if each[0] == "owner" else each
@@ -233,7 +233,7 @@ def tell(what: str, costs: Sequence[Cost], theirs: Sequence[Cost]) -> None:
     cpu = sorted(mine.cpu / other.cpu for mine, other in zip(costs, theirs, strict=True))
     wall = sorted(mine.time / other.time for mine, other in zip(costs, theirs, strict=True))
     print(
-        f"  {what:34} {statistics.median(each.cpu for each in costs):7.2f} s  "
+        f"  {what:44} {statistics.median(each.cpu for each in costs):7.2f} s  "
         f"{statistics.median(each.time for each in costs):7.2f} s  "
         f"{statistics.median(cpu):5.2f} [{cpu[0]:.2f}..{cpu[-1]:.2f}]  "
         f"{statistics.median(wall):5.2f} [{wall[0]:.2f}..{wall[-1]:.2f}]"
