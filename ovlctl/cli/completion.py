@@ -72,7 +72,7 @@ def complete_stack(context: Context, incomplete: str) -> list[str]:
 
 def _names(state_dir: str | None, incomplete: str) -> Iterator[str]:
     from ovlctl.engines import finding
-    from ovlctl.engines.values import KEEPERS
+    from ovlctl.engines.keepers import KEEPERS
     from ovlctl.ops import records
     from ovlctl.ops.engines.naming import here
     from ovlctl.ops.state import locate

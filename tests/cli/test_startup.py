@@ -98,7 +98,7 @@ def test_no_engine_is_loaded_for_what_is_no_engines(
     done, loaded = run_whole(*args)
     assert done.returncode == 0, done.stderr
     engines = {name for name in loaded if name.startswith(("ovlctl.engines.", "ovlctl.ops.engines"))}
-    assert engines <= {"ovlctl.engines.values"}
+    assert engines <= {"ovlctl.engines.keepers"}
     assert loaded & LIBRARIES == set()
 
 
