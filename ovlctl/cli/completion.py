@@ -1,7 +1,8 @@
 """What a shell completes in the place of a STACK: names of ovlctl's stacks, and of containers and images of engines.
 
-bash takes a colon for the end of a word: of ``docker:we`` it hands over ``docker``, ``:`` and ``we``, and puts what it
-gets in the place of the last. Words are put together again before they are looked at, and what is offered is cut.
+bash takes a colon for the end of a word (COMP_WORDBREAKS; also ``=`` and ``@``): of ``docker:we`` it hands over
+``docker``, ``:`` and ``we``, and puts what it gets in the place of the last. Words are put together again before they
+are looked at, and what is offered is cut.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _BASH = "complete_bash"
 _SEPARATOR = "\n"
+_BREAKS = (":", "=", "@")
 # What a shell, or a terminal on the way to it, would not take as a part of one word.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-#")
 
@@ -30,34 +32,33 @@ def answer(complete: Callable[[], object], environment: MutableMapping[str, str]
     Raises:
         SystemExit: As *complete* does.
     """
-    cut = _rejoin(environment) if environment.get("_OVLCTL_COMPLETE") == _BASH else 0
+    kept = _rejoin(environment) if environment.get("_OVLCTL_COMPLETE") == _BASH else ""
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):
             complete()
     finally:
-        sys.stdout.writelines(f"{line[cut:]}\n" for line in printed.getvalue().splitlines())
+        sys.stdout.writelines(f"{line.removeprefix(kept)}\n" for line in printed.getvalue().splitlines())
 
 
-def _rejoin(environment: MutableMapping[str, str]) -> int:
-    # How much of the word to be completed bash keeps as it is.
+def _rejoin(environment: MutableMapping[str, str]) -> str:
+    # What bash keeps of the word to be completed; it has a part of what comes to stand in the place of the rest.
     words = environment.get("COMP_WORDS", "").split(_SEPARATOR)
     try:
         at = int(environment.get("COMP_CWORD", ""))
     except ValueError:
-        return 0
+        return ""
     joined: list[str] = []
-    position = 0
-    for number, word in enumerate(words):
-        if joined and word and (word.startswith(":") or joined[-1].endswith(":")):
-            joined[-1] += word
-        else:
-            joined.append(word)
-        if number == at:
-            position = len(joined) - 1
+    kept = ""
+    for word in words[: at + 1]:
+        goes_on = bool(joined and word) and (word.startswith(_BREAKS) or joined[-1].endswith(_BREAKS))
+        before = joined.pop() if goes_on else ""
+        joined.append(before + word)
+        # After a break bash completes the next word, which for @ begins with it.
+        kept = before + word if word and not word.strip(":=") else before.removesuffix("@")
     environment["COMP_WORDS"] = _SEPARATOR.join(joined)
-    environment["COMP_CWORD"] = str(position)
-    return joined[position].rfind(":") + 1
+    environment["COMP_CWORD"] = str(len(joined) - 1)
+    return kept
 
 
 def complete_stack(context: Context, incomplete: str) -> list[str]:
@@ -71,7 +72,7 @@ def complete_stack(context: Context, incomplete: str) -> list[str]:
 
 def _names(state_dir: str | None, incomplete: str) -> Iterator[str]:
     from ovlctl.engines import finding
-    from ovlctl.engines.values import KEEPERS
+    from ovlctl.engines.keepers import KEEPERS
     from ovlctl.ops import records
     from ovlctl.ops.engines.naming import here
     from ovlctl.ops.state import locate

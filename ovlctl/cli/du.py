@@ -13,7 +13,7 @@ from ovlctl.cli.engines import Root, engines_of
 from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StateDir, size
 from ovlctl.cli.reading import Given, subject_of
-from ovlctl.engines.values import KEEPERS
+from ovlctl.engines.keepers import KEEPERS
 from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError, strerror
 from ovlctl.ops.du import du as measure
 from ovlctl.ops.du import gates

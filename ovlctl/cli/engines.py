@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ovlctl.engines.values import KEEPERS, Engine
+from ovlctl.engines.keepers import KEEPERS, Engine
 from ovlctl.errors import BadUsage
 
 if TYPE_CHECKING:

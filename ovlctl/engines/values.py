@@ -11,33 +11,27 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ovlctl.engines.keepers import KEEPERS, Engine, keeper_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ovlctl.errors import OvlError
 
-
-class Engine(StrEnum):
-    """What runs containers or builds images."""
-
-    DOCKER = "docker"
-    PODMAN = "podman"
-    BUILDAH = "buildah"
-    CONTAINERD = "containerd"
-    CRI = "cri"
-    LXC = "lxc"
-    MACHINE = "machine"
-
-
-#: Whose stores are read, by the word that names them: ``docker:NAME``. Buildah's things lie in Podman's, CRI's in
-#: containerd's.
-KEEPERS = {engine.value: engine for engine in (Engine.DOCKER, Engine.PODMAN, Engine.CONTAINERD)}
-
-
-def keeper_of(word: str) -> Engine | None:
-    """The engine that a word such as ``docker:NAME`` names something of; None when it is no such word."""
-    before, colon, after = word.partition(":")
-    return KEEPERS.get(before) if colon and after else None
+__all__ = [
+    "KEEPERS",
+    "Container",
+    "Engine",
+    "Image",
+    "Layer",
+    "Pod",
+    "Role",
+    "State",
+    "Step",
+    "Store",
+    "StoreKind",
+    "keeper_of",
+]
 
 
 class StoreKind(StrEnum):
@@ -239,4 +233,5 @@ class Store:
         return tuple(found.values())
 
     def _layer(self, id_: str) -> Layer | None:
-        return next((store.by_id[id_] for store in (self, *self.below) if id_ in store.by_id), None)
+        found = self.by_id.get(id_)
+        return found or next((store.by_id[id_] for store in self.below if id_ in store.by_id), None)

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.engines.values import keeper_of
+from ovlctl.engines.keepers import keeper_of
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import mounts, namespaces
 from ovlctl.ops import keeping, records

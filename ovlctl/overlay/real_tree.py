@@ -253,11 +253,15 @@ class RealTree:
 
     def descriptor(self, path: str) -> int:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
-        with self._object(path) as found:
+        # As _object() does, without a context manager: `du` opens every file where data can be shared.
+        found = self._located(path)
+        try:
             if not stat.S_ISREG(os.fstat(found).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)
             # The very object just looked at, through its magic link: nothing can come in between.
             return _opened(f"/proc/self/fd/{found}")
+        finally:
+            os.close(found)
 
     def handle(self, path: str) -> FileHandle | None:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
@@ -288,9 +292,15 @@ class RealTree:
         if not path:
             yield self._root
             return
-        directory, name = self._split(path)
-        with _Closing(open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)) as found:
+        with _Closing(self._located(path)) as found:
             yield found
+
+    def _located(self, path: str) -> int:
+        directory, name = self._split(path)
+        if self.cloned and name != "..":
+            # Nothing is mounted in a clone, so that one name leads nowhere else; openat(2) itself is sooner called.
+            return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        return open_beneath(directory, name, os.O_PATH | os.O_NOFOLLOW)
 
     def _split(self, path: str) -> tuple[int, str]:
         # A descriptor of the directory that holds *path*, and the one name left to look up in it.

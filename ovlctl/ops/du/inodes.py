@@ -50,7 +50,7 @@ class Inodes:
         self.blocks, self.sizes = array("Q"), array("Q")
         self.homes = array("L")
         self.paths: list[str] = []
-        self.sources = array("H")
+        self.sources = array("L")
 
     def __len__(self) -> int:
         """How many there are."""

@@ -130,7 +130,7 @@ class Sums:
         # it. Of equals it is the lowest layer's, from which it was copied up.
         fate = self._inodes.fates[number]
         order = len(Fate) if fate == Fate.UNCHANGED else fate
-        return (order << 16) - self._inodes.source(number)
+        return (order << 32) - self._inodes.source(number)
 
 
 def _split(cells: _Cells) -> Split:

@@ -25,7 +25,7 @@ from ovlctl.ops.engines.uses import uses
 from ovlctl.ops.who.scene import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from ovlctl.engines.values import Container, Layer, Store
     from ovlctl.errors import OvlError
@@ -166,12 +166,13 @@ def _of_group(group: list[Store], engines: Collection[Engine], alive: Alive, sce
     told = [moby.without(store) if _of_unseen_docker(store, group) else store for store in group]
     told = [store for store in told if store.engine in engines]
     complete = not any(store.troubles for store in group)
-    for store in told:
-        yield from _missing(store)
+    used = [(store, uses(store)) for store in told]
+    for store, users in used:
+        yield from _missing(store, users)
         if alive.whole and alive.has(store):
             yield from _dead(store, alive)
         if complete:
-            yield from _unused(store, alive)
+            yield from _unused(store, users, alive)
     # A directory of nobody's is the engine's that makes directories there.
     keeper = next((store for store in group if store.engine is Engine.CONTAINERD), group[0])
     if complete and keeper.engine in engines:
@@ -179,7 +180,7 @@ def _of_group(group: list[Store], engines: Collection[Engine], alive: Alive, sce
         yield from _unknown(keeper, known.union(*(store.reserved for store in group)))
         yield from _dangling(keeper)
     if complete and alive.whole:
-        yield from _leaked(group, told, alive, scene)
+        yield from _leaked(group, used, alive, scene)
 
 
 def _of_unseen_docker(store: Store, stores: Sequence[Store]) -> bool:
@@ -211,8 +212,7 @@ def _unknown(store: Store, known: frozenset[str] | set[str]) -> Iterator[Orphan]
                 yield replace(orphan, evidence=(*orphan.evidence, _YOUNG)) if _is_young(orphan) else orphan
 
 
-def _missing(store: Store) -> Iterator[Orphan]:
-    users = uses(store)
+def _missing(store: Store, users: Mapping[str, Users]) -> Iterator[Orphan]:
     for layer in store.layers:
         with suppress(OSError):
             if stat.S_ISDIR(os.lstat(layer.diff).st_mode):
@@ -256,10 +256,10 @@ def _dead(store: Store, alive: Alive) -> Iterator[Orphan]:
         )
 
 
-def _unused(store: Store, alive: Alive) -> Iterator[Orphan]:
-    for identity, users in uses(store).items():
+def _unused(store: Store, users: Mapping[str, Users], alive: Alive) -> Iterator[Orphan]:
+    for identity, who in users.items():
         layer = store.by_id[identity]
-        if users.any or layer.role is Role.BUILD_CACHE:
+        if who.any or layer.role is Role.BUILD_CACHE:
             continue
         live = alive.of(store, layer)
         if live is not None and live.pids:
@@ -300,14 +300,11 @@ def _dangling(store: Store) -> Iterator[Orphan]:
             )
 
 
-def _leaked(group: list[Store], told: list[Store], alive: Alive, scene: Scene) -> Iterator[Orphan]:
+def _leaked(
+    group: list[Store], used: list[tuple[Store, Mapping[str, Users]]], alive: Alive, scene: Scene
+) -> Iterator[Orphan]:
     known = {layer.directory for store in group for layer in store.layers}
-    owners = {
-        layer.directory: (store, layer, users)
-        for store in told
-        for identity, users in uses(store).items()
-        for layer in (store.by_id[identity],)
-    }
+    owners = {layer.directory: (store, layer, users[layer.id]) for store, users in used for layer in store.layers}
     places = group[0].places
     for live in alive.overlays:
         if live.upper is None or live.pids:
@@ -317,7 +314,7 @@ def _leaked(group: list[Store], told: list[Store], alive: Alive, scene: Scene) -
             continue
         directory = os.path.join(places, os.path.relpath(place, places).partition("/")[0])
         found = owners.get(directory)
-        if found is None and (directory in known or not told):
+        if found is None and (directory in known or not used):
             continue
         reason = _reason(*found) if found is not None else Note("no metadata know {}", (directory,))
         if reason is not None:

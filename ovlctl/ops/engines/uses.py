@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ovlctl.engines.values import Role
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -65,7 +67,5 @@ def chain_in(store: Store, top: str | None) -> tuple[Layer, ...]:
 
 def own_layers(store: Store, container: Container) -> tuple[Layer, ...]:
     """The layers that *container* has for itself: its writable one and, with Docker, the init layer below."""
-    from ovlctl.engines.values import Role
-
     chain = store.chain(container.layer)
     return tuple(layer for at, layer in enumerate(chain) if at == 0 or (at == 1 and layer.role is Role.INIT))

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
-from ovlctl.engines.values import keeper_of
+from ovlctl.engines.keepers import keeper_of
 from ovlctl.errors import strerror
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import discover, relative
