@@ -106,14 +106,14 @@ def diff(
     with ExitStack() as closing:
         pair = _pair(closing, subject, other, layer)
         troubles = Troubles(certain=pair.certain)
-        renames = format not in {Format.DOCKER, Format.PATCH, Format.RSYNC_FILTER}
+        renames = format not in {Format.DOCKER, Format.PODMAN, Format.PATCH, Format.RSYNC_FILTER}
         found = diffing.diff(pair, troubles, content=content, renames=renames, paths=paths, only=frozenset(only or ()))
         changes = tally.counted(found)
         if stat:
             _count(changes, tally, troubles, as_json=format is Format.JSON)
         else:
-            # Podman compares nothing: what it tells comes from the layers themselves.
-            podman = tally.noted(podman_changes(pair.above, troubles, paths=paths))
+            # What Podman tells comes from the layers themselves, where it can.
+            podman = tally.noted(podman_changes(pair, changes, troubles, paths=paths))
             _write(changes, podman, format, pair, troubles)
     if exit_code and tally.differs:
         return ExitStatus.FINDING

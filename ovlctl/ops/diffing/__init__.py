@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl import errors
+from ovlctl.ops.defaults import module_defaults
+from ovlctl.ops.discover import Standing
 from ovlctl.ops.reading.layer_names import find
 from ovlctl.overlay.change import Change
 from ovlctl.overlay.changes import changes
 from ovlctl.overlay.layers import Role
+from ovlctl.overlay.options import RedirectDir
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from ovlctl.ops.reading import View
+    from ovlctl.ops.reading import Subject, View
     from ovlctl.ops.reading.layer_names import LayerName
     from ovlctl.ops.reading.troubles import Troubles
     from ovlctl.overlay.change import ChangeKind
@@ -23,10 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two views: *above* is what there is now, *below* what it is compared with."""
+    """Two views: *above* is what there is now, *below* what it is compared with.
+
+    Attributes:
+        redirects: Whether renaming a directory leaves a redirect, so that a layer alone does not say what is in it.
+    """
 
     above: Resolver
     below: Resolver
+    redirects: bool = False
 
     @property
     def certain(self) -> bool:
@@ -53,7 +61,7 @@ def of_stack(view: View, layer: LayerName | None = None) -> Pair:
                 view.subject.label,
                 hint="`--layer 0` says what the topmost lower changes of those below it",
             )
-        return Pair(view.resolver, below)
+        return Pair(view.resolver, below, redirects=_redirects(view.subject))
     if layer.role is Role.DATA:
         raise errors.LayerMissing(
             f"the layer `{layer}` changes nothing: files lead to it and no names", hint="give a lower"
@@ -65,7 +73,15 @@ def of_stack(view: View, layer: LayerName | None = None) -> Pair:
             f"the layer `{layer}` is the lowest: there is nothing below it that it could change",
             hint=f"`ovlctl tree --layer {layer}` lists what is in it",
         )
-    return Pair(above, below)
+    return Pair(above, below, redirects=_redirects(view.subject))
+
+
+def _redirects(subject: Subject) -> bool:
+    overlay = subject.overlay
+    # An engine that keeps it, and has it not mounted, would leave this to the kernel.
+    stored = overlay is not None and overlay.standing is Standing.STORED
+    redirect_dir = module_defaults().redirect_dir if stored else subject.options.redirect_dir
+    return redirect_dir is RedirectDir.ON
 
 
 def of_two(older: View, newer: View) -> Pair:

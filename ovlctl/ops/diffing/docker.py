@@ -15,22 +15,29 @@ from typing import TYPE_CHECKING
 
 from ovlctl.ops.diffing.letters import Letter, Lettered
 from ovlctl.overlay.change import Change, ChangeKind, Field
-from ovlctl.overlay.tree import Kind
+from ovlctl.overlay.tree import Kind, xattrs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from ovlctl.overlay.resolution import Place
 
 _SECOND = 1_000_000_000
 _CAPABILITY = "security.capability"
 _ALWAYS = {Field.KIND, Field.MODE, Field.OWNER, Field.DEVICE, Field.SIZE}
 
 
-def docker(changes: Iterable[Change]) -> Iterator[Lettered]:
-    """*changes*, told without renames, as Docker tells them."""
+def docker(changes: Iterable[Change], *, user_xattrs: bool = False) -> Iterator[Lettered]:
+    """*changes*, told without renames, as Docker tells them.
+
+    Args:
+        changes: From :func:`ovlctl.ops.diffing.diff`.
+        user_xattrs: Whether extended attributes of users count, which for Docker they do not.
+    """
     told: list[str] = []
     gone = ""
     for change in changes:
-        letter = _letter(change)
+        letter = _letter(change, user_xattrs=user_xattrs)
         if change.change is ChangeKind.REPLACED and change.kind is not Kind.DIRECTORY:
             gone = change.path
         if letter is None or (gone and change.path.startswith(gone + "/")):
@@ -47,13 +54,14 @@ def docker(changes: Iterable[Change]) -> Iterator[Lettered]:
             yield Lettered(letter, change.path)
 
 
-def _letter(change: Change) -> Letter | None:
+def _letter(change: Change, *, user_xattrs: bool) -> Letter | None:
     if change.change in {ChangeKind.ADDED, ChangeKind.LINKED}:
         return Letter.ADDED
     if change.change is ChangeKind.DELETED:
         return Letter.DELETED
     differs = not _ALWAYS.isdisjoint(change.fields)
-    return Letter.CHANGED if differs or _other_time(change) or _other_capability(change) else None
+    differs = differs or _other_time(change) or _other_xattrs(change, user=user_xattrs)
+    return Letter.CHANGED if differs else None
 
 
 def _other_time(change: Change) -> bool:
@@ -64,9 +72,13 @@ def _other_time(change: Change) -> bool:
     return len({second for second, _ in times}) > 1 or all(fraction for _, fraction in times)
 
 
-def _other_capability(change: Change) -> bool:
+def _other_xattrs(change: Change, *, user: bool) -> bool:
     if Field.XATTRS not in change.fields:
         return False
-    places = (change.above, change.below)
-    values = [None if place is None else place.layer.tree.xattr(place.path, _CAPABILITY) for place in places]
-    return values[0] != values[1]
+    above, below = (_xattrs(place, user=user) for place in (change.above, change.below))
+    return above != below
+
+
+def _xattrs(place: Place | None, *, user: bool) -> dict[str, bytes]:
+    found = {} if place is None else xattrs(place.layer.tree, place.path)
+    return {name: value for name, value in found.items() if name == _CAPABILITY or (user and name.startswith("user."))}

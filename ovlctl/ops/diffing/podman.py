@@ -6,10 +6,12 @@ first, until one has it or a whiteout in place of it or of a directory on the wa
 one is changed, whatever differs or not, a directory only when its size, mode or modification time (see :func:`_as_old`)
 does. Whiteouts are deleted, and so is an opaque directory that a lower has, though what is in it is listed after it.
 Opaque directories of lowers do not count. The directories above an added or deleted name are changed. What Podman makes
-in every container, such as /etc/hosts, is not told, and redirects are not known: where a store has metacopy or
-redirect_dir=on, Podman compares views, as :mod:`ovlctl.ops.diffing.docker` does.
+in every container, such as /etc/hosts, is not told. With redirect_dir=on, which metacopy=on implies, a layer alone does
+not say what is in it: Podman then compares views, as :mod:`ovlctl.ops.diffing.docker` does, and extended attributes of
+users besides.
 
-Law: for the same stack the result is the set that ``podman diff`` prints, in the same order. But for two things: Podman
+Law: for the same stack the result is the set that ``podman diff`` prints, in the same order as long as it compares no
+views, of which it prints the names of a directory in any. But for two things where it walks the upper: Podman
 follows a symbolic link of a lower on the host, out of the layer; here such a link is something that is there, and the
 host does not matter. And where a lower has a file above a name, or links in a circle, Podman ends with an error
 (ENOTDIR, ELOOP); here the name is added, or the link is there.
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ovlctl.ops.diffing.docker import docker
 from ovlctl.ops.diffing.letters import Letter, Lettered
 from ovlctl.overlay.marks import Mark, Opaque, decode_opaque
 from ovlctl.overlay.resolution import Place, Unreadable
@@ -28,7 +31,9 @@ from ovlctl.overlay.within import Within
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ovlctl.ops.diffing import Pair
     from ovlctl.ops.reading.troubles import Troubles
+    from ovlctl.overlay.change import Change
     from ovlctl.overlay.layers import Layer
     from ovlctl.overlay.resolver import Resolver
     from ovlctl.overlay.tree import Attributes, Tree
@@ -54,16 +59,20 @@ _SECOND = 1_000_000_000
 _LINKS = 40
 
 
-def podman(above: Resolver, troubles: Troubles, *, paths: Iterable[str] = ("",)) -> Iterator[Lettered]:
+def podman(
+    pair: Pair, changes: Iterable[Change], troubles: Troubles, *, paths: Iterable[str] = ("",)
+) -> Iterator[Lettered]:
     """What the topmost layer of a stack changes of all below it, as Podman tells it.
 
     Args:
-        above: Of the stack.
+        pair: Of one stack.
+        changes: Of *pair*, told without renames; taken only where Podman compares views.
         troubles: Takes what could not be read.
         paths: Only what is at or below one of these.
     """
     within = Within(paths)
-    for change in _Walk(above, within, troubles).run():
+    walk = _Walk(pair.above, within, troubles)
+    for change in docker(changes, user_xattrs=True) if pair.redirects else walk.run():
         if change.path not in _OF_PODMAN and within.has(change.path):
             yield change
 

@@ -14,6 +14,7 @@ from tests import trees
 from tests.capabilities import needs_overlay, needs_root
 from tests.docker import image
 from tests.overlay.actions import ACTIONS, do
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +108,25 @@ def test_of_a_lower(theirs: list[str], changed: Podman, cli: Cli) -> None:
     assert theirs
     ours = cli("diff", "podman:localhost/commands:3", "--layer", "0", "--format", "podman")
     assert ours.stdout.splitlines() == changed("diff", "localhost/commands:3").splitlines()
+
+
+def test_with_redirects(theirs: list[str], changed: Podman, cli: Cli) -> None:
+    """With metacopy=on Podman compares views, and has other words for the same changes."""
+    option = ("--storage-opt", "overlay.mountopt=nodev,metacopy=on")
+    within = ("--network", "none", "--cgroup-parent", f"/{changed.cgroup}", "--name", "redirected")
+    script = f"{_AFTER}\necho in > /becomes/it; echo finished; exec sleep 600"
+    changed(*option, "run", "-d", *within, "localhost/commands:3", "/bin/sh", "-c", script)
+    try:
+        assert eventually(lambda: "finished" in changed("logs", "redirected"))
+        (said,) = changed.json("container", "inspect", "redirected")
+        os.setxattr(f"/proc/{said['State']['Pid']}/root/d/hard", "user.mine", b"1")
+        views = changed(*option, "diff", "redirected").splitlines()
+        ours = cli("diff", "podman:redirected", "--format", "podman")
+    finally:
+        changed("rm", "--force", "--time", "0", "redirected")
+    assert (ours.status, ours.stderr) == (0, "")
+    assert sorted(ours.stdout.splitlines()) == sorted(views)
+    assert {"C /d/hard", "C /becomes", "A /becomes/it", "D /opaque/old"} <= {*views} - {*theirs}
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
