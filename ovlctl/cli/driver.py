@@ -16,9 +16,9 @@ from ovlctl.show.drivers import (
     detail_text,
     driver_json,
     driver_text,
-    error_notes,
     graph_driver,
 )
+from ovlctl.show.errors import error_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

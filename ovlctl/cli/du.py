@@ -14,12 +14,12 @@ from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StateDir, size
 from ovlctl.cli.reading import Given, subject_of
 from ovlctl.engines.keepers import KEEPERS
-from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError, strerror
+from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError
 from ovlctl.ops.du import du as measure
 from ovlctl.ops.du import gates
 from ovlctl.ops.du.gates import Outcome
 from ovlctl.ops.state import locate
-from ovlctl.show.du import HELD, By, usage_text, usage_warnings
+from ovlctl.show.du import HELD, By, unread_notes, usage_text, usage_warnings
 from ovlctl.show.du_json import usage_json
 from ovlctl.show.sizes import parse_size
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ovlctl.ops.du.gates import Rule
-    from ovlctl.ops.engines.holdings import Holdings
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.state import State
 
@@ -125,25 +124,21 @@ def du(
 
 def _held(words: Sequence[str], by: By, root: str | None, *, json: bool) -> int:
     from ovlctl.ops.engines.weighing import weigh_all
-    from ovlctl.show.drivers import error_notes
+    from ovlctl.show.errors import error_notes
     from ovlctl.show.holdings import holdings_json, holdings_text
 
     every, silent = weigh_all(engines_of(words), root)
     errors = (*silent, *(error for held in every for error in held.troubles))
-    warnings: list[str | Note] = [*error_notes(errors), *(note for held in every for note in _lost(held))]
+    warnings: list[str | Note] = [
+        *error_notes(errors),
+        *(note for held in every for note in unread_notes(held.unread, len(held.unread))),
+    ]
     if json:
         emit_json("du", holdings_json(every, by), warnings)
     else:
         emit(holdings_text(every, by))
         warn(warnings)
     return ExitStatus.PARTIAL if warnings else ExitStatus.FINE
-
-
-def _lost(held: Holdings) -> list[Note]:
-    return [
-        Note("{} could not be read: " + strerror(OSError(each.errno, "")), (f"{each.directory}/{each.path}",))
-        for each in held.unread[:20]
-    ]
 
 
 def _subjects(words: Sequence[str], given: Given, state_dir: str | None) -> list[Subject]:

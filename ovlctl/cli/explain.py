@@ -11,7 +11,7 @@ from ovlctl.cli.completion import complete_stack
 from ovlctl.cli.directories import takes_directories
 from ovlctl.cli.output import emit, emit_json, say, tell_later, warn
 from ovlctl.cli.parameters import ANY_STACK, Json, StateDir
-from ovlctl.cli.reading import Given, not_readable, path_in, subject_of
+from ovlctl.cli.reading import Given, path_in, subject_of
 from ovlctl.errors import BadUsage, ExitStatus, Note, OvlError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _kept(found: Sequence[Explanation], state_dir: str | None) -> Result | None:
         return _loaded(path)
     except OvlError as error:
         # Nobody asked for it by name.
-        tell_later([not_readable(error)])
+        tell_later([error.note])
         return None
 
 

@@ -12,7 +12,7 @@ from ovlctl.cli.parameters import Json
 from ovlctl.errors import ExitStatus, Note
 from ovlctl.ops.engines.naming import everything
 from ovlctl.ops.engines.orphans import orphans as find
-from ovlctl.show.drivers import error_notes
+from ovlctl.show.errors import error_notes
 from ovlctl.show.owners import orphans_json, orphans_text
 
 
@@ -33,7 +33,7 @@ def orphans(
     The stores on disk, their metadata, the mount tables of all namespaces and the processes are held against each
     other: directories that no metadata know, metadata without a directory, layers that no image and no container uses,
     containers recorded as running that do not, mounts that are left, short links to nothing. Each comes with its age,
-    its size, what says so, and the engine's own command that removes it. Nothing is removed.
+    its size, what says so, and the command that removes it, the engine's own where it has one. Nothing is removed.
 
     What an engine is at work on is not told: everything is looked for twice. Where metadata cannot be read, nothing is
     called unknown or unused, and it exits with 6.

@@ -13,7 +13,7 @@ from ovlctl.errors import ExitStatus
 from ovlctl.ops.engines.owner import owner as ask
 from ovlctl.ops.engines.searching import Search
 from ovlctl.ops.state import locate
-from ovlctl.show.drivers import error_notes
+from ovlctl.show.errors import error_notes
 from ovlctl.show.owners import owner_json, owner_text
 
 

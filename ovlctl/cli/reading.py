@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ovlctl.cli.output import say
-from ovlctl.errors import BadUsage, NotAnOverlay, Note
+from ovlctl.errors import BadUsage, NotAnOverlay
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
@@ -17,7 +17,6 @@ from ovlctl.overlay.stack import Stack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ovlctl.errors import OvlError
     from ovlctl.ops.reading import Subject
     from ovlctl.ops.state import State
     from ovlctl.overlay.options import RedirectDir, Switch
@@ -150,8 +149,3 @@ def in_initial_root() -> bool:
 def path_in(subject: Subject, paths: Sequence[str]) -> tuple[str, ...]:
     """The paths asked for: those given, below the place that the STACK argument itself led to; else that place."""
     return tuple(paths) or (subject.inside,)
-
-
-def not_readable(error: OvlError) -> Note:
-    """What an error says, as a warning for a result that is given all the same."""
-    return Note(error.template, error.paths)

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ovlctl.cli import output
-from ovlctl.errors import HolderUnreachable, Note, OvlError
+from ovlctl.errors import HolderUnreachable, OvlError
 from ovlctl.ops import rootless
 from ovlctl.show.errors import error_text
 
@@ -25,7 +25,7 @@ def enter(state: State, *, mounts: bool, dry_run: bool, certain: bool) -> None:
         if mounts or certain:
             raise
         # Looking at what can be seen from here is better than seeing nothing.
-        output.tell_later([Note(error.template, error.paths)])
+        output.tell_later([error.note])
         return
     output.tell_later(entered.notes)
     if not dry_run:

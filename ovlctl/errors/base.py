@@ -100,6 +100,11 @@ class OvlError(Exception):
         return None if self._hint is None else self._hint.format(*map(show, self.paths))
 
     @property
+    def note(self) -> Note:
+        """What happened, as a warning beside a result that is given all the same."""
+        return Note(self.template, self.paths)
+
+    @property
     def errno_name(self) -> str | None:
         """Symbolic name of :attr:`errno`, such as ``"ELOOP"``."""
         return None if self.errno is None else errno_module.errorcode.get(self.errno, str(self.errno))

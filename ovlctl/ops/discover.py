@@ -127,7 +127,7 @@ def overlays(state: State | None = None) -> Found:
             try:
                 found.extend(_kept(state, name))
             except errors.RecordDamaged as error:
-                warnings.append(Note(error.template, error.paths))
+                warnings.append(error.note)
     return Found(tuple(found), tuple(warnings))
 
 
@@ -301,7 +301,7 @@ def _records(state: State) -> tuple[list[Record], list[Note]]:
         try:
             record = records.read(state, name)
         except errors.RecordDamaged as error:
-            warnings.append(Note(error.template, error.paths))
+            warnings.append(error.note)
         else:
             if record is not None:
                 found.append(record)

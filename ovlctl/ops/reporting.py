@@ -123,7 +123,7 @@ def _recorded(subject: Subject) -> tuple[Recording | None, Note | None]:
     try:
         return record(subject), None
     except OvlError as error:
-        return None, Note(error.template, error.paths)
+        return None, error.note
     except OSError as error:
         return None, Note(strerror(error))
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ovlctl.show.columns import aligned
 from ovlctl.show.envelope import note_text
-from ovlctl.show.names import json_path, json_paths, show_argument, show_name, show_text
+from ovlctl.show.errors import error_note
+from ovlctl.show.names import json_path, json_paths, show_name, show_text
 from ovlctl.show.sizes import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from ovlctl.errors import OvlError
     from ovlctl.ops.engines.drivers import Detail, DetailLayer, Driver, LeftBehind
 
 _SWITCHES = {None: "unknown", True: "yes", False: "no"}
@@ -20,17 +20,6 @@ _KINDS = {"graph-driver": "graph driver", "snapshotter": "containerd snapshotter
 _DIGEST = len("sha256:") + 12
 # A command of a history in a line of a table.
 _COMMAND = 60
-
-
-def error_note(error: OvlError) -> str:
-    """What an error says and what to do, as a warning beside a result that is given all the same."""
-    hint = error.hint(show_argument)
-    return error.message(show_name) + ("" if hint is None else f"; {hint}")
-
-
-def error_notes(errors: Iterable[OvlError]) -> list[str]:
-    """:func:`error_note` of each; what several stores say, once."""
-    return list(dict.fromkeys(map(error_note, errors)))
 
 
 def driver_json(drivers: Sequence[Driver]) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from ovlctl.show.sizes import format_size
 from ovlctl.show.times import format_time, format_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ovlctl.ops.du.gates import Verdict
     from ovlctl.ops.du.growth import Growth
-    from ovlctl.ops.du.values import Directory, Marks, Tally, Usage
+    from ovlctl.ops.du.values import Directory, Marks, Tally, Trouble, Usage
 
 
 class By(StrEnum):
@@ -93,17 +93,23 @@ def usage_text(usage: Usage, *, by: By = By.LAYER, apparent: bool = False, growt
     return "\n".join(_lines(usage, by, growth=growth, apparent=apparent))
 
 
-def usage_warnings(usage: Usage) -> list[Note]:
-    """What could not be read, one by one and then by number, and which marks could not be seen."""
+def unread_notes(troubles: Sequence[Trouble], count: int) -> list[Note]:
+    """What could not be read, one by one and then by number: *count* is of all."""
     notes = [
         Note(
             f"{{}} could not be read: {strerror(OSError(each.errno, ''))}",
             (os.path.join(each.directory, each.path).rstrip("/"),),
         )
-        for each in usage.troubles[:_NAMED]
+        for each in troubles[:_NAMED]
     ]
-    if usage.unread > len(notes):
-        notes.append(Note(f"{usage.unread - len(notes)} more could not be read"))
+    if count > len(notes):
+        notes.append(Note(f"{count - len(notes)} more could not be read"))
+    return notes
+
+
+def usage_warnings(usage: Usage) -> list[Note]:
+    """What could not be read, one by one and then by number, and which marks could not be seen."""
+    notes = unread_notes(usage.troubles, usage.unread)
     if not usage.certain:
         notes.append(UNSEEN_MARKS)
     return notes

@@ -8,7 +8,7 @@ from ovlctl.errors import OvlError
 from ovlctl.show.names import json_path, json_paths, show_argument, show_name, show_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 INTERNAL_HINT = "this is a bug in ovlctl; OVLCTL_DEBUG=1 in the environment shows where it happened"
 
@@ -72,3 +72,14 @@ def _describe(error: BaseException) -> str:
     text = show_text(str(error))
     kind = type(error).__name__
     return f"internal error: {kind}: {text}" if text else f"internal error: {kind}"
+
+
+def error_note(error: OvlError) -> str:
+    """What an error says and what to do, as a warning beside a result that is given all the same."""
+    hint = error.hint(show_argument)
+    return error.message(show_name) + ("" if hint is None else f"; {hint}")
+
+
+def error_notes(errors: Iterable[OvlError]) -> list[str]:
+    """:func:`error_note` of each; what several stores say, once."""
+    return list(dict.fromkeys(map(error_note, errors)))

@@ -114,7 +114,7 @@ def writable_again(facts: Facts) -> Note | None:
 
 def _against_any(facts: Facts, reply: Reply) -> Iterator[Note]:
     for problem in kernel_limits.refused_file_systems([facts.place]):
-        yield Note(problem.template, problem.paths)
+        yield problem.note
     if reply.answer is Answer.NO:
         yield Note(f"the kernel refuses it: {literal(reply.reason)}")
     elif reply.answer is Answer.UNKNOWN:
@@ -127,7 +127,7 @@ def _against_any(facts: Facts, reply: Reply) -> Iterator[Note]:
 
 def _against_upper(facts: Facts) -> Iterator[Note]:
     for problem in upper.obstacles(facts.place, facts.place):
-        yield Note(problem.template, problem.paths)
+        yield problem.note
     yield from _against_any(facts, facts.as_upper)
     if isinstance(facts.tried, Untried):
         yield Note(literal(facts.tried.reason))
@@ -165,4 +165,4 @@ def _against_lower(facts: Facts) -> Iterator[Note]:
         yield Note("this user may not read it")
     yield from _against_any(facts, facts.as_lower)
     for problem in kernel_limits.nesting([facts.place]):
-        yield Note(problem.template, problem.paths)
+        yield problem.note

@@ -93,9 +93,7 @@ def detail(match: Match, alive: Alive, *, ref: str) -> Detail:
     store, chain = match.store, match.store.chain(match.top)
     container = match.container
     image = match.image or _image(store, None if container is None else container.image)
-    live = None
-    if container is not None:
-        live = (alive.of(store, chain[0]) if chain else None) or alive.at(container.merged)
+    live = None if container is None else alive.of_container(store, container)
     top = chain[0] if chain else None
     merged = None if top is None else top.merged
     if container is not None:

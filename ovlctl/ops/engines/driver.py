@@ -229,8 +229,7 @@ def _mounted(store: Store, alive: Alive) -> list[Live]:
 
 def _volatile(store: Store, alive: Alive) -> int:
     """How many containers are mounted so that nothing is synchronised; buildah's always are, and may be lost."""
-    tops = [store.by_id.get(each.layer or "") for each in store.containers if each.engine is not Engine.BUILDAH]
-    found = [alive.of(store, layer) for layer in tops if layer is not None]
+    found = [alive.of_container(store, each) for each in store.containers if each.engine is not Engine.BUILDAH]
     return sum(bool(_VOLATILE & {*each.mount.options}) for each in found if each is not None)
 
 

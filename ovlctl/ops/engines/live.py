@@ -17,7 +17,7 @@ from ovlctl.overlay import live
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ovlctl.engines.values import Layer, Store
+    from ovlctl.engines.values import Container, Layer, Store
     from ovlctl.kernel.mount_namespaces import MountNamespace
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.who.scene import Scene
@@ -72,6 +72,11 @@ class Alive:
     def has(self, store: Store) -> bool:
         """Whether *store* is this machine's: said to be, or some layer of it is mounted here."""
         return store.alive or any(layer.work is not None and self.of(store, layer) for layer in store.layers)
+
+    def of_container(self, store: Store, container: Container) -> Live | None:
+        """The overlay of a container: with its layer as the upper, else where its engine mounts it."""
+        layer = store.by_id.get(container.layer or "")
+        return (None if layer is None else self.of(store, layer)) or self.at(container.merged)
 
     def at(self, point: str | None) -> Live | None:
         """The overlay mounted at *point* in our own namespace."""

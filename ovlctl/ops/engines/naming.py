@@ -113,7 +113,7 @@ def stack_of(match: Match, alive: Alive) -> Named:
     """
     store, chain, label = match.store, match.store.chain(match.top), match.label
     if match.container is not None and chain:
-        mounted = alive.of(store, chain[0]) or alive.at(match.container.merged)
+        mounted = alive.of_container(store, match.container)
         if mounted is not None and mounted.root is not None:
             return Named(overlay=_mounted(store, mounted), root=mounted.root, label=label)
     return Named(overlay=_stored(match, chain), root=None, label=label)

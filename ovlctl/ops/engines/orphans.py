@@ -237,7 +237,7 @@ def _dead(store: Store, alive: Alive) -> Iterator[Orphan]:
         if container.state not in _ALIVE or container.pid in alive.unreadable:
             continue
         layer = store.by_id.get(container.layer or "")
-        live = (alive.of(store, layer) if layer is not None else None) or alive.at(container.merged)
+        live = alive.of_container(store, container)
         if live is not None and live.pids:
             continue
         pid = "no process" if container.pid is None else f"process {container.pid}"

@@ -54,7 +54,7 @@ def _of_lead(lead: Lead, alive: Alive, *, weigh: bool) -> Owner:
     users = Users() if layer is None else uses(store)[layer.id]
     container = lead.container or users.owner
     image = None if container is not None else (lead.image or _first(users.images, layer))
-    live = None if container is None else _live(store, container, alive)
+    live = None if container is None else alive.of_container(store, container)
     directory = store.root if layer is None else layer.directory
     kind, identity, name = _identity(store, layer, container, image)
     return Owner(
@@ -93,12 +93,6 @@ def _first(images: tuple[Image, ...], layer: Layer | None) -> Image | None:
         key=lambda image: (layer is None or image.layer != layer.id, not image.names, image.names, image.id),
         default=None,
     )
-
-
-def _live(store: Store, container: Container, alive: Alive) -> Live | None:
-    layer = store.by_id.get(container.layer or "")
-    found = None if layer is None else alive.of(store, layer)
-    return found or alive.at(container.merged)
 
 
 def _running(container: Container, live: Live | None, alive: Alive) -> bool | None:

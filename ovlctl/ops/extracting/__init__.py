@@ -110,7 +110,7 @@ class Extraction:
                 try:
                     writer.make(each, here, name, inside)
                 except (errors.AccessDenied, errors.ContentUnreadable) as error:
-                    self.troubles.tell(Note(error.template, error.paths))
+                    self.troubles.tell(error.note)
             while len(trail) > 1:
                 here = _ascend(writer, here, trail.pop()[1])
             writer.finish(self.thing, here)
