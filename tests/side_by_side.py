@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 _MOST: Final = 4
 _TAKEN: Final = "OVLCTL_TESTS_TAKEN"
+#: The fixtures whose daemons run until the session ends; tests/ops/engines has them by other names, too.
+_LASTING: Final = frozenset({"docker_engine", "podman_engine", "containerd_engine"})
 #: The number of this process among those that run side by side.
 PART: Final = "OVLCTL_TESTS_PART"
 
 
 def is_of_engines(item: pytest.Item) -> bool:
     """Whether a test may start daemons that run, and mount, until the session ends."""
-    return "/engines/" in str(item.path)
+    return "/engines/" in str(item.path) or not _LASTING.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def main(options: Sequence[str]) -> int:

@@ -35,9 +35,9 @@ def orphans(
     containers recorded as running that do not, mounts that are left, short links to nothing. Each comes with its age,
     its size, what says so, and the command that removes it, the engine's own where it has one. Nothing is removed.
 
-    Everything is looked for twice, so that what comes and goes meanwhile is not told; of a directory that is young it is
-    said that a pull or build may be making it. Where metadata cannot be read, nothing is called unknown or unused, and
-    it exits with 6.
+    Everything is looked for twice, so that what comes and goes meanwhile is not told; of a directory that is young it
+    is said that a pull or build may be making it. Where metadata cannot be read, nothing is called unknown or unused,
+    and it exits with 6.
     """
     chosen = engines_of(engines or ())
     found = find(lambda: everything(root), chosen, root=root)
