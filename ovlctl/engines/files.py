@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads, strerror
@@ -173,22 +172,31 @@ class Files:
         except OSError as error:
             raise self._trouble(name, error) from error
 
-    def _link_above(self, name: str) -> str:
-        # The first component that is a link: whatever lies behind it, one thing is wrong.
+    def _to_blame(self, name: str) -> str:
+        # The first component that is a link, or the directory that may not be looked into: however much lies behind it,
+        # one thing is wrong.
         parts = name.split("/")
-        for end in range(1, len(parts)):
-            above = "/".join(parts[:end])
-            with suppress(OvlError, OSError):
-                if self.link(above) is not None:
-                    return above
+        reached = ""
+        for end in range(1, len(parts) + 1):
+            part = "/".join(parts[:end])
+            try:
+                fd = open_beneath(self._fd, part, os.O_PATH | os.O_NOFOLLOW, cross_mounts=True)
+            except OSError:
+                return reached
+            is_link = stat.S_ISLNK(os.fstat(fd).st_mode)
+            os.close(fd)
+            if is_link:
+                return part
+            reached = part
         return name
 
     def _trouble(self, name: str, error: OSError) -> OvlError:
         path = self.path(name)
         if error.errno in {errno.EACCES, errno.EPERM}:
+            path = self.path(self._to_blame(name))
             return StoreForbidden(
                 f"{{}} cannot be read: {strerror(error)}", path, errno=error.errno, hint="ask as root"
             )
         if error.errno in {errno.ELOOP, errno.EXDEV}:
-            return misleads(self.path(self._link_above(name)), errno=error.errno)
+            return misleads(self.path(self._to_blame(name)), errno=error.errno)
         return StoreDamaged(f"{{}} cannot be read: {strerror(error)}", path, errno=error.errno)

@@ -39,13 +39,22 @@ def containerd_place(docker: Place) -> Place | None:
     """
     run = None if docker.run is None else os.path.join(docker.run, _OWN)
     own = replace(docker, engine=Engine.CONTAINERD, root=os.path.join(docker.root, _OWN), run=run)
-    if os.path.lexists(os.path.join(own.root, METADATA)):
+    if _may_be(own):
         return own
     root, run = _SYSTEM
     if not docker.alive:
         root, run = os.path.join(os.path.dirname(docker.root), os.path.basename(root)), None
     system = replace(docker, engine=Engine.CONTAINERD, root=root, run=run)
-    return system if os.path.lexists(os.path.join(system.root, METADATA)) else None
+    return system if _may_be(system) else None
+
+
+def _may_be(containerd: Place) -> bool:
+    # Where it may not be looked for, it is there for all that is known.
+    try:
+        os.lstat(os.path.join(containerd.root, METADATA))
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def is_used(docker: Place, containerd: Store) -> bool:

@@ -102,11 +102,13 @@ class _Containerds:
             return found
         self._docker.add(os.path.realpath(below.root))
         used: list[Store] = []
+        own = below.root.startswith(f"{place.root}/")
         for store in _read(below, self._stores):
-            if moby.is_used(place, store):
+            # Of Docker's own it is Docker's to say that it cannot be read.
+            if moby.is_used(place, store) or (own and store.troubles and not store.layers):
                 self._told.add((store.root, store.driver))
                 used.append(moby.read(place, store))
-        if below.root.startswith(f"{place.root}/"):
+        if own:
             self._own.add(os.path.realpath(below.root))
             self.below.append(below)
         return (*found, *used)

@@ -6,7 +6,7 @@ inode that has names in several layers counts for the first that is met, and an 
 
 from __future__ import annotations
 
-import os
+import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from ovlctl.engines.values import Role
 from ovlctl.errors import StoreForbidden, strerror
 from ovlctl.ops.du.ledger import Ledger, Source
 from ovlctl.ops.du.sums import Sums
-from ovlctl.ops.du.values import Part
+from ovlctl.ops.du.values import Part, Trouble
 from ovlctl.ops.engines import naming
 from ovlctl.ops.engines.holdings import Beside, HeldLayer, Holder, Holdings
 from ovlctl.ops.engines.taking import is_real
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ovlctl.ops.engines.uses import Users
 
 _VOLUMES = "volumes"
+# What lies among the layers and is none; no layer is called so.
+_AROUND = "/"
 _Bytes = dict[str, int]
 
 
@@ -45,10 +47,10 @@ def weigh_all(engines: Collection[Engine], root: str | None) -> tuple[tuple[Hold
         beside = [other for other in every if other is not store and other.places == store.places]
         try:
             found.append(weigh(store, others=frozenset(layer.name for other in beside for layer in other.layers)))
-        except FileNotFoundError:
-            silent.extend(store.troubles)  # one of them says what is not there
         except OSError as error:
-            silent.append(StoreForbidden(f"{{}} cannot be read: {strerror(error)}", store.root, errno=error.errno))
+            why = f"{{}} cannot be read: {strerror(error)}"
+            unknown = StoreForbidden(why, store.root, errno=error.errno, hint="ask as root")
+            silent.extend(store.troubles or (unknown,))  # they have said it
     return tuple(found), tuple(silent)
 
 
@@ -81,17 +83,21 @@ def weigh(store: Store, *, others: frozenset[str] = frozenset()) -> Holdings:
         beside=tuple(beside.items()),
         total=sum(sums.values()),
         troubles=store.troubles,
-        unread=ledger.troubles(),
+        unread=tuple(each for each in ledger.troubles() if not _is_kernels(store, each)),
     )
 
 
 def _weighed(store: Store, others: frozenset[str]) -> tuple[Ledger, _Bytes]:
     """The bytes of each layer, by the name of its directory, and of each :class:`Beside`."""
     ledger = Ledger()
-    keys = [*(layer.name for layer in store.layers), *Beside]
+    # What can be read from where: paths of what cannot are told from there.
+    bases: dict[str, str] = dict.fromkeys((*(layer.name for layer in store.layers), _AROUND), store.places)
+    bases.update(dict.fromkeys(Beside, store.root))
+    bases |= {Beside.UNKNOWN: store.places, Beside.PACKED: next(iter(store.packed), store.root)}
+    keys = list(bases)
     numbers = {key: number for number, key in enumerate(keys)}
-    for key in keys:
-        ledger.sources.append(Source(part=Part.LOWER, index=0, directory=os.path.join(store.places, key), stacks=[]))
+    for base in bases.values():
+        ledger.sources.append(Source(part=Part.LOWER, index=0, directory=base, stacks=[]))
     known = {layer.name for layer in store.layers}
 
     def of_layers(name: str) -> int | None:
@@ -99,7 +105,7 @@ def _weighed(store: Store, others: frozenset[str]) -> tuple[Ledger, _Bytes]:
             return None
         if name in known:
             return numbers[name]
-        return numbers[Beside.REST if not name or name in store.reserved else Beside.UNKNOWN]
+        return numbers[_AROUND if not name or name in store.reserved else Beside.UNKNOWN]
 
     def of_root(name: str) -> int:
         return numbers[Beside.VOLUMES if name == _VOLUMES else Beside.REST]
@@ -113,7 +119,19 @@ def _weighed(store: Store, others: frozenset[str]) -> tuple[Ledger, _Bytes]:
     # What was entered already is not entered again.
     walk(ledger, store.root, of_root)
     ledger.close()
-    return ledger, dict(zip(keys, (each.bytes for each in Sums(ledger).directories()), strict=True))
+    sums = dict(zip(keys, (each.bytes for each in Sums(ledger).directories()), strict=True))
+    sums[Beside.REST] += sums.pop(_AROUND)
+    return ledger, sums
+
+
+def _is_kernels(store: Store, unread: Trouble) -> bool:
+    # The kernel makes the directory in a work directory so that nobody may read it; it leaves nothing in there.
+    name, _, path = unread.path.partition("/")
+    return (
+        unread.errno == errno.EACCES
+        and (unread.directory, path) == (store.places, "work/work")
+        and name in store.by_name
+    )
 
 
 def _walk_own(ledger: Ledger, directory: str, source_of: Callable[[str], int | None]) -> None:
