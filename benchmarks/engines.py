@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ovlctl.engines.docker_layers import chain_id
+from ovlctl.engines.docker.layers import chain_id
 from ovlctl.kernel import capabilities, namespaces
 from ovlctl.kernel.capabilities import Capability
 from ovlctl.kernel.mount import MNT, umount2

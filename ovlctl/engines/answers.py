@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.engines.daemons import Answer, Graph, Inspected
-from ovlctl.engines.docker_containers import state
+from ovlctl.engines.docker.containers import state
 from ovlctl.engines.documents import digest, mapping, sequence, text, truth, whole
 from ovlctl.engines.values import StoreKind
 from ovlctl.errors import EngineSilent

@@ -76,7 +76,7 @@ def _unread(place: Place, error: OvlError) -> Store:
 
 
 def _podman(place: Place) -> Sequence[Store]:
-    from ovlctl.engines import podman_store
+    from ovlctl.engines.podman import store as podman_store
 
     return podman_store.read(place)
 
@@ -93,7 +93,8 @@ class _Containerds:
         self.below: list[Place] = []
 
     def docker(self, place: Place) -> Sequence[Store]:
-        from ovlctl.engines import docker_store, moby
+        from ovlctl.engines.docker import moby
+        from ovlctl.engines.docker import store as docker_store
 
         found = docker_store.read(place)
         below = moby.containerd_place(place)
@@ -114,7 +115,7 @@ class _Containerds:
         return (*found, *used)
 
     def rest(self, place: Place) -> Sequence[Store]:
-        from ovlctl.engines import moby
+        from ovlctl.engines.docker import moby
 
         root = os.path.realpath(place.root)
         found: Sequence[Store] = self._stores(place)
@@ -127,7 +128,7 @@ class _Containerds:
         return found
 
     def _stores(self, place: Place) -> tuple[Store, ...]:
-        from ovlctl.engines import containerd_store
+        from ovlctl.engines.containerd import store as containerd_store
 
         root = os.path.realpath(place.root)
         if root not in self._read:

@@ -124,5 +124,5 @@ def test_a_daemon_of_containerd_is_asked_without_the_sdk(scratch: str, monkeypat
     done, loaded = run_whole("driver", "containerd", "--json")
     assert done.returncode in {0, 6}, done.stderr
     assert '"containerd"' in done.stdout
-    assert "ovlctl.engines.containerd_daemon" in loaded
+    assert "ovlctl.engines.containerd.daemon" in loaded
     assert loaded & LIBRARIES == set()

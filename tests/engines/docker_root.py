@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-from ovlctl.engines.docker_layers import chain_id
+from ovlctl.engines.docker.layers import chain_id
 
 
 class DockerRoot:

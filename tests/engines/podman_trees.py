@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ovlctl.engines.places import Place
-from ovlctl.engines.podman_store import read
+from ovlctl.engines.podman.store import read
 from ovlctl.engines.values import Engine, Store
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.engines import containerd_daemon
+from ovlctl.engines.containerd import daemon as containerd_daemon
 from ovlctl.engines.daemons import Endpoint
 from ovlctl.engines.values import Engine, StoreKind
 from ovlctl.errors import EngineSilent
@@ -88,7 +88,7 @@ def test_no_ctr(containerd_engine: Containerd, scratch: str, monkeypatch: pytest
 def test_permission(containerd_engine: Containerd, ordinary_user: OrdinaryUser) -> None:
     """Somebody who may not connect is told so."""
     code = (
-        "from ovlctl.engines import containerd_daemon as d\n"
+        "from ovlctl.engines.containerd import daemon as d\n"
         f"(e,) = d.endpoints({{'CONTAINERD_ADDRESS': {containerd_engine.socket!r}}})\n"
         "try: d.ask(e)\n"
         "except d.EngineSilent as error: print(error)\n"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ovlctl.engines import bolt, containerd_store
-from ovlctl.engines.containerd_databases import METADATA, directory
+from ovlctl.engines import bolt
+from ovlctl.engines.containerd import store as containerd_store
+from ovlctl.engines.containerd.databases import METADATA, directory
 from ovlctl.engines.files import Files
 from ovlctl.engines.places import Place
 from ovlctl.engines.values import Engine, Role, State, Store
@@ -353,7 +354,7 @@ def test_forbidden(copied: str, ordinary_user: OrdinaryUser) -> None:
     """Somebody who may not read the snapshotter's database is told so once, and what meta.db says."""
     os.chmod(f"{copied}/{SNAPSHOTTER}", 0o700)
     code = (
-        "from ovlctl.engines import containerd_store\n"
+        "from ovlctl.engines.containerd import store as containerd_store\n"
         "from ovlctl.engines.places import Place\n"
         "from ovlctl.engines.values import Engine\n"
         f"(store,) = containerd_store.read(Place(engine=Engine.CONTAINERD, root={copied!r}))\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.engines import containerd_store
+from ovlctl.engines.containerd import store as containerd_store
 from ovlctl.engines.values import Engine, Role, State, Store, StoreKind
 from tests.containerd import DOCKER_IMAGE, IMAGE, RUNNING, STOPPED, Containerd
 

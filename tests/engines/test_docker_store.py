@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ovlctl.engines import gathering
-from ovlctl.engines.docker_containers import containers
-from ovlctl.engines.docker_store import drivers, read
+from ovlctl.engines.docker.containers import containers
+from ovlctl.engines.docker.store import drivers, read
 from ovlctl.engines.files import Files
 from ovlctl.engines.places import Place
 from ovlctl.engines.values import Engine, Role, State
@@ -339,7 +339,7 @@ def test_nobody_else_may_read(root: DockerRoot, ordinary_user: OrdinaryUser) -> 
     """A data root that is closed to whoever asks is one error."""
     os.chmod(root.root, 0o710)
     script = (
-        "import sys; from ovlctl.engines.docker_store import read; from ovlctl.engines.places import Place;"
+        "import sys; from ovlctl.engines.docker.store import read; from ovlctl.engines.places import Place;"
         "from ovlctl.engines.values import Engine; from ovlctl.errors import StoreForbidden\n"
         "try: read(Place(engine=Engine.DOCKER, root=sys.argv[1]))\n"
         "except StoreForbidden as error: print(error)"

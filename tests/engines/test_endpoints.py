@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ovlctl.engines import docker_daemon, podman_daemon
 from ovlctl.engines.daemons import Certificates
+from ovlctl.engines.docker import daemon as docker_daemon
+from ovlctl.engines.podman import daemon as podman_daemon
 from ovlctl.engines.values import Engine
 from ovlctl.errors import EngineSilent
 from tests.docker import client

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.engines import podman_store
 from ovlctl.engines.finding import find, names
 from ovlctl.engines.places import Place
+from ovlctl.engines.podman import store as podman_store
 from ovlctl.engines.values import Container, Engine, Image, Layer, Role, Store, StoreKind
 from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous
 

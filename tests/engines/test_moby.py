@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.engines import containerd_store, moby
+from ovlctl.engines.containerd import store as containerd_store
+from ovlctl.engines.docker import moby
 from ovlctl.engines.places import Place
 from ovlctl.engines.values import Engine, Role, State, Store, StoreKind
 from tests.containerd import IMAGE, RUNNING, STOPPED

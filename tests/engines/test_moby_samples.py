@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ovlctl.engines import containerd_store, moby
-from ovlctl.engines.containerd_databases import METADATA, directory
+from ovlctl.engines.containerd import store as containerd_store
+from ovlctl.engines.containerd.databases import METADATA, directory
+from ovlctl.engines.docker import moby
 from ovlctl.engines.places import Place
 from ovlctl.engines.values import Engine, Role, State
 from tests.engines.bolts import Tree, database, varint

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ovlctl.engines.places import Place
-from ovlctl.engines.podman_images import big_data_name
-from ovlctl.engines.podman_store import read
+from ovlctl.engines.podman.images import big_data_name
+from ovlctl.engines.podman.store import read
 from ovlctl.engines.values import Engine, Pod, Role, State
 from tests.engines.podman_trees import Tree, layer, libpod, sample
 

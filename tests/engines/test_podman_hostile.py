@@ -233,7 +233,7 @@ def test_a_store_that_may_not_be_read(scratch: str, ordinary_user: OrdinaryUser)
 _READ = """
 import sys
 from ovlctl.engines.places import Place
-from ovlctl.engines.podman_store import read
+from ovlctl.engines.podman.store import read
 from ovlctl.engines.values import Engine
 (store,) = read(Place(engine=Engine.PODMAN, root=sys.argv[1]))
 print(*(error.code for error in store.troubles), len(store.containers))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ovlctl.engines.places import Place
-from ovlctl.engines.podman_store import read
+from ovlctl.engines.podman.store import read
 from ovlctl.engines.values import Container, Engine, Image, Role, State, Store
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.engines import docker_daemon, sdk
+from ovlctl.engines import sdk
 from ovlctl.engines.daemons import Certificates, Endpoint
+from ovlctl.engines.docker import daemon as docker_daemon
 from ovlctl.engines.values import Engine
 from ovlctl.errors import ContainerMissing, EngineSilent, ExtraMissing, OvlError, StoreForbidden
 from tests.engines import little_server
@@ -133,7 +134,8 @@ def test_addresses(address: str, capfd: pytest.CaptureFixture[str]) -> None:
 def test_permission_denied(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """A socket that may not be used is another thing than nobody."""
     script = (
-        "import sys; from ovlctl.engines import docker_daemon; from ovlctl.engines.daemons import Endpoint;"
+        "import sys; from ovlctl.engines.docker import daemon as docker_daemon\n"
+        "from ovlctl.engines.daemons import Endpoint\n"
         "from ovlctl.engines.values import Engine; from ovlctl.errors import StoreForbidden\n"
         "try: docker_daemon.ask(Endpoint(engine=Engine.DOCKER, address='unix://' + sys.argv[1], found='default'))\n"
         "except StoreForbidden as error: print(error)"
@@ -218,7 +220,8 @@ def test_without_the_sdk() -> None:
     """Without the SDK only asking is missed, and the command that installs it is named."""
     script = (
         "import sys; sys.modules['docker'] = None\n"
-        "from ovlctl.engines import docker_daemon, docker_store, podman_daemon\n"
+        "from ovlctl.engines.docker import daemon as docker_daemon, store\n"
+        "from ovlctl.engines.podman import daemon as podman_daemon\n"
         "from ovlctl.errors import ExtraMissing\n"
         "try: docker_daemon.ask(docker_daemon.endpoints({})[0])\n"
         "except ExtraMissing as error: print(error.hint())"
@@ -231,7 +234,8 @@ def test_without_the_sdk() -> None:
 def test_it_is_loaded_when_asked(tmp_path: Path) -> None:
     """Finding endpoints and reading stores load no engine library."""
     script = (
-        "import sys; from ovlctl.engines import docker_daemon, docker_store, podman_daemon\n"
+        "import sys; from ovlctl.engines.docker import daemon as docker_daemon, store\n"
+        "from ovlctl.engines.podman import daemon as podman_daemon\n"
         "docker_daemon.endpoints({}), podman_daemon.endpoints({})\n"
         "print(*{'docker', 'requests', 'urllib3'} & set(sys.modules))"
     )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.engines import docker_store, moby, stores
+from ovlctl.engines import stores
+from ovlctl.engines.docker import moby
+from ovlctl.engines.docker import store as docker_store
 from ovlctl.engines.finding import find
 from ovlctl.engines.places import Place, places
 from ovlctl.engines.values import Engine

@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.engines import containerd_daemon, docker_daemon, podman_daemon
+from ovlctl.engines.containerd import daemon as containerd_daemon
+from ovlctl.engines.docker import daemon as docker_daemon
+from ovlctl.engines.podman import daemon as podman_daemon
 from ovlctl.engines.values import Engine
 from ovlctl.errors import OvlError
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.engines import docker_store, places, stores
+from ovlctl.engines import places, stores
+from ovlctl.engines.docker import store as docker_store
 from ovlctl.engines.values import Engine, Store, StoreKind
 from ovlctl.errors import OvlError
 from ovlctl.kernel import mounts

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ovlctl.engines import moby
+from ovlctl.engines.docker import moby
 from ovlctl.engines.values import Engine, Role, State
 from ovlctl.errors import Note
 from ovlctl.ops.engines import naming

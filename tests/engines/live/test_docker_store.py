@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ovlctl.engines import bolt, docker_daemon, gathering
-from ovlctl.engines.docker_store import drivers, read
+from ovlctl.engines import bolt, gathering
+from ovlctl.engines.docker import daemon as docker_daemon
+from ovlctl.engines.docker.store import drivers, read
 from ovlctl.engines.files import Files
 from ovlctl.engines.values import Engine, Role, State, StoreKind
 from ovlctl.errors import StoreDamaged

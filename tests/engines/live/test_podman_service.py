@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ovlctl.engines import podman_daemon
 from ovlctl.engines.daemons import Endpoint
+from ovlctl.engines.podman import daemon as podman_daemon
 from ovlctl.engines.values import Engine, State, StoreKind
 from ovlctl.errors import ContainerMissing
 from tests import sandbox

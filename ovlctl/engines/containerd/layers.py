@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.containerd_databases import directory
-from ovlctl.engines.containerd_records import Kind
+from ovlctl.engines.containerd.databases import directory
+from ovlctl.engines.containerd.records import Kind
 from ovlctl.engines.files import misleads
 from ovlctl.engines.ordering import distinct, lower_first
 from ovlctl.engines.values import Layer, Role
@@ -17,8 +17,8 @@ from ovlctl.errors import StoreDamaged
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ovlctl.engines.containerd_databases import Databases
-    from ovlctl.engines.containerd_records import Lease, Namespace, Snapshot, Stored
+    from ovlctl.engines.containerd.databases import Databases
+    from ovlctl.engines.containerd.records import Lease, Namespace, Snapshot, Stored
     from ovlctl.engines.files import Files
     from ovlctl.engines.gathering import Gathering
 

@@ -10,8 +10,8 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.containerd_databases import METADATA
-from ovlctl.engines.docker_containers import containers
+from ovlctl.engines.containerd.databases import METADATA
+from ovlctl.engines.docker.containers import containers
 from ovlctl.engines.files import Files
 from ovlctl.engines.values import Engine, Role
 

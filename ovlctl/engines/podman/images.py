@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.docker_images import steps
+from ovlctl.engines.docker.images import steps
 from ovlctl.engines.documents import is_name
 from ovlctl.engines.entries import Entry, image_id, listed
 from ovlctl.engines.values import Image

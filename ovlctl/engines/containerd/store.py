@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ovlctl.engines import containerd_databases
-from ovlctl.engines.containerd_images import CONTENT, ContentStore
-from ovlctl.engines.containerd_layers import Snapshots
-from ovlctl.engines.containerd_tasks import Tasks
+from ovlctl.engines.containerd import databases as containerd_databases
+from ovlctl.engines.containerd.images import CONTENT, ContentStore
+from ovlctl.engines.containerd.layers import Snapshots
+from ovlctl.engines.containerd.tasks import Tasks
 from ovlctl.engines.files import Files
 from ovlctl.engines.gathering import Gathering
 from ovlctl.engines.values import Container, Engine, Image, Pod, Store, StoreKind
@@ -18,9 +18,9 @@ from ovlctl.oci.blobs import is_digest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ovlctl.engines.containerd_databases import Databases
-    from ovlctl.engines.containerd_images import Unpackable
-    from ovlctl.engines.containerd_records import ContainerRecord, ImageRecord, Namespace
+    from ovlctl.engines.containerd.databases import Databases
+    from ovlctl.engines.containerd.images import Unpackable
+    from ovlctl.engines.containerd.records import ContainerRecord, ImageRecord, Namespace
     from ovlctl.engines.places import Place
 
 _NAME = "nerdctl/name"
@@ -41,7 +41,7 @@ def read(place: Place) -> tuple[Store, ...]:
     """The stores below a containerd's root, one for each snapshotter that is used or is an overlay; none without one.
 
     Snapshotters that are no overlays have images and containers, and no layers. With Docker's images in containerd the
-    namespace ``moby`` is in it, as any other; :func:`ovlctl.engines.moby.read` tells of it as Docker does.
+    namespace ``moby`` is in it, as any other; :func:`ovlctl.engines.docker.moby.read` tells of it as Docker does.
 
     Raises:
         OSError: The root cannot be opened.

@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.docker_images import steps
-from ovlctl.engines.docker_layers import chain_id
+from ovlctl.engines.docker.images import steps
+from ovlctl.engines.docker.layers import chain_id
 from ovlctl.engines.documents import nanoseconds
 from ovlctl.errors import StoreDamaged, literal
 from ovlctl.oci import documents

@@ -6,18 +6,21 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ovlctl.engines import libpod, podman_containers, podman_images, podman_layers
 from ovlctl.engines.files import Files
 from ovlctl.engines.gathering import Gathering
+from ovlctl.engines.podman import containers as podman_containers
+from ovlctl.engines.podman import images as podman_images
+from ovlctl.engines.podman import layers as podman_layers
+from ovlctl.engines.podman import libpod
 from ovlctl.engines.values import Engine, Store, StoreKind
 from ovlctl.errors import OvlError, StoreDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ovlctl.engines.libpod import Record
     from ovlctl.engines.places import Place
-    from ovlctl.engines.podman_layers import MountPoint
+    from ovlctl.engines.podman.layers import MountPoint
+    from ovlctl.engines.podman.libpod import Record
     from ovlctl.engines.values import Container, Layer
 
 

@@ -8,7 +8,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.docker_layers import chain_id
+from ovlctl.engines.docker.layers import chain_id
 from ovlctl.engines.documents import digest, mapping, nanoseconds, sequence, text
 from ovlctl.engines.values import Image, Step
 from ovlctl.errors import StoreDamaged

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ovlctl.engines import bolt
-from ovlctl.engines.containerd_records import Records
+from ovlctl.engines.containerd.records import Records
 from ovlctl.engines.documents import is_name
 from ovlctl.engines.gathering import Gathering
 from ovlctl.errors import StoreDamaged
@@ -15,7 +15,7 @@ from ovlctl.errors import StoreDamaged
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from ovlctl.engines.containerd_records import Namespace, Snapshot, Stored
+    from ovlctl.engines.containerd.records import Namespace, Snapshot, Stored
     from ovlctl.engines.files import Files
 
 _T = TypeVar("_T")

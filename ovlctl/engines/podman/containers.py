@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ovlctl.engines.files import Files
-    from ovlctl.engines.libpod import Record
-    from ovlctl.engines.podman_layers import MountPoint
+    from ovlctl.engines.podman.layers import MountPoint
+    from ovlctl.engines.podman.libpod import Record
 
 # Of the runtime specification; "stopping" is CRI-O's.
 _STATUS = {

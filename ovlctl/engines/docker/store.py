@@ -7,9 +7,10 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ovlctl.engines import buildkit, docker_layers
-from ovlctl.engines.docker_containers import containers
-from ovlctl.engines.docker_images import images
+from ovlctl.engines.docker import buildkit
+from ovlctl.engines.docker import layers as docker_layers
+from ovlctl.engines.docker.containers import containers
+from ovlctl.engines.docker.images import images
 from ovlctl.engines.files import Files
 from ovlctl.engines.gathering import Gathering
 from ovlctl.engines.ordering import distinct, lower_first

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ovlctl.engines import bolt
-from ovlctl.engines.docker_layers import layer
+from ovlctl.engines.docker.layers import layer
 from ovlctl.engines.documents import digest, is_name, number
 from ovlctl.engines.values import Role
 from ovlctl.errors import StoreDamaged

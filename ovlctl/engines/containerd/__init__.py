@@ -1,0 +1,1 @@
+"""containerd: its two databases, its snapshots, its tasks, its daemon."""

@@ -1,0 +1,1 @@
+"""Podman, buildah and CRI-O: the containers/storage they share, libpod's database, Podman's service."""
