@@ -7,6 +7,7 @@ inode that has names in several layers counts for the first that is met, and an 
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def weigh(store: Store, *, others: frozenset[str] = frozenset()) -> Holdings:
         beside=tuple(beside.items()),
         total=sum(sums.values()),
         troubles=store.troubles,
-        unread=tuple(each for each in ledger.troubles() if not _is_kernels(store, each)),
+        unread=tuple(_unread(store, ledger)),
     )
 
 
@@ -122,6 +123,13 @@ def _weighed(store: Store, others: frozenset[str]) -> tuple[Ledger, _Bytes]:
     sums = dict(zip(keys, (each.bytes for each in Sums(ledger).directories()), strict=True))
     sums[Beside.REST] += sums.pop(_AROUND)
     return ledger, sums
+
+
+def _unread(store: Store, ledger: Ledger) -> Iterator[Trouble]:
+    told = {path for trouble in store.troubles for path in trouble.paths}
+    for each in ledger.troubles():
+        if os.path.join(each.directory, each.path).rstrip("/") not in told and not _is_kernels(store, each):
+            yield each
 
 
 def _is_kernels(store: Store, unread: Trouble) -> bool:
