@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ovlctl.engines.keepers import KEEPERS, Engine
+from ovlctl.engines.keepers import KEEPERS, NAMED, Engine
 from ovlctl.errors import BadUsage
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ Root = Annotated[
 
 
 def engines_of(words: Sequence[str]) -> frozenset[Engine]:
-    """The engines that *words* name; all when there are none.
+    """The engines whose stores *words* name; all when there are none.
 
     Raises:
         BadUsage: A word names none.
     """
-    unknown = next((word for word in words if word not in KEEPERS), None)
+    unknown = next((word for word in words if word not in NAMED), None)
     if unknown is not None:
-        raise BadUsage("{} is no engine", unknown, hint=f"engines are {', '.join(KEEPERS)}")
-    return frozenset(map(Engine, words)) or frozenset(KEEPERS.values())
+        raise BadUsage("{} is no engine", unknown, hint=f"engines are {', '.join(NAMED)}")
+    return frozenset(NAMED[word] for word in words) or frozenset(KEEPERS.values())

@@ -63,6 +63,11 @@ class Match:
         return f"{self.engine}:{inside}/{name}" if inside is not None else f"{self.engine}:{name}"
 
     @property
+    def kind(self) -> str:
+        """What it is, in a word."""
+        return "container" if self.container is not None else "image" if self.image is not None else "snapshot"
+
+    @property
     def id(self) -> str:
         """Its id."""
         thing = self.container or self.image or self.layer
@@ -94,7 +99,7 @@ def find(stores: Sequence[Store], word: str, *, container: bool | None = None) -
             return found[0]
         if found:
             raise _ambiguous(word, found)
-    raise _missing(stores, word)
+    raise _missing(stores, word, container=container)
 
 
 def names(stores: Sequence[Store], engine: Engine) -> tuple[str, ...]:
@@ -201,11 +206,19 @@ def _ambiguous(word: str, found: Sequence[Match]) -> NameAmbiguous:
     return NameAmbiguous(f"{{}} may be {listed}{more}", word, *told, hint=hint)
 
 
-def _missing(stores: Sequence[Store], word: str) -> ContainerMissing:
+def _missing(stores: Sequence[Store], word: str, *, container: bool | None) -> ContainerMissing:
+    kind = {None: "container or image", True: "container", False: "image"}[container]
+    engines = " or ".join(sorted({str(store.engine) for store in stores}))
+    if container is not None:
+        others = (
+            match for way in (_IMAGES if container else _CONTAINERS) for store in stores for match in way(store, word)
+        )
+        if (other := next(others, None)) is not None:
+            hint = f"it is {'an image' if container else 'a container'}: `ovlctl driver {other.kind} {{1}}`"
+            return ContainerMissing(f"{{0}} is no {kind} of {engines}", word, other.label, hint=hint)
     known = sorted({name for store in stores for engine in Engine for name in names([store], engine)})
     near = difflib.get_close_matches(word, known, n=_NEAR)
-    engines = " or ".join(sorted({str(store.engine) for store in stores}))
     if near:
         there = ", ".join(f"{{{at}}}" for at in range(1, len(near) + 1))
-        return ContainerMissing(f"{{0}} is no container or image of {engines}", word, *near, hint=f"there is {there}")
-    return ContainerMissing(f"{{}} is no container or image of {engines}", word)
+        return ContainerMissing(f"{{0}} is no {kind} of {engines}", word, *near, hint=f"there is {there}")
+    return ContainerMissing(f"{{}} is no {kind} of {engines}", word)

@@ -20,9 +20,11 @@ class Engine(StrEnum):
 #: Whose stores are read, by the word that names them: ``docker:NAME``. Buildah's things lie in Podman's, CRI's in
 #: containerd's.
 KEEPERS = {engine.value: engine for engine in (Engine.DOCKER, Engine.PODMAN, Engine.CONTAINERD)}
+#: The same for every word that names an engine, those included that keep nothing themselves.
+NAMED = {**KEEPERS, Engine.BUILDAH.value: Engine.PODMAN, Engine.CRI.value: Engine.CONTAINERD}
 
 
 def keeper_of(word: str) -> Engine | None:
-    """The engine that a word such as ``docker:NAME`` names something of; None when it is no such word."""
+    """The engine in whose store a word such as ``docker:NAME`` names something; None when it is no such word."""
     before, colon, after = word.partition(":")
-    return KEEPERS.get(before) if colon and after else None
+    return NAMED.get(before) if colon and after else None

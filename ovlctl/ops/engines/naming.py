@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # As many troubles are told beside an error.
 _NOTES = 3
+# Where it is not `ENGINE stop`.
+_ENDING = {Engine.BUILDAH: "buildah umount", Engine.CONTAINERD: "ctr tasks kill", Engine.CRI: "crictl stop"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def refuse(word: str) -> NoReturn:
         BadUsage: Always.
     """
     engine, _, name = word.partition(":")
-    ending = "ctr tasks kill" if engine == Engine.CONTAINERD else f"{engine} stop"
+    ending = _ENDING.get(Engine(engine), f"{engine} stop")
     raise errors.BadUsage(
         f"{{}} is {engine}'s, not for ovlctl to end or to change", word, name, hint=f"`{ending} {{1}}`"
     )

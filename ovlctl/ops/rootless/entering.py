@@ -94,16 +94,20 @@ def entry(state: State, overlay: Overlay, *, cwd: str | None = None, keep_id: bo
         NotMountedHere: it is not.
     """
     if overlay.standing is not Standing.MOUNTED or overlay.target is None:
-        name = overlay.name or ""
+        name = overlay.name or overlay.target or "it"
         if overlay.standing is Standing.ELSEWHERE:
             raise errors.NotMountedHere(
-                f"{name} is mounted in another mount namespace, that of pid {overlay.elsewhere}",
+                f"{{}} is mounted in another mount namespace, that of pid {overlay.elsewhere}",
+                name,
                 hint=f"`nsenter -t {overlay.elsewhere} -m` leads there",
             )
+        if overlay.standing is Standing.STORED:
+            raise errors.NotMountedHere("it is not mounted: its engine mounts it when it runs")
         what = {Standing.STALE: "its mount has ended", Standing.KEPT: "only its upper is kept"}
         raise errors.NotMountedHere(
-            f"{name} is not mounted: {what.get(overlay.standing, overlay.standing)}",
-            hint=f"mount it again, with `--name {name}`",
+            f"{{}} is not mounted: {what.get(overlay.standing, overlay.standing)}",
+            name,
+            hint="mount it again, with `--name {}`",
         )
     mark = None
     if not namespaces.in_initial_user_namespace():

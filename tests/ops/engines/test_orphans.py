@@ -220,6 +220,9 @@ def test_a_container_of_buildah(podman: Podman, cli: Cli) -> None:
         assert _found(cli) == []
         owner = cli("owner", "podman:killed", "--json").data
         assert (owner["engine"], owner["kind"], owner["role"]) == ("buildah", "container", "writable")
+        hint = cli("cat", "podman:killed", "nothing").stderr
+        assert "`ovlctl explain buildah:killed nothing`" in hint
+        assert cli("explain", "buildah:killed", "bin/busybox").status == 0
     finally:
         podman.buildah("rm", "killed")
 
