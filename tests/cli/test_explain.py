@@ -120,6 +120,8 @@ def test_a_path_in_the_merged_view_names_stack_and_path(stack: Stack, scratch: s
     with mounted(stack, f"{scratch}/merged") as point:
         (one,) = _valid(cli("explain", f"{point}/etc/app.conf", "--json"))
         assert one["path"] == "etc/app.conf"
+        (same,) = _valid(cli("explain", f"{point}/etc/ssl/", "--json"))
+        assert same["path"] == "etc/ssl"
         (top,) = _valid(cli("explain", point, "--json"))
         assert (top["path"], top["rule"]) == ("", "root")
 

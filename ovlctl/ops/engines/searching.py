@@ -22,7 +22,7 @@ from ovlctl.ops.engines.live import Alive
 from ovlctl.ops.who.scene import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ovlctl.engines.values import Container, Image, Layer, Store
     from ovlctl.ops.engines.live import Live
@@ -114,12 +114,9 @@ class Search:
         named = [each.layer for each in found.values() if each.container is not None]
         found = {key: each for key, each in found.items() if each.container is not None or each.layer not in named}
         if len(found) > 1:
-            some = literal(", ".join(sorted(found)))
-            raise errors.NameAmbiguous(f"{{}} is several things: {some}", word, hint="give more of it")
+            raise _ambiguous(word, found.values())
         if not found:
-            hint = "`ovlctl driver` lists the stores that are looked into"
-            unknown = errors.OwnerUnknown("nothing that is known here is called {}", word, hint=hint)
-            raise naming.founded(unknown, self.stores)
+            raise naming.founded(_unknown(word, number), self.stores)
         return next(iter(found.values()))
 
     def _numbered(self, match: re.Match[str]) -> Iterator[Lead]:
@@ -142,12 +139,14 @@ class Search:
         engine = keeper_of(word)
         if engine is not None:
             word = word.partition(":")[2]
+        # As the mount table has short links, which are relative to the store.
+        link = word.removeprefix("l/")
         for store in self.stores:
             if engine not in {None, store.engine}:
                 continue
             for layer in store.layers:
                 ids = (layer.name, layer.id, layer.id.rpartition("/")[2], layer.digest or "")
-                if layer.link == word:
+                if layer.link == link:
                     note = Note("{} is the short link of {}", (word, layer.directory))
                     yield Lead(store=store, layer=layer, evidence=(note,))
                 elif any(_stands_for(word, each, exactly=exactly) for each in ids):
@@ -163,12 +162,11 @@ class Search:
                 )
 
     def _of_path(self, word: str) -> Lead | None:
+        bare = word.rstrip("/") or "/"
         try:
-            # Before links are resolved: those in /proc lead into other mount namespaces.
-            live = self.alive.with_mount(mount_id_at(word))
-            # The last component may be a link that is meant itself, such as one below l/.
-            path = os.path.join(os.path.realpath(os.path.dirname(word) or "."), os.path.basename(word.rstrip("/")))
-            os.lstat(path)
+            itself = os.lstat(bare)
+            # Before links are resolved: those in /proc lead into other mount namespaces. A short link may lead nowhere.
+            live = self.alive.with_mount(mount_id_at(bare)) if os.path.exists(bare) else None
         except OSError as error:
             kind = errors.PathMissing if isinstance(error, FileNotFoundError) else errors.AccessDenied
             raise kind(f"{{}} cannot be looked at: {strerror(error)}", word, errno=error.errno) from error
@@ -177,6 +175,13 @@ class Search:
             found = next(self._of_live(live, words), None)
             if found is not None:
                 return found
+        path = _resolved(bare)
+        if not _is(path, itself):
+            raise errors.OwnerUnknown(
+                "{} lies on no overlay of an engine, and has no name in this mount namespace",
+                word,
+                hint="`ovlctl owner pid:N` tells whose process it is that sees it",
+            )
         if not any(_below(path, store.root) or _below(path, store.places) for store in self.stores):
             around = places.around(path)
             self.stores += stores.read((around,)) if around is not None else ()
@@ -207,16 +212,22 @@ class Search:
             if (layer := store.by_name.get(name)) is not None:
                 return Lead(store=store, layer=layer, evidence=(Note("{} lies in its directory", (path,)),))
             linked = next((each for each in store.layers if each.link is not None and each.link == rest), None)
-            if linked is not None and store.links == os.path.join(store.places, name):
+            link = bool(rest) and store.links == os.path.join(store.places, name)
+            if linked is not None and link:
                 return Lead(store=store, layer=linked, evidence=(Note("{} is its short link", (path,)),))
-            if name != "." and name not in store.reserved:
+            if name != "." and (link or name not in store.reserved):
                 unknown = errors.OwnerUnknown(
                     "{} lies in a store of " + store.engine + ", whose metadata do not know {}",
                     path,
-                    name,
+                    rest if link else name,
                     hint=f"`ovlctl orphans {store.engine}` lists what belongs to nobody",
                 )
                 raise naming.founded(unknown, (store,))
+        mounted = next((each for each in store.containers if each.merged and _below(path, each.merged)), None)
+        if mounted is not None:
+            layer = store.by_id.get(mounted.layer or "")
+            note = Note("{} lies where its engine mounts it", (path,))
+            return Lead(store=store, layer=layer, container=mounted, evidence=(note,))
         if not _below(path, store.root):
             return None
         parts = os.path.relpath(path, store.root).split("/")
@@ -225,6 +236,44 @@ class Search:
             layer = store.by_id.get(whose.layer or "")
             return Lead(store=store, layer=layer, container=whose, evidence=(Note("{} has its id", (path,)),))
         return Lead(store=store, evidence=(Note("{} lies in the data root {}", (path, store.root)),))
+
+
+def _resolved(path: str) -> str:
+    above, last = os.path.split(path)
+    # The last component may be a link that is meant itself, such as one below l/.
+    return os.path.realpath(path) if last in {".", ".."} else os.path.join(os.path.realpath(above or "."), last)
+
+
+def _is(path: str, itself: os.stat_result) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(os.lstat(path), itself)
+    return False
+
+
+def _ambiguous(word: str, leads: Iterable[Lead]) -> errors.NameAmbiguous:
+    several = sorted({(each.label, each.store.root) for each in leads})
+    told = literal(", ".join(label for label, _ in several))
+    roots = tuple(dict.fromkeys(root for _, root in several))
+    listed = ", ".join(["{}"] * len(roots))
+    return errors.NameAmbiguous(
+        f"{{}} is several things: {told}; in {listed}",
+        word,
+        *roots,
+        hint="`ENGINE:NAME`, more of an id, or `--root DIR` chooses one",
+    )
+
+
+def _unknown(word: str, number: re.Match[str] | None) -> errors.OwnerUnknown:
+    hint = "`ovlctl driver` lists the stores that are looked into"
+    if number is not None and number[1] == Asked.PID:
+        if not os.path.isdir(f"/proc/{number[2]}"):
+            return errors.OwnerUnknown(f"there is no process {number[2]}")
+        return errors.OwnerUnknown(
+            f"the root directory of process {number[2]} is in no overlay of a store that is known", hint=hint
+        )
+    if number is not None and number[1] == Asked.MOUNT:
+        return errors.OwnerUnknown(f"no overlay of a store that is known has a mount {number[2]}", hint=hint)
+    return errors.OwnerUnknown("nothing that is known here is called {}", word, hint=hint)
 
 
 def _stands_for(word: str, name: str, *, exactly: bool) -> bool:

@@ -338,7 +338,8 @@ def _inside(overlay: Overlay, word: str) -> str:
     target = overlay.target
     if overlay.mount is None or target is None or word == overlay.name or os.path.realpath(word) == target:
         return ""
-    path = os.path.join(os.path.realpath(os.path.dirname(word) or "."), os.path.basename(word.rstrip("/")))
+    above, last = os.path.split(word.rstrip("/"))
+    path = os.path.join(os.path.realpath(above or "."), last)
     prefix = target.rstrip("/") + "/"
     return path[len(prefix) :] if path.startswith(prefix) else ""
 

@@ -99,7 +99,10 @@ def test_image(case: Case, cli: Cli, daemon: str) -> None:
     assert data["kind"] == "image"
     assert len(data["layers"]) == 3
     assert all(layer["digest"].startswith("sha256:") and layer["size"] > 0 for layer in data["layers"])
-    assert cli("driver", "container", case.image).status == 3
+    done = cli("driver", "container", case.image)
+    assert done.status == 3
+    assert "is no container of" in done.stderr
+    assert "it is an image: `ovlctl driver image " in done.stderr
 
 
 def _starts(case: Case, data: dict[str, Any]) -> dict[str, str]:
@@ -108,7 +111,9 @@ def _starts(case: Case, data: dict[str, Any]) -> dict[str, str]:
     starts = {
         "path in the upper": os.path.join(data["upper"], "."),
         "path in the merged view": f"{data['reached']}/.",
+        "path with a slash at its end": data["upper"] + "/",
         "root of the process": f"/proc/{case.pid}/root",
+        "path of the process": f"/proc/{case.pid}/root/bin/busybox",
         "pid": f"pid:{case.pid}",
         "mount": f"mount:{mount_id}",
         "name": f"{case.engine}:{case.running[0]}",
@@ -120,6 +125,7 @@ def _starts(case: Case, data: dict[str, Any]) -> dict[str, str]:
         starts |= {"layer": own, "beginning of a layer": own[:12]}
         with open(os.path.join(os.path.dirname(data["upper"]), "link"), encoding="ascii") as file:
             starts["short link"] = file.read()
+        starts["short link of the mount table"] = f"l/{starts['short link']}"
         starts["path of a short link"] = os.path.join(
             os.path.dirname(os.path.dirname(data["upper"])), "l", starts["short link"]
         )
@@ -155,6 +161,19 @@ def test_owner_of_others(case: Case, cli: Cli, daemon: str) -> None:
     owner = valid("owner", cli("owner", top["layers"][0]["dir"], "--json").json)["data"]
     assert (owner["kind"], owner["id"], owner["role"]) == ("image", top["id"], "image")
     assert case.running[1] in {user["id"] for user in owner["users"]}
+
+
+def test_nobody_s(case: Case, cli: Cli) -> None:
+    """Of what no engine has it is said what was looked for, and which path of another namespace has no name here."""
+    for word, why in {
+        "pid:1": "process 1 is in no overlay",
+        "pid:4194305": "no process 4194305",
+        "mount:0": "has a mount 0",
+        f"/proc/{case.pid}/root/proc/version": "has no name in this mount namespace",
+        case.root + "/": None,
+    }.items():
+        done = cli("owner", word)
+        assert (done.status, why is None or why in done.stderr) == (0 if why is None else 3, True), done.stderr
 
 
 def test_stacks(case: Case, cli: Cli, daemon: str) -> None:
