@@ -6,6 +6,10 @@ from rich.cells import cell_len
 
 __all__ = ["cell_len", "cut", "cut_middle", "folded", "padded", "tail"]
 
+# A name as long as no one types it, and as much of it as tells it from others.
+_LONG = 32
+_SOME = 8
+
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
     """*text* with blanks up to *width* cells; *right* puts them before it."""
@@ -31,13 +35,19 @@ def cut_middle(text: str, width: int, sign: str) -> str:
 
 
 def tail(path: str, room: int, sign: str) -> str:
-    """The end of *path* in at most *room* cells, beginning at a slash where that can be."""
+    """The end of *path* in at most *room* cells, beginning at a slash where that can be.
+
+    Of a long name before it, such as the id of a layer, both ends are kept where there is room for them.
+    """
     if cell_len(path) <= room:
         return path
     parts = path.split("/")
     for at in range(1, len(parts)):
         rest = "/" + "/".join(parts[at:])
-        if cell_len(rest) < room:
+        left = room - 1 - cell_len(rest)
+        if left > _SOME and cell_len(parts[at - 1]) > _LONG:
+            return sign + "/" + cut_middle(parts[at - 1], left - 1, sign) + rest
+        if left >= 0:
             return sign + rest
     return cut(path, room, sign)
 

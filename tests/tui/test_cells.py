@@ -47,6 +47,9 @@ def test_names_are_cut_in_the_middle(text: str, width: int, shown: str) -> None:
 def test_paths_keep_their_end() -> None:
     """Of a path the last names are kept, from a slash on."""
     assert tail("/var/lib/docker/overlay2/l/ABC", 14, "\u2026") == "\u2026/l/ABC"
+    layer = f"/var/lib/docker/overlay2/{'0123456789abcdef' * 4}-init/diff"
+    assert tail(layer, 24, "\u2026") == "\u2026/01234567\u2026def-init/diff"
+    assert tail(layer, 12, "\u2026") == "\u2026/diff"
     assert folded("  -rw-r--r-- 0:0, 20 B, 2026-11-28 23:36:36", 30) == [
         "  -rw-r--r-- 0:0, 20 B,",
         "    2026-11-28 23:36:36",
