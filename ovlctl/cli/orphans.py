@@ -45,7 +45,8 @@ def orphans(
         *error_notes(found.troubles),
         *(
             Note(
-                "of {} not everything could be told: metadata are missing, or the Docker that keeps images there",
+                "of {} not everything could be told, such as what nothing uses: some of its metadata cannot be read, "
+                "or the Docker that keeps images there is not found",
                 (root,),
             )
             for root in found.withheld

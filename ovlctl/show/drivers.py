@@ -87,6 +87,12 @@ def _kind(driver: Driver) -> str:
     return "" if driver.kind is None else f" ({_KINDS[driver.kind]})"
 
 
+def _holdings(driver: Driver) -> str:
+    counts = {"layers": driver.layers, "images": driver.images, "containers": driver.containers}
+    known = [f"{count} {what}" for what, count in counts.items() if count is not None]
+    return ", ".join(known) or "unknown"
+
+
 def _facts(driver: Driver) -> Iterator[tuple[str, str]]:
     if driver.endpoint is not None:
         reached = "answers" if driver.reachable else "does not answer"
@@ -100,7 +106,7 @@ def _facts(driver: Driver) -> Iterator[tuple[str, str]]:
     yield "metacopy", _SWITCHES[driver.metacopy]
     yield "userxattr", _SWITCHES[driver.userxattr]
     yield "rootless", _SWITCHES[driver.rootless]
-    yield "holds", f"{driver.layers} layers, {driver.images} images, {driver.containers} containers"
+    yield "holds", _holdings(driver)
     if driver.mounted:
         options = ", ".join(f"{show_text(each.option)} ({each.mounts})" for each in driver.in_force) or "none"
         yield "mounted", f"{driver.mounted}; options in force: {options}"

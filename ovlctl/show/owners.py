@@ -110,7 +110,7 @@ def _orphan_json(orphan: Orphan, now_ns: int) -> dict[str, Any]:
 def orphans_text(orphans: Orphans) -> str:
     """Each orphan with what it takes, what says so and what removes it; a sum at the end."""
     if not orphans.found:
-        return "no orphans"
+        return "no orphans in what could be read" if orphans.partial else "no orphans"
     blocks = ["\n".join(_lines(each, orphans.now_ns)) for each in orphans.found]
     total = format_size(sum(each.bytes or 0 for each in orphans.found))
     return "\n\n".join((*blocks, f"{len(blocks)} in all, {total}; nothing was removed"))

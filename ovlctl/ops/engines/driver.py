@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from ovlctl.engines import places, stores
 from ovlctl.engines.docker import store as docker_store
 from ovlctl.engines.values import Engine, Store, StoreKind
-from ovlctl.errors import OvlError
+from ovlctl.errors import OvlError, StoreForbidden
 from ovlctl.kernel import mounts
 from ovlctl.kernel.bootcache import Answer as Tried
+from ovlctl.kernel.idmap import Kind, outside, overflow
+from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import doctor
 from ovlctl.ops.defaults import module_defaults
 from ovlctl.ops.doctor.values import Ability
@@ -142,9 +144,9 @@ def _driver(known: _Engine, alive: Alive, report: DirectoryReport | None) -> Dri
         rootless=_either(rootless, None if answer is None else answer.rootless),
         mounted=len(mounted),
         in_force=in_force,
-        layers=0 if active is None else len(active.layers),
-        images=0 if active is None else len(active.images),
-        containers=0 if active is None else len(active.containers),
+        layers=_count(known, () if active is None else active.layers),
+        images=_count(known, () if active is None else active.images),
+        containers=_count(known, () if active is None else active.containers),
         left_behind=left_behind,
         verdict=verdict(
             Facts(
@@ -179,6 +181,12 @@ def _active(known: _Engine) -> Store | None:
     return max(
         known.stores, key=lambda store: max((layer.created_ns or 0 for layer in store.layers), default=0), default=None
     )
+
+
+def _count(known: _Engine, found: Sequence[object]) -> int | None:
+    """How many there are; None where a store may not be read, or none was looked into."""
+    closed = any(isinstance(trouble, StoreForbidden) for store in known.stores for trouble in store.troubles)
+    return None if not found and (closed or known.place is None) else len(found)
 
 
 def _name(known: _Engine, active: Store | None) -> str | None:
@@ -255,8 +263,11 @@ def _userxattr(mounted: Sequence[Live]) -> bool | None:
 
 
 def _rootless(known: _Engine) -> bool | None:
-    with suppress(OSError, TypeError):
-        return os.stat(known.root or "").st_uid != 0
+    with suppress(OSError):
+        owner = os.stat(known.root or "").st_uid
+        # Root of a user namespace, as in `podman unshare`, is somebody else outside; all it does not know are nobody.
+        known_here = in_initial_user_namespace() or owner != overflow(Kind.UID)
+        return outside(Kind.UID, owner) != 0 if known_here else None
     return None
 
 

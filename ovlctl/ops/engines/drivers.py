@@ -74,7 +74,7 @@ class Driver:
         rootless: Whether it runs without root.
         mounted: How many of its containers are mounted.
         in_force: Options of these mounts that matter to what a crash leaves.
-        layers, images, containers: How many there are.
+        layers, images, containers: How many there are; None where its store may not be read, or is not known.
         left_behind: Data of stores that are not in use.
         verdict: Whether it will do.
         troubles: What could not be read.
@@ -96,9 +96,9 @@ class Driver:
     rootless: bool | None
     mounted: int
     in_force: tuple[InForce, ...]
-    layers: int
-    images: int
-    containers: int
+    layers: int | None
+    images: int | None
+    containers: int | None
     left_behind: tuple[LeftBehind, ...]
     verdict: Verdict
     troubles: tuple[OvlError, ...] = ()
