@@ -13,8 +13,8 @@ from ovlctl.cli.engines import Root, engines_of
 from ovlctl.cli.output import emit, emit_json, say, warn
 from ovlctl.cli.parameters import Json, StateDir, size
 from ovlctl.cli.reading import Given, subject_of
-from ovlctl.engines.keepers import KEEPERS
-from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError
+from ovlctl.engines.keepers import NAMED
+from ovlctl.errors import BadUsage, ExitStatus, Note, NothingAbove, OvlError, StackNotFound
 from ovlctl.ops.du import du as measure
 from ovlctl.ops.du import gates
 from ovlctl.ops.du.gates import Outcome
@@ -93,8 +93,11 @@ def du(
     """
     if depth is not None and by is not By.PATH:
         raise BadUsage("--depth belongs to --by path", hint="add `--by path`, or leave `--depth` out")
-    if by in HELD or (by is By.LAYER and not given.any and all(word in KEEPERS for word in stacks or ())):
-        return _held(stacks or [], by or By.LAYER, root, json=json)
+    if by is not None and _of_engines(by, stacks or (), given):
+        told = {"--lower": given.any, "--fail-over": fail_over, "--rules": rules, "--growth": growth}
+        told |= {"--content": content, "--apparent": apparent}
+        _refuse([option for option, value in told.items() if value is not None and value is not False], by)
+        return _held(stacks or [], by, root, json=json)
     by = by or By.LAYER
     limits = _rules(fail_over, rules)
     subjects = _subjects(stacks or [], given, state_dir)
@@ -122,6 +125,15 @@ def du(
     return ExitStatus.PARTIAL if usage.partial else ExitStatus.FINE
 
 
+def _of_engines(by: By, words: Sequence[str], given: Given) -> bool:
+    return by in HELD or (by is By.LAYER and not given.any and all(word in NAMED for word in words))
+
+
+def _refuse(options: Sequence[str], by: By) -> None:
+    if options:
+        raise BadUsage(f"--by {by} tells of engines' stores, {options[0]} of stacks", hint=f"leave out `{options[0]}`")
+
+
 def _held(words: Sequence[str], by: By, root: str | None, *, json: bool) -> int:
     from ovlctl.ops.engines.weighing import weigh_all
     from ovlctl.show.errors import error_notes
@@ -146,7 +158,13 @@ def _subjects(words: Sequence[str], given: Given, state_dir: str | None) -> list
         if words:
             raise BadUsage("name STACKs or give directories, not both", hint="leave out one of them")
         return [subject_of((), given, state_dir)[0]]
-    found = [subject_of([word], given, state_dir)[0] for word in words or ()]
+    try:
+        found = [subject_of([word], given, state_dir)[0] for word in words or ()]
+    except StackNotFound as error:
+        if (engine := next((word for word in words if word in NAMED), None)) is None:
+            raise
+        hint = "`ovlctl du {} --by container`, or image, layer or pod, tells what the engine holds"
+        raise StackNotFound("no stack is named {}", engine, hint=hint) from error
     if not found:
         subject_of((), given, state_dir)
     for subject, word in zip(found, words, strict=True):

@@ -228,6 +228,17 @@ def test_ordinary_user_and_roots_layers(scratch: str, ordinary_user: OrdinaryUse
     assert "trusted.overlay.*" in blind.json["warnings"][0]
 
 
+@pytest.mark.parametrize("option", [("--fail-over", "0"), ("--lower", "/"), ("--growth",), ("--content",)])
+def test_holders_are_told_without_rules(cli: Cli, option: tuple[str, ...]) -> None:
+    """What only stacks are asked is refused where engines' stores are told: a limit that nobody looks at is none."""
+    done = cli("du", "docker", "--by", "image", *option)
+    assert done.status == ExitStatus.USAGE
+    assert f"leave out `{option[0]}`" in done.stderr
+    done = cli("du", "docker")
+    assert done.status == ExitStatus.NOT_FOUND
+    assert "ovlctl du docker --by container" in done.stderr
+
+
 @needs_userns
 def test_own_stack_without_root(ordinary_user: OrdinaryUser) -> None:
     """Somebody's own stack is told in full, work directory and all, and its growth is remembered."""
