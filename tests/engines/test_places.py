@@ -98,7 +98,7 @@ def test_configured_places_of_a_disk(scratch: str) -> None:
         ("", False),
     ],
 )
-def test_whether_metadata_alone_is_copied_up(scratch: str, options: str, metacopy: bool) -> None:  # noqa: FBT001 -- a case
+def test_whether_metadata_alone_is_copied_up(scratch: str, options: str, *, metacopy: bool) -> None:
     """What storage.conf says of the mount options of all containers."""
     _write(f"{scratch}/etc/containers/storage.conf", f'[storage]\ndriver = "overlay"\n{options}')
     _root(scratch + _PODMAN, Engine.PODMAN)
