@@ -6,7 +6,7 @@ What is said here are paths as that machine has them; whether anything is there 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.values import Engine
@@ -31,6 +31,7 @@ _OTHERS = (
     (Engine.CONTAINERD, "/var/snap/microk8s/common/var/lib/containerd", "/var/snap/microk8s/common/run/containerd"),
     (Engine.DOCKER, "/var/snap/docker/common/var-lib-docker", "/run/snap.docker"),
 )
+_METACOPY = "metacopy=on"
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 
@@ -44,6 +45,7 @@ class Said:
         run: What lives until the next boot.
         images: Further stores that it reads images from.
         configured: Whether a configuration file says so.
+        metacopy: Whether it says that overlays are mounted with ``metacopy=on``.
     """
 
     engine: Engine
@@ -51,6 +53,7 @@ class Said:
     run: str | None = None
     images: tuple[str, ...] = ()
     configured: bool = False
+    metacopy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +153,7 @@ def _rootless(disk: Disk, root: str, run: str, names: Mapping[str, str]) -> Said
     # The system's file has one line for users; its runroot is root's.
     storage = next((found for path in STORAGE_CONFIGS if (found := disk.configuration(path, "toml")).values), None)
     said = _storage(storage.entry("storage") if storage else None, "rootless_storage_path", root, run, names)
-    return Said(engine=said.engine, root=said.root, run=run, images=said.images, configured=said.configured)
+    return replace(said, run=run)
 
 
 def _storage(storage: Entry | None, key: str, root: str, run: str, names: Mapping[str, str]) -> Said:
@@ -166,6 +169,7 @@ def _storage(storage: Entry | None, key: str, root: str, run: str, names: Mappin
         run=_path(storage, "runroot", names) or run,
         images=tuple(dict.fromkeys(path for path in images if path is not None)),
         configured=said is not None,
+        metacopy=_METACOPY in (options.entry("overlay").text("mountopt") or options.text("mountopt") or "").split(","),
     )
 
 

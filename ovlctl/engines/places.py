@@ -56,6 +56,7 @@ class Place:
         origin: How it was found.
         alive: Whether it is this machine's: then the kernel and a daemon can be asked, too.
         images: Roots of further stores that it reads images from, as Podman's additional image stores.
+        metacopy: Whether its configuration says that overlays are mounted with ``metacopy=on``.
     """
 
     engine: Engine
@@ -64,6 +65,7 @@ class Place:
     origin: Origin = Origin.DEFAULT
     alive: bool = True
     images: tuple[str, ...] = ()
+    metacopy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,20 +179,26 @@ def _given(engine: Engine, root: str, environment: Mapping[str, str]) -> Place:
 
 
 def _there(disk: Disk, said: Iterable[tuple[Origin, Said]], keepers: Collection[Engine]) -> Iterator[Place]:
-    seen: set[tuple[Engine, str]] = set()
+    found: dict[tuple[Engine, str], Place] = {}
     for origin, one in said:
         root = disk.directory(one.root) if one.engine in keepers else None
-        if root is None or (one.engine, root) in seen:
+        if root is None:
             continue
-        seen.add((one.engine, root))
-        yield Place(
+        known = found.get((one.engine, root))
+        if known is not None:
+            # The command line that said where it is has no mount options, a configuration file has.
+            found[one.engine, root] = replace(known, metacopy=known.metacopy or one.metacopy)
+            continue
+        found[one.engine, root] = Place(
             engine=one.engine,
             root=root,
             run=one.run if disk.alive else None,
             origin=origin,
             alive=disk.alive,
             images=tuple(_image_stores(disk, one.images)),
+            metacopy=one.metacopy,
         )
+    yield from found.values()
 
 
 def _image_stores(disk: Disk, images: Iterable[str]) -> Iterator[str]:

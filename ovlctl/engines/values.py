@@ -41,6 +41,14 @@ class StoreKind(StrEnum):
     SNAPSHOTTER = "snapshotter"
 
 
+class Metacopy(StrEnum):
+    """Which overlays of a store are mounted with ``metacopy=on``: by configuration all, or some as it turned out."""
+
+    NONE = "none"
+    SOME = "some"
+    ALL = "all"
+
+
 class Role(StrEnum):
     """What a layer is for.
 
@@ -194,6 +202,7 @@ class Store:
         below: Read-only stores that have images and layers for this one, as Podman's additional image stores.
         troubles: What of it could not be read, one error each; all else is told.
         alive: Whether it is this machine's, so that what it has as running has to run here.
+        metacopy: Which of its overlays are known to be mounted with ``metacopy=on``.
     """
 
     engine: Engine
@@ -210,6 +219,7 @@ class Store:
     below: tuple[Store, ...] = ()
     troubles: tuple[OvlError, ...] = ()
     alive: bool = True
+    metacopy: Metacopy = Metacopy.NONE
 
     @cached_property
     def by_id(self) -> Mapping[str, Layer]:

@@ -88,6 +88,24 @@ def test_configured_places_of_a_disk(scratch: str) -> None:
     assert podman.images == (f"{scratch}/srv/shared",)
 
 
+@pytest.mark.parametrize(
+    ("options", "metacopy"),
+    [
+        ('[storage.options.overlay]\nmountopt = "nodev,metacopy=on"\n', True),
+        ('[storage.options]\nmountopt = "metacopy=on"\n', True),  # as it was written before 2020
+        ('[storage.options.overlay]\nmountopt = "nodev,metacopy=off"\n', False),
+        ("[storage.options.overlay]\nmountopt = 3\n", False),
+        ("", False),
+    ],
+)
+def test_whether_metadata_alone_is_copied_up(scratch: str, options: str, *, metacopy: bool) -> None:
+    """What storage.conf says of the mount options of all containers."""
+    _write(f"{scratch}/etc/containers/storage.conf", f'[storage]\ndriver = "overlay"\n{options}')
+    _root(scratch + _PODMAN, Engine.PODMAN)
+    (podman,) = places([Engine.PODMAN], root=scratch, environment={}).found
+    assert podman.metacopy is metacopy
+
+
 def test_homes_of_a_disk(scratch: str) -> None:
     """Stores of users, as its passwd, its /home and their own configuration name them."""
     _write(f"{scratch}/etc/passwd", "ann:x:1000:1000::/people/ann:/bin/sh\nbroken\nb:x:y:1:::\n")

@@ -11,7 +11,7 @@ from ovlctl.engines.documents import is_name
 from ovlctl.engines.entries import listed
 from ovlctl.engines.files import misleads
 from ovlctl.engines.ordering import distinct, lower_first
-from ovlctl.engines.values import Layer, Role
+from ovlctl.engines.values import Layer, Metacopy, Role
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _OVERLAY = "overlay"
 LINKS = "overlay/l"
 # drivers/overlay: short links, layers being unpacked, layers being removed, notes; and what probes leave when killed.
 _RESERVED = frozenset({"l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev", ".backingFsBlockDev"})
+_FOUND_METACOPY = re.compile(r"metacopy\(.*\)-true", re.DOTALL)
 _PROBE = re.compile(r"(?:compat|opaque-bug-check|metacopy-check|volatile-check)\d*", re.ASCII)
 
 
@@ -56,6 +57,24 @@ def mount_points(run: Files | None, driver: str, troubles: list[OvlError]) -> di
     entries = listed(run, name, troubles)
     found = {entry.text("id"): MountPoint(entry.text("path"), entry.number("count") or 0) for entry in entries}
     return {id_: point for id_, point in found.items() if id_ is not None}
+
+
+def metacopy(run: Files | None, troubles: list[OvlError]) -> Metacopy:
+    """Whether overlays were mounted with ``metacopy=on`` since the last boot, by default or because it was asked for.
+
+    containers/storage tries that once for each set of mount options, and keeps the answer as the name of a file,
+    ``metacopy(OPTIONS)-true``.
+
+    Args:
+        run: The run root; without one nothing is known.
+        troubles: Gets what could not be read.
+    """
+    try:
+        names = run.names(_OVERLAY) if run is not None and run.status(_OVERLAY) is not None else []
+    except OvlError as error:
+        troubles.append(error)
+        return Metacopy.NONE
+    return Metacopy.SOME if any(map(_FOUND_METACOPY.fullmatch, names)) else Metacopy.NONE
 
 
 def reserved(gathering: Gathering, driver: str) -> frozenset[str]:

@@ -12,7 +12,7 @@ from ovlctl.engines.podman import containers as podman_containers
 from ovlctl.engines.podman import images as podman_images
 from ovlctl.engines.podman import layers as podman_layers
 from ovlctl.engines.podman import libpod
-from ovlctl.engines.values import Engine, Store, StoreKind
+from ovlctl.engines.values import Engine, Metacopy, Store, StoreKind
 from ovlctl.errors import OvlError, StoreDamaged
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def read(place: Place) -> tuple[Store, ...]:
         troubles: list[OvlError] = []
         run = _run(place, stack, troubles)
         records = libpod.read(files, run, troubles)
-        stores = [_store(files, run, driver, records) for driver in _drivers(files)]
+        metacopy = Metacopy.ALL if place.metacopy else podman_layers.metacopy(run, troubles)
+        stores = [replace(_store(files, run, driver, records), metacopy=metacopy) for driver in _drivers(files)]
         if not stores:
             return (_empty(files.root, troubles), *images)
         known = {container.id for store in stores for container in store.containers}

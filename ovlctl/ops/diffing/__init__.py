@@ -78,10 +78,10 @@ def of_stack(view: View, layer: LayerName | None = None) -> Pair:
 
 def _redirects(subject: Subject) -> bool:
     overlay = subject.overlay
-    # An engine that keeps it, and has it not mounted, would leave this to the kernel.
-    stored = overlay is not None and overlay.standing is Standing.STORED
-    redirect_dir = module_defaults().redirect_dir if stored else subject.options.redirect_dir
-    return redirect_dir is RedirectDir.ON
+    if overlay is not None and overlay.standing is Standing.STORED:
+        # Where its configuration says nothing, the engine that keeps it would leave this to the kernel.
+        return (overlay.stack.options.redirect_dir or module_defaults().redirect_dir) is RedirectDir.ON
+    return subject.options.redirect_dir is RedirectDir.ON
 
 
 def of_two(older: View, newer: View) -> Pair:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines import places, stores
 from ovlctl.engines.docker import store as docker_store
-from ovlctl.engines.values import Engine, Store, StoreKind
+from ovlctl.engines.values import Engine, Metacopy, Store, StoreKind
 from ovlctl.errors import OvlError, StoreForbidden
 from ovlctl.kernel import mounts
 from ovlctl.kernel.bootcache import Answer as Tried
@@ -117,7 +117,10 @@ def _driver(known: _Engine, alive: Alive, report: DirectoryReport | None) -> Dri
     name = _name(known, active)
     mounted = [] if active is None else _mounted(active, alive)
     here = _is_here(known, alive)
-    metacopy = _metacopy(mounted, here=here) if name in OVERLAY_DRIVERS else None
+    metacopy = None
+    if name in OVERLAY_DRIVERS:
+        all_of_it = active is not None and active.metacopy is Metacopy.ALL
+        metacopy = all_of_it or _metacopy(mounted, here=here)
     native = None
     if name in OVERLAY_DRIVERS and here:
         native = module_defaults().redirect_dir is not RedirectDir.ON and not metacopy

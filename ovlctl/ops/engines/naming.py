@@ -7,18 +7,18 @@ image, are the layers that the store's metadata name.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from ovlctl import errors
 from ovlctl.engines import finding, places, stores
-from ovlctl.engines.values import KEEPERS, Engine, keeper_of
+from ovlctl.engines.values import KEEPERS, Engine, Metacopy, keeper_of
 from ovlctl.ops import discover
 from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.engines.live import Alive, Live
 from ovlctl.ops.who.scene import Scene
 from ovlctl.overlay import live
-from ovlctl.overlay.options import Flag, Options
+from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch
 from ovlctl.overlay.stack import Stack
 
 if TYPE_CHECKING:
@@ -219,9 +219,18 @@ def _stored(match: Match, chain: Sequence[Layer]) -> Overlay:
         lowers or [chain[0].diff],
         upper=chain[0].diff if writable and lowers else None,
         work=chain[0].work if writable and lowers else None,
-        options=Options(userxattr=Flag.YES if _rootless(store) else None),
+        options=_options(store),
     )
     return Overlay(standing=Standing.STORED, name=None, target=None, stack=stack, mount=None, record=None)
+
+
+def _options(store: Store) -> Options:
+    options = Options(userxattr=Flag.YES if _rootless(store) else None)
+    if store.metacopy is Metacopy.NONE:
+        return options
+    # On layers that have no metadata-only files it makes no difference. Only what is on for all is said to be on.
+    redirect_dir = RedirectDir.ON if store.metacopy is Metacopy.ALL else None
+    return replace(options, redirect_dir=redirect_dir, metacopy=Switch.ON)
 
 
 def _rootless(store: Store) -> bool:

@@ -129,6 +129,51 @@ def test_with_redirects(theirs: list[str], changed: Podman, cli: Cli) -> None:
     assert {"C /d/hard", "C /becomes", "A /becomes/it", "D /opaque/old"} <= {*views} - {*theirs}
 
 
+def test_stopped_with_metacopy(
+    theirs: list[str], changed: Podman, cli: Cli, scratch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that had metacopy=on and runs no more is read with it, as it is asked for or as it is configured."""
+    asked = ("--storage-opt", "overlay.mountopt=nodev,metacopy=on")
+    script = "mv /d /elsewhere; chmod 600 /elsewhere/b"
+    changed(*asked, "run", "--network", "none", "--name", "meta", "localhost/commands:3", "/bin/sh", "-c", script)
+    monkeypatch.setenv("CONTAINER_HOST", f"unix://{scratch}/nobody")  # a service would tell of itself
+
+    def driver() -> bool:
+        (told,) = cli("driver", "podman", "--json").data["engines"]
+        metacopy: bool = told["metacopy"]
+        return metacopy
+
+    try:
+        with open(f"{changed(*asked, 'mount', 'meta')}/elsewhere/b", encoding="ascii") as file:
+            content = file.read()
+        changed("umount", "meta")
+        by_chance = cli("cat", "podman:meta", "elsewhere/b")
+        of_all = driver()
+        layer = changed("diff", "meta").splitlines()
+        ours = cli("diff", "podman:meta", "--format", "podman")
+        _configure_metacopy(changed, scratch, monkeypatch)
+        views = changed(*asked, "diff", "meta").splitlines()
+        configured = cli("diff", "podman:meta", "--format", "podman")
+        by_configuration = cli("cat", "podman:meta", "elsewhere/b")
+        assert driver()
+    finally:
+        changed("rm", "--force", "--time", "0", "meta")
+    assert content
+    assert (by_chance.stdout, by_configuration.stdout) == (content, content), by_chance.stderr
+    assert not of_all
+    assert sorted(ours.stdout.splitlines()) == sorted(layer)
+    assert sorted(configured.stdout.splitlines()) == sorted(views)
+    assert views != layer
+
+
+def _configure_metacopy(changed: Podman, scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(changed.environment["CONTAINERS_STORAGE_CONF"], encoding="utf-8") as file:
+        text = file.read()
+    with open(f"{scratch}/storage.conf", "x", encoding="utf-8") as file:
+        file.write(f'{text}[storage.options.overlay]\nmountopt = "nodev,metacopy=on"\n')
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", f"{scratch}/storage.conf")
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=_steps)
 def test_whatever_is_done(theirs: list[str], changed: Podman, cli: Cli, steps: Steps) -> None:
