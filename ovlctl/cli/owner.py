@@ -37,11 +37,11 @@ def owner(
     Stores of Docker, Podman, buildah and containerd are read from disk, so that it works without a daemon; the kernel
     is asked what is mounted and whose root directory it is. A store elsewhere is found by what lies around the path.
 
-    Exits with 3 when nothing that is known owns it, with 6 when some of a store could not be read.
+    Exits with 3 when nothing that is known owns it, with 6 when some of its store could not be read.
     """
     search = Search(root)
     found = ask(search, what, records=locate(state_dir))
-    warnings = error_notes(search.troubles)
+    warnings = error_notes(found.troubles)
     if json:
         emit_json("owner", owner_json(found), warnings)
     else:

@@ -33,7 +33,7 @@ class LayerDescription:
 
     Attributes:
         role: What it is there for.
-        number: Position among its kind, from 1, topmost first.
+        number: Position among its kind, from 0, topmost first.
         path: The directory.
         fs_type: Its file system's type; None when it cannot be looked at.
         dev: Major and minor number of that file system.
@@ -51,7 +51,7 @@ class LayerDescription:
 
     @property
     def label(self) -> str:
-        """Role and number, such as ``lower 2``."""
+        """Role and number, such as ``lower 1``."""
         return f"{self.role} {self.number}" if self.role in {Role.LOWER, Role.DATA_ONLY} else str(self.role)
 
 
@@ -82,7 +82,7 @@ def _layers(overlay: Overlay) -> Iterator[LayerDescription]:
     work = () if stack.work is None else (stack.work,)
     kinds = ((Role.UPPER, upper), (Role.WORK, work), (Role.LOWER, stack.lowers), (Role.DATA_ONLY, stack.data_only))
     for role, paths in kinds:
-        for number, path in enumerate(paths, start=1):
+        for number, path in enumerate(paths):
             yield _layer(overlay, role, number, path)
 
 

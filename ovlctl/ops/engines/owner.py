@@ -71,6 +71,7 @@ def _of_lead(lead: Lead, alive: Alive, *, weigh: bool) -> Owner:
         size=bytes_of(directory) if weigh and layer is not None else None,
         users=tuple(_users(users)),
         evidence=(*_kernel(live), *lead.evidence, *_metadata(store, container, image)),
+        troubles=store.troubles,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ovlctl.engines.values import Engine, Pod, Role
-    from ovlctl.errors import Note
+    from ovlctl.errors import Note, OvlError
 
 
 class Kind(StrEnum):
@@ -58,6 +58,7 @@ class Owner:
         size: Bytes that *directory* takes on disk; None where it was not looked at or could not be read.
         users: Everybody who uses the layer, the owner among them.
         evidence: What says so, the kernel's word first.
+        troubles: What could not be read of the store that it is in.
     """
 
     engine: Engine | None
@@ -73,3 +74,4 @@ class Owner:
     size: int | None = None
     users: tuple[User, ...] = ()
     evidence: tuple[Note, ...] = ()
+    troubles: tuple[OvlError, ...] = ()

@@ -85,11 +85,6 @@ class Search:
         with Scene() as scene:
             self.alive = Alive(scene)
 
-    @property
-    def troubles(self) -> tuple[errors.OvlError, ...]:
-        """What of the stores could not be read."""
-        return tuple(trouble for store in self.stores for trouble in store.troubles)
-
     def lead(self, word: str) -> Lead | None:
         """What *word* leads to; None for a path that lies in no store and on no overlay of an engine.
 
