@@ -28,6 +28,8 @@ _TAKEN: Final = "OVLCTL_TESTS_TAKEN"
 _LASTING: Final = frozenset({"docker_engine", "podman_engine", "containerd_engine"})
 #: The number of this process among those that run side by side.
 PART: Final = "OVLCTL_TESTS_PART"
+#: Of a test that the other processes left to this one.
+HERE: Final = pytest.StashKey[bool]()
 
 
 def is_of_engines(item: pytest.Item) -> bool:
@@ -96,7 +98,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 def _taking(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
     files: dict[str, list[pytest.Item]] = {}
+    yield from (item for item in items if HERE in item.stash)
     for item in items:
+        if HERE in item.stash:
+            continue
         files.setdefault("" if is_of_engines(item) else str(item.path), []).append(item)
     taken, numbered = int(os.environ[_TAKEN]), list(enumerate(sorted(files)))
     # Each daemon is started once, and when all else is done: what it mounts stays as long as the process.

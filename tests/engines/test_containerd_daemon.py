@@ -14,7 +14,7 @@ from ovlctl.engines.containerd import daemon as containerd_daemon
 from ovlctl.engines.daemons import Endpoint
 from ovlctl.engines.values import Engine, StoreKind
 from ovlctl.errors import EngineSilent
-from tests.capabilities import needs, root
+from tests.capabilities import needs_root
 
 if TYPE_CHECKING:
     from tests.conftest import OrdinaryUser
@@ -84,7 +84,7 @@ def test_no_ctr(containerd_engine: Containerd, scratch: str, monkeypatch: pytest
             containerd_daemon.ask(endpoint(containerd_engine.socket))
 
 
-@needs(root(), "real root")
+@needs_root
 def test_permission(containerd_engine: Containerd, ordinary_user: OrdinaryUser) -> None:
     """Somebody who may not connect is told so."""
     code = (

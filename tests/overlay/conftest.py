@@ -10,17 +10,21 @@ import pytest
 
 from ovlctl.kernel.mount import MNT, umount2
 from tests import capabilities
+from tests.needs import needed_by_fixtures
 from tests.overlay.made import new_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Trusted attributes take root, in memory, too."""
+    needed_by_fixtures(item, room=[capabilities.needs_root], disk=[capabilities.needs_root])
+
+
 @pytest.fixture(scope="session")
 def room() -> Iterator[str]:
     """A directory in memory, with trusted and user attributes."""
-    if not capabilities.root():
-        pytest.skip(f"trusted attributes: {capabilities.root().reason}")
     with tempfile.TemporaryDirectory(dir=capabilities.session().directory) as base:
         os.chmod(base, 0o755)  # ordinary users must get through
         point = capabilities.make_file_system("tmpfs", base)
@@ -28,12 +32,9 @@ def room() -> Iterator[str]:
         umount2(point, MNT(0))
 
 
-@pytest.fixture(scope="module", params=capabilities.FILE_SYSTEMS)
+@pytest.fixture(scope="module", params=capabilities.each_fs(*capabilities.FILE_SYSTEMS))
 def disk(request: pytest.FixtureRequest) -> Iterator[str]:
     """A file system of each kind, for the layers of a whole module."""
-    able = capabilities.file_system(request.param) if capabilities.root() else capabilities.root()
-    if not able:
-        pytest.skip(f"needs {request.param}: {able.reason}")
     with new_directory(capabilities.session().directory) as base:
         point = capabilities.make_file_system(request.param, base)
         yield point
