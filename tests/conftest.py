@@ -52,9 +52,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Root runs the engines; rootless ones have stores of the same shape, and need more than an account."""
-    able = [capabilities.needs_root, capabilities.needs_overlay]
-    needed_by_fixtures(item, docker_engine=able, podman_engine=able, containerd_engine=able)
+    """What fixtures of several directories need: engines, and places for trusted attributes, in memory too."""
+    root = [capabilities.needs_root]
+    engine = [*root, capabilities.needs_overlay]  # rootless ones need more than an account
+    needed_by_fixtures(item, docker_engine=engine, podman_engine=engine, containerd_engine=engine, room=root, disk=root)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -81,7 +81,7 @@ def _status(process: subprocess.Popen[bytes]) -> int:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run what this process takes."""
-    if session.testsfailed:
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return None  # an error of collecting, which pytest knows to say
     items = _taking(session.items)
     item = next(items, None)

@@ -10,16 +10,10 @@ import pytest
 
 from ovlctl.kernel.mount import MNT, umount2
 from tests import capabilities
-from tests.needs import needed_by_fixtures
 from tests.overlay.made import new_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Trusted attributes take root, in memory, too."""
-    needed_by_fixtures(item, room=[capabilities.needs_root], disk=[capabilities.needs_root])
 
 
 @pytest.fixture(scope="session")

@@ -191,7 +191,7 @@ class Forwarding:
             case "start":
                 self._reports[event["id"]] = []
             case "report":
-                self._reports[event["report"]["nodeid"]].append(event["report"])
+                self._reports.setdefault(event["report"]["nodeid"], []).append(event["report"])
             case _:
                 pass
 
@@ -242,7 +242,7 @@ def _options(config: pytest.Config) -> list[str]:
     options = ["-p", "tests.vm.reporter", "-p", "no:cacheprovider", "--continue-on-collection-errors", "-m", ""]
     options += [
         f"--tb={given.tbstyle}",
-        f"--maxfail={given.maxfail}",
+        f"--maxfail={given.maxfail or 0}",
         *["-v"] * given.verbose,
         *["-q"] * -given.verbose,
     ]

@@ -151,7 +151,7 @@ def _push(project: str, source: str, ssh: Sequence[str]) -> None:
 
 
 def _failure(words: Sequence[str]) -> str:
-    # The last line that a command said before it failed, or nothing. A pipe would stay open as long as the connection
+    # The first line that a command said before it failed, or nothing. A pipe would stay open as long as the connection
     # does, which outlives the command.
     with tempfile.TemporaryFile() as said:
         try:
@@ -159,5 +159,5 @@ def _failure(words: Sequence[str]) -> str:
         except FileNotFoundError:
             return f"{words[0]} is not installed"
         said.seek(0)
-        text = said.read().decode(errors="replace").strip().rpartition("\n")[2]
+        text = said.read().decode(errors="replace").strip().partition("\n")[0]
     return "" if status == 0 else text or f"{words[0]} ended with status {status}"

@@ -80,9 +80,10 @@ class Placing:
         if done is not None and done.facts:
             counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(done.outcomes.items()))
             terminalreporter.section("virtual machine")
+            profile = f", hypothesis profile {done.facts['profile']}" if done.facts["profile"] != "none" else ""
             terminalreporter.write_line(
-                f"kernel {done.facts['kernel']}, Python {done.facts['python']}, hypothesis profile"
-                f" {done.facts['profile']}: {counts or 'no test was done'} in {done.seconds:.0f} s"
+                f"kernel {done.facts['kernel']}, Python {done.facts['python']}{profile}:"
+                f" {counts or 'no test was done'} in {done.seconds:.0f} s"
             )
 
     def _place(self, session: pytest.Session, stack: ExitStack) -> Forwarding | None:

@@ -17,10 +17,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from hypothesis import settings
 
 from tests.side_by_side import PART
 
@@ -63,7 +63,7 @@ class Reporter:
             pytest=pytest.__version__,
             kernel=f"{uname.release} {uname.machine}",
             python=platform.python_version(),
-            profile=settings.get_current_profile_name(),
+            profile=_profile(),
         )
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -88,6 +88,12 @@ class Reporter:
         """One phase of a test is over."""
         data: dict[str, Any] = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         self._tell("report", report=data)
+
+
+def _profile() -> str:
+    # Of hypothesis, if any test uses it; it takes a while to import.
+    hypothesis = sys.modules.get("hypothesis")
+    return "none" if hypothesis is None else str(hypothesis.settings.get_current_profile_name())
 
 
 def files(ids: Sequence[str]) -> list[str]:

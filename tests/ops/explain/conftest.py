@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Trusted attributes take root, in memory, too."""
     root = capabilities.needs_root
-    needed_by_fixtures(item, disk=[root], memory=[root], ext4=[root, capabilities.needs_fs("ext4")])
+    needed_by_fixtures(item, memory=[root], ext4=[root, capabilities.needs_fs("ext4")])
 
 
 def _made(kind: str, size: int | None = None) -> Iterator[str]:
