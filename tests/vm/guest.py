@@ -79,24 +79,24 @@ def guest(project: str) -> Iterator[Guest]:
     Raises:
         NoGuest: There is none, or it cannot be reached.
     """
-    if SHELL in os.environ:
+    words = os.environ.get(SHELL)
+    if words:
         source = os.environ.get(SOURCE, project)
         python = f"env PYTHONPATH={shlex.quote(_PROJECT)} {shlex.quote(sys.executable)}"
-        way = tuple(shlex.split(os.environ[SHELL]))
-        yield Guest(name=os.environ[SHELL], way=way, source=source, python=python)
+        yield Guest(name=words, way=tuple(shlex.split(words)), source=source, python=python)
         return
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     # Short: a socket's name has 108 bytes, and ssh adds some to it for a moment.
     with tempfile.TemporaryDirectory(prefix="ovl-", dir=runtime if os.access(runtime, os.W_OK) else "/tmp") as control:
-        options = [word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")]
-        vagrant = os.path.join(project, "vagrant")
-        config = _reachable(vagrant, [*options, "-o", f"ControlPath={control}/s"])
-        ssh = ("ssh", "-F", config, *options, "-o", f"ControlPath={control}/s")
+        given = {**_OPTIONS, "ControlPath": f"{control}/s"}
+        options = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
+        ssh = ("ssh", "-F", _reachable(os.path.join(project, "vagrant"), options), *options)
         try:
             source = os.environ.get(SOURCE, "/opt/ovlctl/source")
             site = f"{os.path.dirname(source)}/site"
             _push(project, source, ssh)
-            python = f"sudo env PYTHONPATH={source}:{site} OVLCTL_TEST_DIR=/data/ext4 python3"
+            path = shlex.quote(f"{source}:{site}")
+            python = f"sudo env PYTHONPATH={path} OVLCTL_TEST_DIR=/data/ext4 python3"
             yield Guest(name="the machine of vagrant/", way=(*ssh, "default"), source=source, python=python)
         finally:
             subprocess.run([*ssh, "-O", "exit", "default"], capture_output=True, check=False)

@@ -80,9 +80,8 @@ class Placing:
         if done is not None and done.facts:
             counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(done.outcomes.items()))
             terminalreporter.section("virtual machine")
-            profile = f", hypothesis profile {done.facts['profile']}" if done.facts["profile"] != "none" else ""
             terminalreporter.write_line(
-                f"kernel {done.facts['kernel']}, Python {done.facts['python']}{profile}:"
+                f"kernel {done.facts['kernel']}, Python {done.facts['python']}:"
                 f" {counts or 'no test was done'} in {done.seconds:.0f} s"
             )
 

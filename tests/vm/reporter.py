@@ -3,7 +3,7 @@
 ``event`` says what the others mean:
 
 =========  =============================================================================================
-begun      ``pytest`` (its version), ``kernel``, ``python``, ``profile`` (of hypothesis): a session
+begun      ``pytest`` (its version), ``kernel`` and ``python``: a session
 collected  a file was read; with ``broken`` (its node) and ``text`` when that failed
 missing    ``ids``: tests that are not here
 start      ``id``: a test begins
@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -63,7 +62,6 @@ class Reporter:
             pytest=pytest.__version__,
             kernel=f"{uname.release} {uname.machine}",
             python=platform.python_version(),
-            profile=_profile(),
         )
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -88,12 +86,6 @@ class Reporter:
         """One phase of a test is over."""
         data: dict[str, Any] = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         self._tell("report", report=data)
-
-
-def _profile() -> str:
-    # Of hypothesis, if any test uses it; it takes a while to import.
-    hypothesis = sys.modules.get("hypothesis")
-    return "none" if hypothesis is None else str(hypothesis.settings.get_current_profile_name())
 
 
 def files(ids: Sequence[str]) -> list[str]:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Set in the guest: tests run here, and are not forwarded.
 GUEST: Final = "OVLCTL_VM_GUEST"
-#: The profile of hypothesis; tests/conftest.py has them.
-PROFILE: Final = "OVLCTL_TEST_PROFILE"
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _PAUSE = 0.05  # seconds
 _LAST_LINES = 30
@@ -66,7 +64,7 @@ def _serve(request: Mapping[str, Any], directory: str) -> None:
     with open(wanted, "x", encoding="ascii") as file:
         json.dump(request["ids"], file)
     with open(events, "xb"), open(events, "rb") as coming, tempfile.TemporaryFile(dir=directory) as said:
-        environment = {PROFILE: "guest", **os.environ, **request["variables"], GUEST: "1", WANTED: wanted}
+        environment = {**os.environ, **request["variables"], GUEST: "1", WANTED: wanted}
         paths = files(request["ids"])
         program = "tests.side_by_side" if len(paths) > 1 else "pytest"
         process = subprocess.Popen(
