@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import enter_user_namespace
 from tests import sandbox
 from tests.as_user import unused_uid
+from tests.needs import Answer, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,22 +35,6 @@ _MKFS = {
     "xfs": ("mkfs.xfs", "-q", "-K"),
     "btrfs": ("mkfs.btrfs", "-q", "-K"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Whether something works here, and why not."""
-
-    able: bool
-    reason: str = ""
-
-    def __bool__(self) -> bool:
-        """Whether it works."""
-        return self.able
-
-    def __str__(self) -> str:
-        """For the header of the test run."""
-        return "yes" if self.able else f"no ({self.reason})"
 
 
 @cache
@@ -248,14 +232,14 @@ def _in_child(attempt: Callable[[], None]) -> Answer:
     return Answer(status == 0 and not reason, reason or f"the probe ended with {status}")
 
 
-def needs(answer: Answer, what: str) -> pytest.MarkDecorator:
-    """A mark that skips a test unless *answer* is yes."""
-    return pytest.mark.skipif(not answer, reason=f"needs {what}: {answer.reason}")
-
-
 def needs_fs(kind: str) -> pytest.MarkDecorator:
-    """A mark that skips a test unless file systems of *kind* can be made here."""
+    """A mark for a test that makes a file system of *kind*."""
     return needs(file_system(kind), kind)
+
+
+def each_fs(*kinds: str) -> list[pytest.ParameterSet]:
+    """Parameters for tests on file systems of *kinds*, each with its mark."""
+    return [pytest.param(kind, marks=needs_fs(kind)) for kind in kinds]
 
 
 needs_root = needs(root(), "root")

@@ -17,6 +17,7 @@ from hypothesis import settings
 from tests import capabilities, sandbox
 from tests.as_user import needed_trees, unused_uid
 from tests.engines.live.docker import docker_engine
+from tests.needs import needed_by_fixtures
 from tests.podman import podman_engine
 from tests.side_by_side import is_of_engines
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tests.containerd import Containerd
 
 __all__ = ["docker_engine", "podman_engine"]  # fixtures of all tests
+pytest_plugins = ["tests.vm.plugin"]
 
 # A system call takes as long as it takes. Failing examples are printed in full instead of being kept in a directory
 # that the next user may not write. The same examples in every run, so that a change answers for what it breaks and for
@@ -47,6 +49,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     sandbox.leave(capabilities.session())
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What fixtures of several directories need: engines, and places for trusted attributes, in memory too."""
+    root = [capabilities.needs_root]
+    engine = [*root, capabilities.needs_overlay]  # rootless ones need more than an account
+    needed_by_fixtures(item, docker_engine=engine, podman_engine=engine, containerd_engine=engine, room=root, disk=root)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -215,12 +224,10 @@ class MakeFs(Protocol):
 
 @pytest.fixture
 def make_fs(scratch: str) -> MakeFs:
-    """``make_fs("xfs", 512 << 20)`` mounts a new one below scratch; skips with the reason where that cannot be."""
+    """``make_fs("xfs", 512 << 20)`` mounts a new one below scratch; the test has the mark ``needs_fs("xfs")``."""
 
     def make(kind: str, size: int | None = None) -> str:
-        able = capabilities.file_system(kind)
-        if not able:
-            pytest.skip(f"needs {kind}: {able.reason}")
+        assert capabilities.file_system(kind), f"this test lacks the mark needs_fs({kind!r})"
         return capabilities.make_file_system(kind, tempfile.mkdtemp(prefix="fs-", dir=scratch), size)
 
     return make

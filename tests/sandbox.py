@@ -40,6 +40,11 @@ class Sandbox:
     directory: str
 
 
+def is_root() -> bool:
+    """Whether this process is root with CAP_SYS_ADMIN."""
+    return Capability.CAP_SYS_ADMIN in effective() and os.geteuid() == 0
+
+
 def enter() -> Sandbox:
     """Move this process into private namespaces, sweep after dead sessions and make this one's directory.
 
@@ -47,7 +52,7 @@ def enter() -> Sandbox:
     there, while what it executes is an ordinary process again, because capabilities do not survive execve(2) for
     a uid other than 0.
     """
-    as_root = Capability.CAP_SYS_ADMIN in effective() and os.geteuid() == 0
+    as_root = is_root()
     mounts, reason = True, ""
     try:
         if as_root:

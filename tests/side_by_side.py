@@ -28,6 +28,8 @@ _TAKEN: Final = "OVLCTL_TESTS_TAKEN"
 _LASTING: Final = frozenset({"docker_engine", "podman_engine", "containerd_engine"})
 #: The number of this process among those that run side by side.
 PART: Final = "OVLCTL_TESTS_PART"
+#: Of a test that the other processes left to this one.
+HERE: Final = pytest.StashKey[bool]()
 
 
 def is_of_engines(item: pytest.Item) -> bool:
@@ -79,7 +81,7 @@ def _status(process: subprocess.Popen[bytes]) -> int:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run what this process takes."""
-    if session.testsfailed:
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return None  # an error of collecting, which pytest knows to say
     items = _taking(session.items)
     item = next(items, None)
@@ -96,7 +98,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 def _taking(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
     files: dict[str, list[pytest.Item]] = {}
+    yield from (item for item in items if HERE in item.stash)
     for item in items:
+        if HERE in item.stash:
+            continue
         files.setdefault("" if is_of_engines(item) else str(item.path), []).append(item)
     taken, numbered = int(os.environ[_TAKEN]), list(enumerate(sorted(files)))
     # Each daemon is started once, and when all else is done: what it mounts stays as long as the process.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import sandbox
-from tests.capabilities import FILE_SYSTEMS, needs_mounting, needs_root, session
+from tests.capabilities import FILE_SYSTEMS, each_fs, needs_mounting, needs_root, session
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFs, OrdinaryUser
@@ -75,7 +75,7 @@ def test_an_ordinary_user_does_not_reach_what_is_closed(scratch: str, ordinary_u
     assert "Permission denied" in done.stderr
 
 
-@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+@pytest.mark.parametrize("kind", each_fs(*FILE_SYSTEMS))
 def test_file_systems_can_be_made(kind: str, make_fs: MakeFs) -> None:
     """make_fs gives a mounted, writable file system of the kind asked for."""
     point = make_fs(kind)

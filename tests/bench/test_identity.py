@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from ovlctl.bench.identity import CASES
 from ovlctl.bench.verdicts import LINKS_BREAK, SAME_INODE, verdicts
 from tests import capabilities
@@ -34,7 +32,7 @@ def test_every_case_is_measured(result: Result) -> None:
     assert set(_KNOWN) == {case.name for case in CASES}
 
 
-@pytest.mark.skipif(not capabilities.root(), reason="index and origins need trusted xattrs, so root")
+@capabilities.needs_root
 def test_cases_are_as_known(result: Result) -> None:
     """The number is the lower's, stays, and links hold, exactly where the kernel is known to do so."""
     measured = {
@@ -53,7 +51,7 @@ def test_flags_follow_from_the_facts(result: Result) -> None:
         assert (case.hardlink_kept is None) == (case.lower.st_nlink == 1)
 
 
-@pytest.mark.skipif(not capabilities.root(), reason="index and origins need trusted xattrs, so root")
+@capabilities.needs_root
 def test_verdicts_on_the_claims(result: Result) -> None:
     """One is half true, the other depends on index."""
     assert {verdict.claim: verdict.verdict for verdict in result.verdicts} == {

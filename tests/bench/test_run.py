@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ovlctl.bench.values import Cell, Result
     from tests.conftest import MakeFs, OrdinaryUser
 
-needs_root = capabilities.needs(capabilities.root(), "root")
+needs_root = capabilities.needs_root
 
 
 def cell(found: Result, op: Operation, size: int = 4 * KIB) -> Cell:
@@ -113,7 +113,7 @@ def test_layers_depth_links_and_content(scratch: str) -> None:
     assert all(sample.before.st_nlink == 2 for each in found.cells for sample in each.samples_raw)
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+@pytest.mark.parametrize("kind", capabilities.each_fs("ext4", "xfs", "btrfs"))
 def test_cold_and_warm_caches_are_what_they_say(make_fs: MakeFs, kind: str) -> None:
     """Just before each sample the kernel counts all pages of the lower file, or none."""
     plan = Plan(
@@ -142,6 +142,8 @@ def test_an_overlay_is_no_place_for_an_upper(scratch: str) -> None:
         assert os.listdir(mounted.merged) == []
 
 
+@capabilities.needs_fs("xfs")
+@capabilities.needs_fs("ext4")
 def test_xfs_clones_where_ext4_copies(make_fs: MakeFs) -> None:
     """On xfs a copy-up of 64 MiB shares the lower's extents and dirties next to nothing; on ext4 it writes it all."""
     xfs = cell(_write(make_fs("xfs", 600 * MIB), 64 * MIB), Operation.WRITE, 64 * MIB)
@@ -180,10 +182,9 @@ def _loop_devices() -> set[str]:
     return {path for path in found if BENCH in path}
 
 
+@capabilities.needs_userns
 def test_an_ordinary_user_measures_too(ordinary_user: OrdinaryUser) -> None:
     """Without root it runs in a user namespace with userxattr, and says so; all else is the same."""
-    if not capabilities.user_namespaces():
-        pytest.skip("needs user namespaces for ordinary users")
     done = ordinary_user.ovlctl(
         "bench-copyup", "--dir", ordinary_user.home, "--size", "4K", "--op", "all", "--samples", "3", "--json", "-"
     )

@@ -76,10 +76,9 @@ def test_fits_a_terminal(scratch: str, cli: Cli, everything: tuple[str, ...]) ->
         assert [line for line in lines if len(line) > 80 and scratch not in line] == []
 
 
+@capabilities.needs_mounting
 def test_only_what_is_missing_is_explained(scratch: str, cli: Cli) -> None:
     """A cost and a fix for each that is missing; what is alike unknown is told once."""
-    if not capabilities.mounting():
-        pytest.skip(capabilities.mounting().reason)
     point = trees.make(os.path.join(scratch, "ro"), {})
     mount("t", point, "tmpfs", MS.RDONLY)
     text = cli("doctor", "--dir", point).stdout.partition("\ndirectory")[2]
@@ -89,6 +88,7 @@ def test_only_what_is_missing_is_explained(scratch: str, cli: Cli) -> None:
     assert "read-only" in text
 
 
+@capabilities.needs_fs("tmpfs")
 def test_needs(scratch: str, make_fs: MakeFs, cli: Cli) -> None:
     """What is there is fine, what is not makes the status 1 and is named, for each directory."""
     fine = cli("doctor", "--dir", scratch, "--need", "overlay,d_type", "--need", "whiteout")

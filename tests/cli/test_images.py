@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.errors import ExitStatus
-from tests.capabilities import needs_root
+from tests.capabilities import needs_fs, needs_root
 from tests.oci.images import Layout, Made, archive, directory, entry, hard_link, link
 from tests.schemas import valid
 
@@ -123,6 +123,7 @@ def test_cat(layout: str, cli: Cli) -> None:
     assert cli("cat", f"{layout}:one", "now").status == ExitStatus.USAGE
 
 
+@needs_fs("tmpfs")
 def test_no_room(layout: str, scratch: str, make_fs: MakeFs, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     """Without room for a decompressed layer one line says so; what needs no content is told all the same."""
     monkeypatch.setenv("TMPDIR", make_fs("tmpfs", 1 << 16))

@@ -199,7 +199,7 @@ def test_an_ordinary_user(layers: str, ordinary_user: OrdinaryUser) -> None:
     assert ordinary_user.ovlctl("why", _LOG).status == 0
 
 
-@capabilities.needs(capabilities.user_namespaces(), "user namespaces")
+@capabilities.needs_userns
 def test_options_that_need_root(layers: str, ordinary_user: OrdinaryUser) -> None:
     """In a user namespace the option that the kernel would refuse with EPERM is named."""
     words = f"lowerdir={layers}/a:{layers}/b,metacopy=on"
@@ -210,7 +210,7 @@ def test_options_that_need_root(layers: str, ordinary_user: OrdinaryUser) -> Non
     assert {each["errno"] for each in found} == {"EPERM"}
 
 
-@capabilities.needs(capabilities.user_namespaces(), "user namespaces")
+@capabilities.needs_userns
 def test_a_mount_without_root(ordinary_user: OrdinaryUser) -> None:
     """A mount in the user's own namespace is found there."""
     for name in ("low", "base"):

@@ -5,6 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ovlctl.engines import gathering
+from tests.capabilities import needs_root
+from tests.needs import needed_by_fixtures
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A containerd of a test's own is run by root."""
+    needed_by_fixtures(item, containerd=[needs_root])
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from ovlctl.engines.containerd import daemon as containerd_daemon
 from ovlctl.engines.daemons import Endpoint
 from ovlctl.engines.values import Engine, StoreKind
 from ovlctl.errors import EngineSilent
-from tests.capabilities import needs, root
+from tests.capabilities import needs_root
 
 if TYPE_CHECKING:
     from tests.conftest import OrdinaryUser
@@ -45,10 +45,11 @@ def test_says(containerd_engine: Containerd) -> None:
 
 
 def test_addresses() -> None:
-    """CONTAINERD_ADDRESS is the only one when it is set, with and without the scheme."""
+    """CONTAINERD_ADDRESS is the only one when it is set; else all that are there, or may be in a closed directory."""
     for word in ("/x/sock", "unix:///x/sock"):
         assert endpoint(word) == Endpoint(engine=Engine.CONTAINERD, address="/x/sock", found="CONTAINERD_ADDRESS")
-    assert all(os.path.exists(one.address) for one in containerd_daemon.endpoints({}))
+    addresses = [one.address for one in containerd_daemon.endpoints({})]
+    assert all(os.path.exists(path) or not os.access(os.path.dirname(path), os.X_OK) for path in addresses)
 
 
 def test_no_socket(scratch: str) -> None:
@@ -84,7 +85,7 @@ def test_no_ctr(containerd_engine: Containerd, scratch: str, monkeypatch: pytest
             containerd_daemon.ask(endpoint(containerd_engine.socket))
 
 
-@needs(root(), "real root")
+@needs_root
 def test_permission(containerd_engine: Containerd, ordinary_user: OrdinaryUser) -> None:
     """Somebody who may not connect is told so."""
     code = (

@@ -20,7 +20,7 @@ from ovlctl.engines.files import Files
 from ovlctl.engines.places import Place
 from ovlctl.engines.values import Engine, Role, State, Store
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads
-from tests.capabilities import needs, root
+from tests.capabilities import needs_root
 from tests.engines.bolts import Tree, database, varint
 
 if TYPE_CHECKING:
@@ -349,7 +349,7 @@ def test_empty_database(copied: str) -> None:
     assert [type(trouble) for trouble in store.troubles] == [StoreDamaged]
 
 
-@needs(root(), "real root")
+@needs_root
 def test_forbidden(copied: str, ordinary_user: OrdinaryUser) -> None:
     """Somebody who may not read the snapshotter's database is told so once, and what meta.db says."""
     os.chmod(f"{copied}/{SNAPSHOTTER}", 0o700)

@@ -14,6 +14,7 @@ from ovlctl.engines.containerd import store as containerd_store
 from ovlctl.engines.docker import moby
 from ovlctl.engines.places import Place
 from ovlctl.engines.values import Engine, Role, State, Store, StoreKind
+from tests.capabilities import needs_root
 from tests.containerd import IMAGE, RUNNING, STOPPED
 from tests.docker import Docker, daemon, image
 
@@ -105,6 +106,7 @@ def graph_driver(scratch: str) -> Iterator[Docker]:
         running("rm", "-f", "mine")
 
 
+@needs_root
 def test_graph_driver(graph_driver: Docker, scratch: str) -> None:
     """A Docker with a store of its own has its running containers in its containerd, too: they are not told."""
     place = Place(engine=Engine.DOCKER, root=f"{scratch}/data", run=f"{scratch}/exec")

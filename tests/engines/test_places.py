@@ -14,6 +14,7 @@ from ovlctl.engines.places import ROOT_VARIABLE, Origin, Place, around, places, 
 from ovlctl.engines.values import Engine
 from ovlctl.errors import StoreDamaged
 from tests import docker
+from tests.capabilities import needs_root
 
 if TYPE_CHECKING:
     from tests.conftest import OrdinaryUser
@@ -274,6 +275,7 @@ for place in places([], root=None, environment=os.environ).found:
 """
 
 
+@needs_root
 def test_a_running_docker_is_found(scratch: str) -> None:
     """By its command line, and its containerd by the configuration that it was given."""
     with docker.daemon(scratch):

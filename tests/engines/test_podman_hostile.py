@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ovlctl.engines.values import State
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads
+from tests.capabilities import needs_root
 from tests.engines.podman_trees import TABLES, Tree, layer, libpod
 
 if TYPE_CHECKING:
@@ -220,11 +221,10 @@ def test_a_journal_that_names_another_file_removes_nothing(scratch: str) -> None
     assert [error.paths for error in store.troubles] == [(f"{tree.root}/db.sql-journal",)]
 
 
+@needs_root
 def test_a_store_that_may_not_be_read(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """Somebody else's: one error of permissions for each document, and no traceback."""
     tree = _tree(scratch)
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to make what somebody else may not read")
     os.chmod(f"{tree.root}/overlay-images", 0o700)
     done = ordinary_user.run(["python", "-c", _READ, tree.root])
     assert done.stdout.split() == [StoreForbidden.code, "1"], done.stderr

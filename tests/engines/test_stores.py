@@ -14,6 +14,7 @@ from ovlctl.engines.finding import find
 from ovlctl.engines.places import Place, places
 from ovlctl.engines.values import Engine
 from ovlctl.errors import StoreDamaged, StoreForbidden
+from tests.capabilities import needs_root
 
 if TYPE_CHECKING:
     from tests.conftest import OrdinaryUser
@@ -53,10 +54,9 @@ def test_a_place_that_is_gone(scratch: str, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("engine", _EVERY)
+@needs_root
 def test_a_place_that_may_not_be_read(scratch: str, ordinary_user: OrdinaryUser, engine: Engine) -> None:
     """Root's own, for somebody else: one store with one trouble, exit status 4 for whom it is all."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to make what somebody else may not read")
     os.mkdir(f"{scratch}/root", 0o700)
     done = ordinary_user.run(["python", "-c", _READ, engine, f"{scratch}/root"])
     assert done.stdout.split() == [engine, StoreForbidden.code], done.stderr

@@ -13,6 +13,7 @@ from ovlctl.kernel.copying import SourceError, copy_content
 from ovlctl.kernel.fiemap import shared_bytes
 from ovlctl.kernel.renames import rename_by_steps, rename_noreplace
 from tests import trees
+from tests.capabilities import each_fs, needs_fs
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFs
@@ -25,7 +26,7 @@ def _copy(source: str, target: str) -> bool:
         return copy_content(old.fileno(), new.fileno())
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
+@pytest.mark.parametrize("kind", each_fs("ext4", "xfs", "btrfs", "tmpfs"))
 def test_holes_stay_holes(make_fs: MakeFs, kind: str) -> None:
     """A hole at the begin, in the middle and at the end; to the same file system and to another one."""
     here, there = make_fs(kind), make_fs("tmpfs")
@@ -43,6 +44,7 @@ def test_holes_stay_holes(make_fs: MakeFs, kind: str) -> None:
         assert shared is (kind in {"xfs", "btrfs"} and target.startswith(here))
 
 
+@needs_fs("xfs")
 def test_a_file_as_large_as_can_be(make_fs: MakeFs) -> None:
     """Its end is found, though nothing can be read beyond it."""
     with open(f"{make_fs('xfs')}/old", "w+b") as old, open(f"{make_fs('tmpfs')}/new", "xb") as new:

@@ -94,6 +94,8 @@ def test_small_things(scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @capabilities.needs_root
+@capabilities.needs_fs("ext4")
+@capabilities.needs_fs("xfs")
 def test_inode_flags(make_fs: MakeFs) -> None:
     """As chattr sets them; none where none are kept; a project as it was given."""
     directory = trees.make(os.path.join(make_fs("ext4"), "directory"), {})

@@ -88,9 +88,10 @@ def test_working_directory(merged: str) -> None:
         assert (holder.kind, holder.path) == (HolderKind.CWD, f"{path} (deleted)")
 
 
+@needs_root
 def test_root_directory(merged: str) -> None:
     """A root directory: the process left with its working directory on it as well, by chroot(2)."""
-    with child("import os, sys\nos.chroot(sys.argv[1])", merged) if root() else pytest.skip("needs root") as pid:
+    with child("import os, sys\nos.chroot(sys.argv[1])", merged) as pid:
         (holder,) = held_by(merged, pid)
     assert (holder.kind, holder.path) == (HolderKind.ROOT, merged)
 
@@ -177,10 +178,9 @@ def test_other_namespace(merged: str) -> None:
         umount2(merged)
 
 
+@needs_root
 def test_ordinary_user_is_told_what_cannot_be_read(ordinary_user: OrdinaryUser, scratch: str) -> None:
     """Processes of others are named as unreadable, while the own ones are found."""
-    if not root():
-        pytest.skip("needs root, to be somebody else than the user")
     (point,) = overlays.directories(scratch, "tmpfs")
     mount("t", point, "tmpfs", MS(0), b"mode=0777")
     code = """

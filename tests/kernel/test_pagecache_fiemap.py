@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.kernel import fiemap, pagecache
+from tests.capabilities import each_fs, needs_fs
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFs
@@ -24,7 +25,7 @@ def _file(directory: str, size: int = SIZE) -> int:
     return fd
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+@pytest.mark.parametrize("kind", each_fs("ext4", "xfs", "btrfs"))
 def test_dropping_empties_the_cache_and_reading_fills_it(make_fs: MakeFs, kind: str) -> None:
     """Both ways of asking agree: all pages after writing, none after dropping, some after reading a part."""
     fd = _file(make_fs(kind))
@@ -49,6 +50,7 @@ def test_an_empty_file_has_no_share(scratch: str) -> None:
     os.close(fd)
 
 
+@needs_fs("ext4")
 def test_syncfs_leaves_nothing_delayed(make_fs: MakeFs) -> None:
     """After syncfs(2) every extent has its place."""
     directory = make_fs("ext4")
@@ -61,7 +63,7 @@ def test_syncfs_leaves_nothing_delayed(make_fs: MakeFs) -> None:
     os.close(fd)
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+@pytest.mark.parametrize("kind", each_fs("ext4", "xfs", "btrfs"))
 def test_extents_cover_the_data_and_skip_holes(make_fs: MakeFs, kind: str) -> None:
     """Their lengths add up to the data; a hole is in none; SEEK_DATA agrees on where data begins."""
     fd = _file(make_fs(kind))
@@ -75,7 +77,7 @@ def test_extents_cover_the_data_and_skip_holes(make_fs: MakeFs, kind: str) -> No
     os.close(fd)
 
 
-@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+@pytest.mark.parametrize("kind", each_fs("xfs", "btrfs"))
 def test_a_clone_is_shared_until_it_is_written(make_fs: MakeFs, kind: str) -> None:
     """All blocks of a clone are shared; those written to are not any more."""
     directory = make_fs(kind)
@@ -91,6 +93,7 @@ def test_a_clone_is_shared_until_it_is_written(make_fs: MakeFs, kind: str) -> No
     os.close(clone)
 
 
+@needs_fs("ext4")
 def test_many_extents_come_in_batches(make_fs: MakeFs) -> None:
     """More extents than one call returns are all there, in order."""
     fd = os.open(os.path.join(make_fs("ext4", 64 << 20), "file"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -102,6 +105,7 @@ def test_many_extents_come_in_batches(make_fs: MakeFs) -> None:
     os.close(fd)
 
 
+@needs_fs("tmpfs")
 def test_tmpfs_cannot_tell(make_fs: MakeFs) -> None:
     """None, not an empty list."""
     fd = _file(make_fs("tmpfs"))

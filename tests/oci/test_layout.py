@@ -15,6 +15,7 @@ import pytest
 from ovlctl import errors
 from ovlctl.oci import layout
 from ovlctl.oci.opening import open_image
+from tests.capabilities import needs_fs
 from tests.oci.images import OCI, Layout, Made, archive, content, directory, entry, link, made, resolver
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def test_members_of_gzip(scratch: str) -> None:
     assert content(resolver(made(f"{scratch}/l", Made(_ONE, "gzip", blob=packed))), "one") == b"1"
 
 
+@needs_fs("tmpfs")
 def test_no_room(scratch: str, make_fs: MakeFs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without room for the decompressed layer names are told and content is not: ENOSPC, each time it is asked for."""
     view = resolver(made(f"{scratch}/l", Made(archive(entry("a", b"a" * 70000)), "gzip")))

@@ -12,6 +12,7 @@ import tarfile
 import pytest
 
 from ovlctl.kernel.namespaces import in_initial_user_namespace
+from tests.needs import Answer, needs
 from tests.oci.images import Layout, Made, archive, directory, entry, hard_link, link
 
 _READER = """
@@ -32,7 +33,7 @@ _OPENING = "trace=open,openat,openat2,open_tree,open_by_handle_at,creat,execve,c
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace(1) is not installed"),
-    pytest.mark.skipif(not in_initial_user_namespace(), reason="needs to trace processes"),
+    needs(Answer(in_initial_user_namespace(), "not in the initial user namespace"), "to trace processes"),
 ]
 
 

@@ -25,7 +25,7 @@ from ovlctl.ops.preflight import resolved
 from tests import capabilities, trees
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.conftest import MakeFs
 
@@ -405,10 +405,14 @@ ROWS = [
 ROOT_ONLY = ("index", "metacopy", "nfs_export", "ramfs", "sysfs", "lower below a live upper")
 
 
-def skip_unless_it_means_the_same(row: Row) -> None:
-    """Skip a row that needs the rights of root, where there are none."""
-    if not capabilities.root() and any(word in row.name for word in ROOT_ONLY):
-        pytest.skip("needs root: it means something else in a user namespace")
+def parameters(rows: Iterable[Row]) -> list[pytest.ParameterSet]:
+    """Tests of *rows*, each with the marks of what it needs."""
+    return [pytest.param(row, id=row.name, marks=_needed(row)) for row in rows]
+
+
+def _needed(row: Row) -> list[pytest.MarkDecorator]:
+    root = [capabilities.needs_root] if any(word in row.name for word in ROOT_ONLY) else []
+    return [*root, capabilities.needs_fs("btrfs")] if row.make is _two_subvolumes else root
 
 
 @pytest.fixture
@@ -420,10 +424,9 @@ def scene(scratch: str, make_fs: MakeFs) -> Iterator[Scene]:
         umount2(target)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", parameters(ROWS))
 def test_row(row: Row, scene: Scene, state_dir: str) -> None:
     """The row's own error, before the kernel; afterwards no mount, directory or record that was not there before."""
-    skip_unless_it_means_the_same(row)
     stack = row.make(scene)
     target = os.path.join(scene.base, row.target)
     if row.target == "t":
@@ -444,10 +447,9 @@ def test_row(row: Row, scene: Scene, state_dir: str) -> None:
         assert caught.value.errno == row.kernel
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.kernel != NOT_ASKED], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", parameters(row for row in ROWS if row.kernel != NOT_ASKED))
 def test_row_is_what_the_kernel_does(row: Row, scene: Scene) -> None:
     """Asked without any check, the kernel refuses with the row's errno, or mounts where the row says so."""
-    skip_unless_it_means_the_same(row)
     stack = resolved(row.make(scene))
     target = scene.dir("t")
     if row.kernel == ACCEPTED:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 
-import pytest
-
 import ovlctl
 from ovlctl.overlay.merged import Entry
 from tests import capabilities, trees
 
-ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+ROOT = capabilities.needs_root
 
 
 @ROOT

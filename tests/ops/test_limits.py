@@ -22,7 +22,7 @@ from tests import capabilities, trees
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-pytestmark = capabilities.needs(capabilities.mounting(), "mounting")
+pytestmark = capabilities.needs_mounting
 
 
 def lowers(scratch: str, count: int, length: int) -> list[str]:

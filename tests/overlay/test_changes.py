@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from ovlctl.overlay.change import Change, ChangeKind, Field
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from tests.conftest import MakeFs
 
 EXAMPLES = int(os.environ.get("OVLCTL_RESOLVER_EXAMPLES", "150"))
-ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+ROOT = capabilities.needs_root
 
 
 @contextmanager
@@ -75,6 +74,7 @@ def test_many_names_of_one_file(room: str) -> None:
     assert sum(one.change is ChangeKind.LINKED for one in found) == 3000
 
 
+@capabilities.needs_fs("xfs")
 def test_holes_are_passed_over_and_data_in_them_found(make_fs: MakeFs) -> None:
     """Two holes of 8 EiB are compared at once; one byte of either, anywhere in them, is a difference."""
     root = make_fs("xfs")

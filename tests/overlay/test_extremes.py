@@ -23,7 +23,7 @@ from tests.overlay.made import Made, directory, file, link, mounted, new_directo
 if TYPE_CHECKING:
     from tests.conftest import MakeFs
 
-ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+ROOT = capabilities.needs_root
 FOLLOW = Options(redirect_dir=RedirectDir.FOLLOW)
 
 
@@ -72,6 +72,7 @@ def _both_read(stack: Stack, where: str, path: str, content: bytes) -> None:
 
 
 @ROOT
+@capabilities.needs_fs("xfs")
 def test_more_attributes_than_a_list_can_name(make_fs: MakeFs) -> None:
     """Marks count among so many attributes that no list holds their names (E2BIG); what else is there is not known."""
     base = make_fs("xfs")
@@ -105,6 +106,7 @@ def test_more_attributes_than_a_list_can_name(make_fs: MakeFs) -> None:
 
 
 @ROOT
+@capabilities.needs_fs("xfs")
 def test_attributes_as_long_as_they_can_be(make_fs: MakeFs) -> None:
     """A value of 64 KiB, ordinary or a mark, is read as the kernel reads it."""
     base = make_fs("xfs")

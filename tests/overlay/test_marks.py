@@ -30,7 +30,7 @@ from ovlctl.overlay.tree import Attributes, Kind
 from tests import capabilities, trees
 from tests.overlay.made import Made, directory, file, mounted, write_layer
 
-ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+ROOT = capabilities.needs_root
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def _opened(log: str) -> list[str]:
 
 
 pytestmark = [
-    pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}"),
+    capabilities.needs_root,
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace(1) is not installed"),
 ]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ovlctl.overlay.stack import Stack
     from tests.overlay.made import Case
 
-ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+ROOT = capabilities.needs_root
 _PR_SET_DUMPABLE = 4
 _PATHS = [f"{one}/{other}" for one in NAMES for other in NAMES]
 _PATHS += [*NAMES, *(f"{path}/a" for path in _PATHS)]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.conftest import MakeFs, OrdinaryUser
 
 Opener = Callable[[int, str, int], int]
-ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+ROOT = capabilities.needs_root
 
 
 @pytest.mark.parametrize("opener", [openat2.open_beneath, openat2.walk_beneath])
@@ -101,6 +101,7 @@ def test_below_mount_points_as_the_kernel_sees_it(scratch: str) -> None:
 
 
 @ROOT
+@capabilities.needs_fs("btrfs")
 def test_subvolumes_are_followed(make_fs: MakeFs) -> None:
     """A btrfs subvolume inside a layer is part of it, for the kernel and for the resolver."""
     if shutil.which("btrfs") is None:
@@ -205,9 +206,7 @@ print(sorted(os.listdir(f"{point}/opaque")), sorted(os.listdir(point)))
 
 
 @ROOT
-@pytest.mark.skipif(
-    not capabilities.user_namespaces(), reason=f"needs user namespaces: {capabilities.user_namespaces().reason}"
-)
+@capabilities.needs_userns
 def test_a_mounter_who_cannot_read_trusted_marks(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """In a user namespace without userxattr no mark counts but device whiteouts, for kernel and resolver."""
     write_layer(

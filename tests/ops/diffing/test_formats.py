@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.diffing import Pair
     from tests.overlay.made import Seen
 
-ROOT = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+ROOT = capabilities.needs_root
 EXAMPLES = int(os.environ.get("OVLCTL_RESOLVER_EXAMPLES", "300")) // 10
 STRANGE = os.fsdecode(b'na\nme "\\*?[\t\x1b\xff\xc3\xa9 ')
 LOWER = {

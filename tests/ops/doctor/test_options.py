@@ -8,8 +8,6 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.overlay.options import KEYS, Flag
 from tests import capabilities, trees
@@ -69,11 +67,9 @@ def test_as_root(scratch: str, ordinary_user: OrdinaryUser) -> None:
     compare(usable(), json.loads(done.stdout))
 
 
+@capabilities.needs_userns
 def test_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """Without root: those that want trusted xattrs are not to be had, although the kernel knows them."""
-    able = capabilities.user_namespaces()
-    if not able:
-        pytest.skip(able.reason)
     base = ordinary_user.home
     mounted = ordinary_user.run([sys.executable, "-c", _MOUNT_EACH, base, "userxattr", json.dumps(VALUES)])
     code = (
@@ -113,11 +109,9 @@ def test_by_mounting_as_root() -> None:
     assert found == asked
 
 
+@capabilities.needs_userns
 def test_by_mounting_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """In a user namespace only what the rules refuse beforehand is not tried."""
-    able = capabilities.user_namespaces()
-    if not able:
-        pytest.skip(able.reason)
     code = "import json; from tests.ops.doctor.answers import by_mounting; print(json.dumps(by_mounting()))"
     done = ordinary_user.run([sys.executable, "-c", code])
     assert done.stderr == ""

@@ -198,11 +198,10 @@ print(*sorted(os.listdir("m")), *os.listdir("m/d"))
 
 
 @capabilities.needs_root
-@pytest.mark.parametrize("kind", capabilities.FILE_SYSTEMS)
+@pytest.mark.parametrize("kind", capabilities.each_fs(*capabilities.FILE_SYSTEMS))
+@capabilities.needs_userns
 def test_an_ordinary_user_on_each_file_system(kind: str, make_fs: MakeFs, ordinary_user: OrdinaryUser) -> None:
     """The verdict for somebody without root is what an overlay of theirs does there; reflinks as for root."""
-    if not capabilities.user_namespaces():
-        pytest.skip(capabilities.user_namespaces().reason)
     point = make_fs(kind)
     os.chmod(os.path.dirname(point), 0o755)
     os.chown(point, ordinary_user.uid, ordinary_user.gid)

@@ -114,7 +114,7 @@ def point(scratch: str) -> Iterator[str]:
         umount2(path, MNT.DETACH)
 
 
-@pytest.mark.parametrize("kind", capabilities.FILE_SYSTEMS)
+@pytest.mark.parametrize("kind", capabilities.each_fs(*capabilities.FILE_SYSTEMS))
 def test_usual_file_systems(kind: str, make_fs: MakeFs, scratch: str) -> None:
     """ext4, xfs, btrfs and tmpfs serve as both, and differ in reflinks."""
     point = make_fs(kind)
@@ -135,6 +135,7 @@ def test_file_systems_without_a_device(kind: str, point: str, scratch: str) -> N
     agrees(point, scratch)
 
 
+@capabilities.needs_fs("ext4")
 def test_read_only_mount(make_fs: MakeFs, scratch: str) -> None:
     """Read-only: no upper, a fine lower, and handles are known although nothing can be tried."""
     point = make_fs("ext4")
@@ -149,6 +150,7 @@ def test_read_only_mount(make_fs: MakeFs, scratch: str) -> None:
     assert looked_at(point).read_only
 
 
+@capabilities.needs_fs("ext4")
 def test_on_overlays(make_fs: MakeFs, scratch: str) -> None:
     """On an overlay: no upper, a lower once; on an overlay on an overlay not even that."""
     base = trees.make(make_fs("ext4"), dict.fromkeys(("l/", "u/", "w/", "m/", "l2/", "m2/")))
@@ -179,6 +181,7 @@ def test_full(limit: bytes, short: Ability, point: str, scratch: str) -> None:
     assert (looked_at(point).free_inodes == 0) == (short is Ability.INODES)
 
 
+@capabilities.needs_fs("ext4")
 def test_immutable(make_fs: MakeFs) -> None:
     """A directory with chattr +i: not writable, and the fix takes the flag away."""
     point = trees.make(os.path.join(make_fs("ext4"), "fixed"), {})
@@ -190,6 +193,7 @@ def test_immutable(make_fs: MakeFs) -> None:
     assert found(point, Ability.WRITABLE).answer is Answer.YES
 
 
+@capabilities.needs_fs("btrfs")
 def test_subvolumes(make_fs: MakeFs) -> None:
     """A subvolume directly below is a trap, and really one: over two of them copy-up fails with EXDEV."""
     point = make_fs("btrfs")
@@ -209,6 +213,7 @@ def test_subvolumes(make_fs: MakeFs) -> None:
         umount2(f"{point}/merged")
 
 
+@capabilities.needs_fs("xfs")
 def test_xfs_without_types(scratch: str) -> None:
     """An xfs of old (ftype=0) does not tell types, and deleted files stay listed."""
     image = os.path.join(scratch, "image")
@@ -224,6 +229,7 @@ def test_xfs_without_types(scratch: str) -> None:
     assert (said[Ability.D_TYPE], said[Ability.UPPER]) == (Answer.NO, Answer.NO)
 
 
+@capabilities.needs_fs("ext4")
 def test_case_folding(scratch: str) -> None:
     """A directory that folds case is called one, and the verdicts are the kernel's."""
     image = os.path.join(scratch, "image")

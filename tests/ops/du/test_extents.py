@@ -15,7 +15,7 @@ from ovlctl.overlay.fates import Fate
 from ovlctl.overlay.options import Options, Switch
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_fs, needs_root
+from tests.capabilities import each_fs, needs_fs, needs_root
 from tests.ops.du.test_sums import MIB, measured, used
 from tests.overlay.made import mounted
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = needs_root
 
-KINDS = [pytest.param(kind, marks=needs_fs(kind)) for kind in ("xfs", "btrfs")]
+KINDS = each_fs("xfs", "btrfs")
 SIZE = 8 * MIB
 FICLONE = 0x40049409
 

@@ -15,7 +15,7 @@ from ovlctl.overlay.fates import Fate
 from ovlctl.overlay.options import Options, RedirectDir, Switch
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_fs, needs_root
+from tests.capabilities import each_fs, needs_root
 from tests.overlay.made import Case, mounted, new_directory
 from tests.overlay.test_fuzz import EXAMPLES, cases
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = needs_root
 
-KINDS = [pytest.param(kind, marks=needs_fs(kind)) for kind in ("ext4", "xfs", "btrfs", "tmpfs")]
+KINDS = each_fs("ext4", "xfs", "btrfs", "tmpfs")
 MIB = 1 << 20
 WHOLE = Options(metacopy=Switch.ON, index=Switch.ON)
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.capabilities import needs_overlay, needs_root
 from tests.ops.engines import cases
 
 if TYPE_CHECKING:
     from tests.ops.engines.cases import Case
 
 
-@pytest.fixture(params=cases.NAMES)
+@pytest.fixture(params=[pytest.param(name, marks=[needs_root, needs_overlay]) for name in cases.NAMES])
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     """Each engine and store in turn; the environment leads to it, and to nothing else."""
     name: str = request.param

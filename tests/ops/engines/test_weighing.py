@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
-from tests.capabilities import needs_fs, needs_root
+from tests.capabilities import each_fs, needs_root
 from tests.engines.docker_root import DockerRoot, cache_id
 from tests.schemas import valid
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = needs_root
 
 FICLONE = 0x40049409
-KINDS = [pytest.param(kind, marks=needs_fs(kind)) for kind in ("xfs", "btrfs")]
+KINDS = each_fs("xfs", "btrfs")
 BLOCK = 4096
 OWN, LARGE = 4 * BLOCK, 64 * BLOCK
 BASE = ("base 0", "base 1")
@@ -187,7 +187,7 @@ def test_who_holds_what(make_fs: MakeFs, cli: Cli, kind: str) -> None:
     assert alone == sum(row["bytes"] for row in rows if row["images"] + row["containers"] == 1)
 
 
-@pytest.mark.parametrize("kind", ["ext4", *KINDS])
+@pytest.mark.parametrize("kind", [*each_fs("ext4"), *KINDS])
 def test_nothing_mounted_in_the_store_is_walked(make_fs: MakeFs, cli: Cli, kind: str) -> None:
     """A merged view, and a file system in a volume and over a layer, change nothing of what the store takes."""
     root = f"{make_fs(kind, 512 << 20)}/docker"

@@ -9,15 +9,19 @@ import pytest
 
 from ovlctl.kernel.mount import MNT, umount2
 from tests import capabilities, sandbox
+from tests.needs import needed_by_fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Trusted attributes take root, in memory, too."""
+    root = capabilities.needs_root
+    needed_by_fixtures(item, memory=[root], ext4=[root, capabilities.needs_fs("ext4")])
+
+
 def _made(kind: str, size: int | None = None) -> Iterator[str]:
-    able = capabilities.file_system(kind) if capabilities.root() else capabilities.root()
-    if not able:
-        pytest.skip(f"needs {kind}: {able.reason}")
     base = tempfile.mkdtemp(prefix="fs-", dir=capabilities.session().directory)
     point = capabilities.make_file_system(kind, base, size)
     yield point
@@ -25,7 +29,7 @@ def _made(kind: str, size: int | None = None) -> Iterator[str]:
     sandbox.remove(base)
 
 
-@pytest.fixture(scope="module", params=["ext4", "xfs", "btrfs", "tmpfs"])
+@pytest.fixture(scope="module", params=capabilities.each_fs(*capabilities.FILE_SYSTEMS))
 def disk(request: pytest.FixtureRequest) -> Iterator[str]:
     """A file system of each kind, for all layers."""
     yield from _made(request.param, 400 << 20)

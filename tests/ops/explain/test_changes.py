@@ -344,6 +344,7 @@ def test_without_data(ext4: str) -> None:
             assert foretold[Act.UNLINK].errno == 0
 
 
+@capabilities.needs_fs("btrfs")
 def test_no_checksums_no_clone(make_fs: MakeFs) -> None:
     """Btrfs clones a file without checksums only to another one without: that is unknown, and the kernel copies."""
     base = make_fs("btrfs")
@@ -363,11 +364,9 @@ def test_no_checksums_no_clone(make_fs: MakeFs) -> None:
 
 
 @pytest.mark.parametrize("reflink", [0, 1])
+@capabilities.needs_fs("xfs")
 def test_xfs_tells_whether_it_clones(scratch: str, reflink: int) -> None:
     """The geometry of an xfs says what its copy-ups then do."""
-    able = capabilities.file_system("xfs")
-    if not able:
-        pytest.skip(f"needs xfs: {able.reason}")
     with open(f"{scratch}/image", "xb") as file:
         file.truncate(320 * MIB)
     os.mkdir(f"{scratch}/xfs")
@@ -388,6 +387,7 @@ def test_xfs_tells_whether_it_clones(scratch: str, reflink: int) -> None:
 
 
 @pytest.mark.parametrize("act", Act)
+@capabilities.needs_fs("btrfs")
 def test_work_in_another_subvolume(make_fs: MakeFs, act: Act) -> None:
     """The kernel mounts it, and then every copy-up and every whiteout fails with EXDEV."""
     if shutil.which("btrfs") is None:

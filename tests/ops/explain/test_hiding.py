@@ -13,7 +13,7 @@ from ovlctl.show.explain import explanation_text
 from tests import capabilities
 from tests.overlay.made import Case, Made, directory, file, new_directory, whiteout
 
-pytestmark = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+pytestmark = capabilities.needs_root
 
 LOWER = {"d/e/f": file(b"hidden"), "d": directory(), "d/e": directory()}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.explain.values import KernelWord
     from ovlctl.overlay.stack import Stack
 
-pytestmark = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+pytestmark = capabilities.needs_root
 
 LOWER = {"file": "lower", "gone": "x", "d/a": "1", "d/b": "2", "sub/x": "3"}
 

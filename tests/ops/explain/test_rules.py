@@ -287,4 +287,4 @@ def test_marks_in_words(memory: str) -> None:
     assert data["directory"]["candidates"][1]["mark"] == "opaque"
 
 
-pytestmark = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+pytestmark = capabilities.needs_root

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ovlctl.ops.explain.values import User
 
-pytestmark = pytest.mark.skipif(not capabilities.root(), reason=f"needs root: {capabilities.root().reason}")
+pytestmark = capabilities.needs_root
 
 # A mapping of Python's keeps a descriptor of its own.
 _MAPS = (

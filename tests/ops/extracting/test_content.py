@@ -15,7 +15,7 @@ from ovlctl.ops.reading import layer_names
 from ovlctl.ops.reading.troubles import Troubles
 from ovlctl.overlay.options import Options, Switch
 from ovlctl.overlay.tree import Kind
-from tests.capabilities import needs_root
+from tests.capabilities import each_fs, needs_root
 from tests.ops.reading.opening import viewing
 from tests.ops.reading.worked import OPTIONS, worked_on
 from tests.overlay.made import Case, directory, file, mounted, new_directory, whiteout
@@ -68,7 +68,7 @@ def test_content_is_what_the_mount_gives(room: str, case: Case) -> None:
             assert _differences(view, stack, point) == []
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
+@pytest.mark.parametrize("kind", each_fs("ext4", "xfs", "btrfs", "tmpfs"))
 def test_content_of_what_the_kernel_wrote(make_fs: MakeFs, kind: str) -> None:
     """On every file system, data and metadata apart, with lowers elsewhere."""
     base, elsewhere = make_fs(kind), make_fs("tmpfs")

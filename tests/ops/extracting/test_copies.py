@@ -33,7 +33,7 @@ from ovlctl.overlay.options import Options, Switch
 from ovlctl.overlay.resolution import Rule
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_root
+from tests.capabilities import each_fs, needs_fs, needs_root
 from tests.ops.extracting.copies import copy
 from tests.ops.extracting.snapshots import Snapshot, alone, snapshot
 from tests.ops.reading.worked import HOSTILE, OPTIONS, worked_on
@@ -50,7 +50,7 @@ def _cp(source: str, to: str) -> None:
     subprocess.run(["cp", "-a", "--", source, to], check=True)
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
+@pytest.mark.parametrize("kind", each_fs("ext4", "xfs", "btrfs", "tmpfs"))
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_tree_is_copied_as_cp_does(make_fs: MakeFs, kind: str, options: Options) -> None:
     """Law: modes, owners, times, attributes, ACLs, capabilities, holes, hard links, nodes, on every file system."""
@@ -68,6 +68,7 @@ def test_a_tree_is_copied_as_cp_does(make_fs: MakeFs, kind: str, options: Option
     assert [name for name in os.listdir(base) if name.startswith(".")] == []
 
 
+@needs_fs("ext4")
 def test_to_another_file_system(make_fs: MakeFs) -> None:
     """Where no blocks can be shared, holes are kept all the same."""
     base, other = make_fs("tmpfs"), make_fs("ext4")
@@ -105,7 +106,7 @@ def _asked_alone(stack: Stack, path: str, point: str) -> Snapshot | None:
             return None
 
 
-@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+@pytest.mark.parametrize("kind", each_fs("xfs", "btrfs"))
 def test_blocks_are_shared(make_fs: MakeFs, kind: str) -> None:
     """Where the file system can, a copy takes no room."""
     base = make_fs(kind)

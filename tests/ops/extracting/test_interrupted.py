@@ -139,6 +139,7 @@ def test_killed(stack: Stack, scratch: str) -> None:
     assert sorted(os.listdir(dest)) == [".ovlctl-cp-1-2-3-4", "big", "other"]
 
 
+@capabilities.needs_root
 def test_a_copy_at_work_is_not_swept(stack: Stack, scratch: str) -> None:
     """What a living process writes stays."""
     dest = trees.make(f"{scratch}/dest", {})

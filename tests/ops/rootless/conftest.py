@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.kernel import pidfd
-from tests import trees
+from tests import capabilities, trees
+from tests.needs import needed_by_fixtures
 from tests.patience import eventually
 
 if TYPE_CHECKING:
@@ -117,6 +118,11 @@ def _settled(user: OrdinaryUser) -> Iterator[Account]:
     assert account.quiet()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Root alone can act as a second user, and give somebody ranges of ids."""
+    needed_by_fixtures(item, other=[capabilities.needs_root], ranged=[capabilities.needs_root])
+
+
 @pytest.fixture
 def me(ordinary_user: OrdinaryUser) -> Iterator[Account]:
     """An ordinary user."""
@@ -126,8 +132,6 @@ def me(ordinary_user: OrdinaryUser) -> Iterator[Account]:
 @pytest.fixture
 def other(ordinary_user: OrdinaryUser, scratch: str) -> Iterator[Account]:
     """Another ordinary user, whom only root can be for a test."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: not run as root, who alone can act as a second user")
     home = os.path.join(scratch, "other")
     os.mkdir(home)
     uid = ordinary_user.uid + 1

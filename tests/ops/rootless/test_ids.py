@@ -31,8 +31,6 @@ _BIND = (
 @pytest.fixture
 def ranged(me: Account, scratch: str) -> Account:
     """The user with an account and ranges of ids, in mount namespaces of their own only."""
-    if not capabilities.root():
-        pytest.skip("ranges of ids are given by root")
     for name in ("newuidmap", "newgidmap"):
         if shutil.which(name) is None:
             pytest.skip(f"{name}(1) is not installed")
@@ -96,10 +94,9 @@ def test_keeping_the_id_among_ranges(ranged: Account) -> None:
     assert os.stat(ranged.path(".local/state/ovlctl/stacks/x/upper/new")).st_uid == ranged.user.uid
 
 
+@capabilities.needs_root
 def test_only_the_own_id(me: Account) -> None:
     """Without ranges that is said once; others' files can be read, neither changed nor renamed, and that is said."""
-    if not capabilities.root():
-        pytest.skip("needs files of another id")
     os.chmod(me.path("a/f"), 0o666)
     os.chown(me.path("a/f"), 0, 0)
     made = me("mount", "t", "-l", "a", "-l", "b", "--name", "x", "--json")
@@ -124,7 +121,7 @@ def test_keeping_the_only_id(me: Account) -> None:
 
 
 @capabilities.needs_root
-@pytest.mark.parametrize("kind", ["ext4", "btrfs", "tmpfs"])
+@pytest.mark.parametrize("kind", capabilities.each_fs("ext4", "btrfs", "tmpfs"))
 def test_layers_that_root_made(me: Account, make_fs: MakeFs, kind: str) -> None:
     """A directory that root made opaque would show what it hides: refused, and with --allow-weaker said."""
     base = make_fs(kind, 130 << 20)

@@ -23,7 +23,7 @@ from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, root
+from tests.capabilities import needs_fs, needs_overlay, needs_root, root
 from tests.oci.images import Layout, Made, archive, entry
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def test_reset_is_a_fresh_upper(scratch: str) -> None:
 
 
 @needs_root
+@needs_fs("xfs")
+@needs_fs("ext4")
 def test_clones_are_told_from_copies(make_fs: MakeFs) -> None:
     """On a file system that shares blocks a copy-up shares them, and the deed says so."""
     for kind, shares in (("xfs", True), ("ext4", False)):
@@ -183,10 +185,9 @@ def test_what_fails_on_the_way_was_timed(scratch: str) -> None:
         assert (call.errno, call.ns > 0) == (errno.ENOENT, True)
 
 
+@needs_root
 def test_a_redirect_shows_where_the_lower_has_it(scratch: str) -> None:
     """What a renamed directory holds is in the lower under its old name."""
-    if not root():
-        pytest.skip("redirects take trusted attributes")
     subject = _subject(scratch, {"d/f": "x"}, Options(redirect_dir=RedirectDir.ON))
     with stage(subject, directory=scratch) as ground:
         moved = ground.do(Wish(action=Action.RENAME, path="d", to="e"))

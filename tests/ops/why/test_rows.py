@@ -15,7 +15,7 @@ from ovlctl.ops import why
 from ovlctl.ops.why import Certainty, Verdict
 from ovlctl.overlay import encode
 from tests import capabilities, trees
-from tests.ops.test_error_rows import ROWS, Row, Scene, skip_unless_it_means_the_same
+from tests.ops.test_error_rows import ROWS, Row, Scene, parameters
 from tests.patience import eventually
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ def target_of(scene: Scene, row: Row) -> str:
     return scene.dir("t") if row.target == "t" else os.path.join(scene.base, row.target)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", parameters(ROWS))
 def test_the_line_alone_is_enough(row: Row, scene: Scene) -> None:
     """`why -- mount ...` names the cause that `ovlctl mount` would name, certain, with a fix, and mounts nothing."""
-    skip_unless_it_means_the_same(row)
     stack = row.make(scene)
     found = why.explain_command(line(scene, stack, target_of(scene, row)))
     named = [type(each.error) for each in found.findings]
@@ -57,7 +56,7 @@ def test_the_line_alone_is_enough(row: Row, scene: Scene) -> None:
 
 
 @capabilities.needs_root
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", parameters(ROWS))
 def test_what_mount_and_the_kernel_say_is_enough(row: Row, scene: Scene) -> None:
     """mount(8) refuses where `why` says the kernel would; its message and the log line lead to the row's cause."""
     stack = row.make(scene)
@@ -118,11 +117,12 @@ def test_a_mounted_line_is_not_its_own_enemy(scene: Scene) -> None:
     assert found.findings[0].verdict is Verdict.MOUNTS
 
 
+@capabilities.needs_root
 def test_the_module_decides_what_a_line_leaves_open(scene: Scene) -> None:
     """With index=on as the module's default a stale upper is an error without index=on in the line."""
     parameter = "/sys/module/overlay/parameters/index"
-    if not capabilities.root() or not os.path.exists(parameter):
-        pytest.skip("needs the module's parameter, and root")
+    if not os.path.exists(parameter):
+        pytest.skip("needs the module's parameter")
     umount2(scene.overlay("m", scene.stack(index="on")))
     scene.mounted.clear()
     stack = scene.with_paths(lowers=[scene.dir("l3"), scene.dir("l2")])

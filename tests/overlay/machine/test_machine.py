@@ -13,6 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from ovlctl.kernel.mount import MNT, umount2
 from tests import capabilities
+from tests.capabilities import needs_fs, needs_root
 from tests.overlay.machine.machine import Machine
 from tests.overlay.made import new_directory
 
@@ -26,14 +27,19 @@ STEPS = 40
 RULES = 18
 
 
-@pytest.fixture(params=["ext4", "xfs", "btrfs", "tmpfs"])
+def _other(kind: str) -> str:
+    return "ext4" if kind == "tmpfs" else "tmpfs"
+
+
+_PAIRS = [
+    pytest.param(kind, marks=[needs_root, needs_fs(kind), needs_fs(_other(kind))]) for kind in capabilities.FILE_SYSTEMS
+]
+
+
+@pytest.fixture(params=_PAIRS)
 def disks(request: pytest.FixtureRequest) -> Iterator[tuple[str, ...]]:
     """A file system of each kind for the upper, another one for lowers, and a subvolume where there can be one."""
-    kind, other = request.param, "ext4" if request.param == "tmpfs" else "tmpfs"
-    for needed in (kind, other):
-        able = capabilities.file_system(needed) if capabilities.root() else capabilities.root()
-        if not able:
-            pytest.skip(f"needs {needed}: {able.reason}")
+    kind, other = request.param, _other(request.param)
     with new_directory(capabilities.session().directory) as base:
         points = [capabilities.make_file_system(one, base) for one in (kind, other)]
         subvolumes = []

@@ -19,7 +19,7 @@ from ovlctl.ops.atlas.atlas import DIRECTORY, KINDS, Atlas, Flag, Growing, Sign
 from ovlctl.ops.atlas.scan import merged
 from ovlctl.show.report.columns import block, columns
 from tests.browser.tools import call, node
-from tests.capabilities import needs
+from tests.needs import unless
 from tests.show.report import made
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_no_markup(atlas: Atlas) -> None:
     assert re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", text)
 
 
-@needs(node(), "Node.js")
+@unless(node(), f"needs Node.js: {node().reason}")
 def test_what_the_browser_works_out(atlas: Atlas) -> None:
     """Where names begin, who is in which directory and where that ends follows from names and depths."""
     found = call(_DERIVED, "".join(block({"x": 1}, columns(atlas))), "names.js", "data.js")
@@ -168,7 +168,7 @@ def _rows(atlas: Atlas, wanted: dict[str, Any]) -> Iterator[int]:
             yield row
 
 
-@needs(node(), "Node.js")
+@unless(node(), f"needs Node.js: {node().reason}")
 @settings(max_examples=25)
 @given(_atlases())
 def test_finding(atlas: Atlas) -> None:
@@ -186,7 +186,7 @@ def test_finding(atlas: Atlas) -> None:
         assert answer["largest"] == sorted(files, key=lambda row: (-atlas.sizes[row], row))[:5]
 
 
-@needs(node(), "Node.js")
+@unless(node(), f"needs Node.js: {node().reason}")
 def test_numbers() -> None:
     """The scripts count kinds, signs and flags as the columns do."""
     scripts = ("names.js", "data.js", "parts.js", "tree.js")

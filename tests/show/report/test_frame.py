@@ -14,7 +14,7 @@ import pytest
 
 from ovlctl.show.report import assets
 from tests.browser.tools import PAGE, packages
-from tests.capabilities import needs
+from tests.needs import unless
 
 _PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -127,7 +127,7 @@ def test_the_wheel_has_it(scratch: str) -> None:
     assert {f"ovlctl/show/report/page/{name}" for name in os.listdir(PAGE)} <= names
 
 
-@needs(packages()[1], "the packages of scripts/browser-tools")
+@unless(packages()[1], f"needs the packages of scripts/browser-tools: {packages()[1].reason}")
 def test_types() -> None:
     """The scripts keep to the types that their comments state."""
     scripts = [name for name in os.listdir(PAGE) if name.endswith((".js", ".ts"))]

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from ovlctl.show.names import show_argument, show_name
 from ovlctl.show.sizes import format_size
 from tests.browser.tools import call, node
-from tests.capabilities import needs
+from tests.needs import unless
 from tests.show.report.made import HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-pytestmark = needs(node(), "Node.js")
+pytestmark = unless(node(), f"needs Node.js: {node().reason}")
 
 _BYTES = "Uint8Array.from(atob({}), (each) => each.charCodeAt(0))"
 _SHOW = f"ARGUMENT.map((each) => shownBytes({_BYTES.format('each')}))"
