@@ -53,7 +53,7 @@ make_data() {
         printf '%s\n' 'label: gpt' 'size=2730MiB' 'size=2730MiB' 'size=+' | sfdisk --quiet "$disk"
         udevadm settle
         for kind in "${labels[@]}"; do
-            ${mkfs[$kind]} "$(lsblk --noheadings --paths --list --output NAME "$disk" | sed -n "$((number + 1))p")"
+            ${mkfs[$kind]} "$(lsblk --noheadings --paths --list --output NAME "$disk" | sed -n "$((number + 1))p")" >/dev/null
             number=$((number + 1))
         done
         udevadm settle
