@@ -29,7 +29,7 @@ readonly base=(systemd-sysv udev dbus dbus-user-session libpam-systemd initramfs
 # A stopped unit is a faster boot, and the tests start engines of their own.
 readonly idle_units=(systemd-networkd-wait-online.service e2scrub_reap.service e2scrub_all.timer apt-daily.timer
     apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer docker.service docker.socket containerd.service
-    podman.service podman.socket podman-auto-update.timer podman-restart.service)
+    podman.service podman.socket podman-auto-update.service podman-auto-update.timer podman-restart.service)
 
 say() { printf 'build-box: [%ds] %s\n' "$SECONDS" "$*" >&2; }
 fail() { printf 'build-box: %s\n' "$*" >&2; exit 1; }

@@ -5,6 +5,8 @@
 #
 # Needs root. Whoever shall use them must be in the group libvirt. They see a qemu.conf of their own, for a machine without
 # control groups and security modules: it is bound over /etc/libvirt/qemu.conf in a mount namespace that only they are in.
+# Where /dev/kvm is there and cannot boot a stock kernel (see Vagrantfile), they do not see it either: libvirt asks QEMU
+# with rights that the machines run without, does not believe the answer, and asks anew for a minute each time.
 set -euo pipefail
 
 PATH="$PATH:/usr/sbin"
@@ -34,6 +36,8 @@ pid_of() {
     [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$1" ]] && echo "$pid"
 }
 
+kvm_works() { [[ -d /sys/module/kvm_intel || -d /sys/module/kvm_amd ]]; }
+
 reachable() { virsh -q -c qemu:///system version >/dev/null 2>&1; }
 
 start() {
@@ -49,11 +53,13 @@ start() {
     { cat /etc/libvirt/qemu.conf; echo "$qemu_settings"; } >"$state/qemu.conf"
     echo "$libvirtd_settings" >"$state/libvirtd.conf"
     : >"$state/virtlogd.conf"
+    if [[ -e /dev/kvm ]] && ! kvm_works; then install -m 000 /dev/null "$state/no-kvm"; fi
     # With nothing of this shell's own open, so that nobody who reads what it prints waits for them.
     for daemon in virtlogd libvirtd; do
         # shellcheck disable=SC2016 # for the inner shell
         setsid unshare --mount --propagation slave -- sh -c '
             mount --bind "$1/qemu.conf" /etc/libvirt/qemu.conf
+            if [ -e "$1/no-kvm" ]; then mount --bind "$1/no-kvm" /dev/kvm; fi
             echo $$ >"$1/$2.pid"
             exec "$2" --config "$1/$2.conf"' sh "$state" "$daemon" </dev/null >"$state/$daemon.log" 2>&1 &
     done

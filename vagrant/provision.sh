@@ -24,7 +24,8 @@ install_packages() {
         return 0
     fi
     # The tests start engines of their own.
-    systemctl --quiet disable --now docker.socket docker.service containerd.service 2>/dev/null || true
+    systemctl --quiet disable --now docker.socket docker.service containerd.service podman-auto-update.service \
+        2>/dev/null || true
 }
 
 # The disk of the machine that is neither the root's nor used for anything else.
