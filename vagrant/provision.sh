@@ -67,12 +67,16 @@ make_data() {
     done
 }
 
+# The packages are there for every Python and every user: tests run programs as somebody else, with nothing but the
+# source in PYTHONPATH.
 install_command() {
-    cat >/usr/local/bin/ovlctl <<-'END'
+    local packages
+    packages=$(python3 -c 'import site; print(site.getsitepackages()[0])')
+    mkdir -p "$packages"
+    echo /opt/ovlctl/site >"$packages/ovlctl-packages.pth"
+    cat >/usr/local/bin/ovlctl <<-END
 	#!/bin/sh
-	# The source and the packages that came with it.
-	export PYTHONPATH=/opt/ovlctl/source:/opt/ovlctl/site
-	exec python3 -m ovlctl "$@"
+	PYTHONPATH=$source exec python3 -P -m ovlctl "\$@"
 	END
     chmod 755 /usr/local/bin/ovlctl
 }
