@@ -63,7 +63,8 @@ vm-test:
 
 kernels:
 	@$(DEV) export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" && \
-	exec "$$venv/bin/python" -m vagrant.kernels --kernels '$(KERNELS)' -o cache_dir="$$venv/cache/pytest" $(ARGS)
+	export PYTEST_ADDOPTS="$$PYTEST_ADDOPTS -o 'cache_dir=$$venv/cache/pytest'" && \
+	exec "$$venv/bin/python" -m vagrant.kernels --kernels '$(KERNELS)' $(ARGS)
 
 docs:
 	@$(DEV) exec "$$venv/bin/python" scripts/errors_page.py
