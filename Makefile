@@ -1,13 +1,16 @@
 # Every target sets up what it needs by itself; see scripts/bootstrap. One way to run make on somebody else's checkout
 # is OVLCTL_VENV=DIR make test, but it also works without.
 
-.PHONY: help demo test long-test boot-test lint pictures bench docs clean
+.PHONY: help demo test long-test boot-test box vm-test kernels lint pictures bench docs clean
 
 help:
 	@echo 'make demo   mount a stack, show who supplies what, measure a copy-up; as root or not'
 	@echo 'make test   say what this machine can do and run every test that can run here, on all CPUs; ARGS="-k mount" chooses'
 	@echo 'make long-test  drive real mounts at random for half an hour and compare; as root. EXAMPLES=9000 for longer'
 	@echo 'make boot-test  boot a virtual machine that mounts stacks from units and fstab; as root, downloads it once'
+	@echo 'make box    build the box of vagrant/ from this machine'"'"'s package mirror and add it; as root, on Debian, minutes'
+	@echo 'make vm-test  run the tests that take root in the virtual machine of vagrant/; ARGS="-k mount" chooses'
+	@echo 'make kernels  the same on every kernel of its box, and a table; KERNELS="5.10 7.3" chooses'
 	@echo 'make lint   ruff, mypy, import-linter'
 	@echo 'make bench  measure ovlctl itself'
 	@echo 'make pictures  draw the pictures of the README anew, from the real program in a real browser'
@@ -44,6 +47,24 @@ long-test:
 
 boot-test:
 	@$(DEV) exec "$$venv/bin/python" scripts/boot_test.py $(ARGS)
+
+# As root, since the files of the guest belong to root; the box is added for whoever asked.
+BOX = /var/tmp/ovlctl-$(shell id -u).box
+
+box:
+	@$(if $(filter 0,$(shell id -u)),,sudo) vagrant/build-box.sh $(BOX) $(KERNELS)
+	@vagrant box add --force --name ovlctl/bookworm $(BOX)
+	@$(if $(filter 0,$(shell id -u)),,sudo) rm -f $(BOX)
+
+# Without a machine this fails, and does not skip.
+vm-test:
+	@$(DEV) export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" OVLCTL_REQUIRE_VM=1 && \
+	exec "$$venv/bin/python" -m pytest -o cache_dir="$$venv/cache/pytest" --vm -m 'needs and not boot' $(ARGS)
+
+kernels:
+	@$(DEV) export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" && \
+	export PYTEST_ADDOPTS="$$PYTEST_ADDOPTS -o 'cache_dir=$$venv/cache/pytest'" && \
+	exec "$$venv/bin/python" -m vagrant.kernels --kernels '$(KERNELS)' $(ARGS)
 
 docs:
 	@$(DEV) exec "$$venv/bin/python" scripts/errors_page.py

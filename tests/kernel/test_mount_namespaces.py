@@ -6,13 +6,14 @@ import os
 
 import pytest
 
+from ovlctl.errors import KernelLacks
 from ovlctl.kernel import backing, lookup, mount_namespaces, mounts, namespaces
 from ovlctl.kernel.detached import OVERLAYFS_SUPER_MAGIC, detached_overlays, statfs_type
 from ovlctl.kernel.kcmp import KCMP, kcmp
 from ovlctl.kernel.mount import MNT, mount, umount2
 from ovlctl.kernel.mount_namespaces import Census, census
 from ovlctl.kernel.tasks import tasks
-from tests.capabilities import needs_mounting, needs_overlay, needs_root, root
+from tests.capabilities import Answer, needs, needs_mounting, needs_overlay, needs_root, root
 from tests.kernel import overlays
 from tests.kernel.children import child
 
@@ -21,6 +22,18 @@ import os
 from ovlctl.kernel.namespaces import enter_private_mounts, enter_user_namespace
 enter_private_mounts() if os.geteuid() == 0 else enter_user_namespace()
 """
+
+
+def _tells_all() -> Answer:
+    try:
+        mounts.from_statmount()
+    except KernelLacks as error:
+        return Answer(able=False, reason=str(error))
+    return Answer(able=True)
+
+
+# A namespace that no process is in, or none with its root directory, can be read in no other way.
+needs_statmount = needs(_tells_all(), "to read other namespaces")
 
 
 def now() -> Census:
@@ -55,6 +68,7 @@ def test_the_kernel_and_proc_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_root
+@needs_statmount
 def test_what_a_changed_root_directory_hides(scratch: str) -> None:
     """The kernel's list shows all mounts of a namespace whose only process has another root directory."""
     code = _ENTER + "import sys\nos.chroot(sys.argv[1])"
@@ -68,6 +82,7 @@ def test_what_a_changed_root_directory_hides(scratch: str) -> None:
 
 
 @needs_root
+@needs_statmount
 def test_descriptor_of_a_namespace_file() -> None:
     """A namespace that only a descriptor keeps is there, with it."""
     with child(_ENTER) as pid:

@@ -1,0 +1,1 @@
+"""Scripts of vagrant/, as far as no machine is needed."""
