@@ -13,9 +13,10 @@ from ovlctl.kernel.kcmp import KCMP, kcmp
 from ovlctl.kernel.mount import MNT, mount, umount2
 from ovlctl.kernel.mount_namespaces import Census, census
 from ovlctl.kernel.tasks import tasks
-from tests.capabilities import Answer, needs, needs_mounting, needs_overlay, needs_root, root
+from tests.capabilities import needs_mounting, needs_overlay, needs_root, root
 from tests.kernel import overlays
 from tests.kernel.children import child
+from tests.needs import Answer, needs
 
 _ENTER = """
 import os
