@@ -49,9 +49,11 @@ boot-test:
 	@$(DEV) exec "$$venv/bin/python" scripts/boot_test.py $(ARGS)
 
 # As root, since the files of the guest belong to root; the box is added for whoever asked.
-BOX = /var/tmp/ovlctl-$(shell id -u).box
+# In a directory of theirs: root would follow a link that somebody puts into one of everybody's.
+BOX = vagrant/.vagrant/bookworm.box
 
 box:
+	@mkdir -p $(dir $(BOX))
 	@$(if $(filter 0,$(shell id -u)),,sudo) vagrant/build-box.sh $(BOX) $(KERNELS)
 	@vagrant box add --force --name ovlctl/bookworm $(BOX)
 	@$(if $(filter 0,$(shell id -u)),,sudo) rm -f $(BOX)

@@ -232,8 +232,10 @@ write_box() {
 	  config.vm.provider(:libvirt) { |libvirt| libvirt.disk_bus = "virtio" }
 	end
 	END
-    tar -C "$work/box" -cf "$out.part" metadata.json Vagrantfile box.img
-    mv -- "$out.part" "$out"
+    part=$(mktemp -- "$out.XXXXXX")
+    tar -C "$work/box" -cf "$part" metadata.json Vagrantfile box.img
+    chmod 644 -- "$part"
+    mv -T -- "$part" "$out"
 }
 
 case ${1:-} in
@@ -245,14 +247,15 @@ if [[ -z ${OVLCTL_BOX_PRIVATE:-} ]]; then
 fi
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p -- "$(dirname -- "$1")"
-out=$(realpath -- "$1")
+out=$(realpath -- "$(dirname -- "$1")")/$(basename -- "$1")
+part=''
 shift
 work=$(mktemp -d -- "${TMPDIR:-/var/tmp}/ovlctl-box.XXXXXX")
 root=$work/root
 clean_up() {
     trap '' INT TERM HUP
     umount -q -- "$root/proc" "$root/dev" "$work/mounted" 2>/dev/null || true
-    rm -rf --one-file-system -- "$work" "$out.part"
+    rm -rf --one-file-system -- "$work" ${part:+"$part"}
 }
 trap clean_up EXIT
 trap 'exit 130' INT
