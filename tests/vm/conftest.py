@@ -84,6 +84,7 @@ def project(ordinary_user: OrdinaryUser, scratch: str) -> Project:
     Path(directory, "pytest.ini").write_text(_CONFIGURATION, encoding="ascii")
     # Plugins that are installed, such as that of hypothesis, would take most of the time.
     env = {SHELL: "sh -c", SOURCE: directory, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "240"}
+    env["TMPDIR"] = ordinary_user.home  # a guest that is killed leaves something there
     return Project(directory=directory, user=ordinary_user, env=env)
 
 
