@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -126,7 +127,10 @@ def backing_file(device: str) -> str | None:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().rstrip("\n")
-    except FileNotFoundError:
+    except OSError as error:
+        # ENODEV: the file was there when it was opened, and its device was on its way out when it was read.
+        if error.errno not in {errno.ENOENT, errno.ENODEV}:
+            raise
         return None
 
 
