@@ -159,9 +159,14 @@ class Forwarding:
         while self.unfinished:
             for event in self._running.events():
                 self._take(event)
-                if event["event"] == "report" and event["report"]["when"] == "teardown":
-                    self._tell(event["report"]["nodeid"])
-                    _stop_if_told(session)
+                match event:
+                    case {"event": "report", "report": {"when": "teardown", "nodeid": nodeid}} if (
+                        nodeid in self.unfinished
+                    ):
+                        self._tell(nodeid)
+                        _stop_if_told(session)
+                    case _:
+                        pass
             end = self._running.end
             assert end is not None
             self._running.close()
