@@ -1,10 +1,16 @@
-"""What an overlay does when nobody says anything."""
+"""What an overlay does when nobody says anything, on this host."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ovlctl.kernel import module
+from ovlctl.overlay.layers import Following
 from ovlctl.overlay.live import Defaults
 from ovlctl.overlay.options import RedirectDir, Switch, Xino
+
+if TYPE_CHECKING:
+    from ovlctl.overlay.options import Options
 
 
 def module_defaults() -> Defaults:
@@ -21,3 +27,16 @@ def module_defaults() -> Defaults:
         nfs_export=Switch.ON if on("nfs_export") else Switch.OFF,
         xino=Xino.AUTO if on("xino_auto") else Xino.OFF,
     )
+
+
+def following(options: Options, *, trusted: bool) -> Following:
+    """What *options* make of lookups by the kernel of this host.
+
+    Args:
+        options: As for :meth:`ovlctl.overlay.layers.Following.of`.
+        trusted: As there.
+    """
+    from ovlctl.ops.link_marks import link_marks  # mounts are few that need it, and it starts a thread
+
+    always_follow = module_defaults().redirect_dir is not RedirectDir.NOFOLLOW
+    return Following.of(options, always_follow=always_follow, trusted=trusted, link_marks=link_marks(options))

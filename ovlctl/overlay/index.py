@@ -153,16 +153,16 @@ def _names(layer: Layer) -> dict[tuple[int, bytes], list[str]]:
 
 
 def merged_nlink(mark: bytes | None, upper: int, lower: int | None) -> int:
-    """The link count of an indexed file: ovl_get_nlink() in fs/overlayfs/inode.c.
+    """The link count of an indexed file, by its mark: ovl_get_nlink() in fs/overlayfs/inode.c.
 
     Args:
         mark: The value of ``nlink`` on the upper file.
         upper: Its own link count.
-        lower: That of the lower file, which has other names; None where it is not known and does not matter.
+        lower: That of the lower file; None where it is not known and does not matter.
     """
     match = _NLINK.fullmatch(mark or b"")
     base = upper if match is not None and match["base"] == b"U" else lower
-    if match is None or lower == 1 or base is None:
+    if match is None or base is None:
         return upper
     count = base + int(match["difference"])
     return count if count > 0 else upper

@@ -11,8 +11,10 @@ lower object (a redirect whose old place is still visible, two redirects to one 
 inode while one of them is in the cache, and the later one gets the merge of the earlier, ELOOP or ESTALE.
 With index=on and userxattr, special files and symbolic links have no place for the marks that the index rests on: what
 their link count is only the mount knows that copied them up, and there is no other, since the next one is refused
-(ENODATA). Such an answer is not ``certain``. With nfs_export=on a fresh mount counts the index entry among the links of
-a file whose lower has one name; the mount that copied the file up does not. The uuid in a record is not compared.
+(ENODATA). Such an answer is not ``certain``. With nfs_export=on a fresh mount of some kernels (6.18) counts the index
+entry among the links of a file whose lower has one name, although the mount that copied the file up does not; others
+(7.3) never do. ``Following.link_marks`` says which; where that is not known, a link count that depends on it is not
+``certain``. The uuid in a record is not compared.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.overlay.candidates import others
 from ovlctl.overlay.datalayers import find_data
 from ovlctl.overlay.index import Index, merged_nlink
@@ -264,6 +267,7 @@ class Resolver:
         by_upper = self.following.verify_lower and indexed is None
         lineage = _lineage(lookup, directory, by_upper=by_upper) if lookup.is_directory else ()
         data, data_errno, unreadable = self._data(lookup, objects)
+        nlink, counted = self._nlink(lookup, objects, indexed)
         top = objects[0]
         places = tuple(found.place for found in objects)
         if not lookup.is_directory:
@@ -275,7 +279,7 @@ class Resolver:
             rule=Rule.INDEXED if of_index else _rule(lookup, len(objects)),
             stack=places,
             attributes=top.attributes,
-            nlink=_nlink(lookup, objects, indexed),
+            nlink=nlink,
             candidates=candidates,
             data=data,
             data_errno=data_errno,
@@ -284,9 +288,21 @@ class Resolver:
             whiteout_layers=directory.whiteout_layers.union(lookup.whiteout_layers),
             lineage=lineage,
             unreadable=unreadable,
-            certain=certain and not unreadable and not self._unmarkable(lookup),
+            certain=certain and counted and not unreadable and not self._unmarkable(lookup),
             indexed=indexed is not None,
         )
+
+    def _nlink(self, lookup: Lookup, objects: list[Found], indexed: Indexed | None) -> tuple[int, bool]:
+        """The link count, and whether it is certain."""
+        top = objects[0]
+        own = top.attributes.nlink
+        if lookup.is_directory:
+            return (1 if len(objects) > 1 else own), True
+        marks = self.following.link_marks
+        if indexed is None or (indexed.lower_nlink == 1 and marks is Answer.NO):
+            return own, True
+        marked = merged_nlink(lookup.mark(top.place, Mark.NLINK), own, indexed.lower_nlink)
+        return marked, marked == own or indexed.lower_nlink > 1 or marks is Answer.YES
 
     def _unmarkable(self, lookup: Lookup) -> bool:
         # Whether the index holds a file that can have none of its marks.
@@ -347,15 +363,6 @@ class Resolver:
         except OSError:
             return False
         return value is not None and decode_opaque(value) is Opaque.WHITEOUTS
-
-
-def _nlink(lookup: Lookup, objects: list[Found], indexed: Indexed | None) -> int:
-    top = objects[0]
-    if lookup.is_directory:
-        return 1 if len(objects) > 1 else top.attributes.nlink
-    if indexed is None:
-        return top.attributes.nlink
-    return merged_nlink(lookup.mark(top.place, Mark.NLINK), top.attributes.nlink, indexed.lower_nlink)
 
 
 def _lineage(lookup: Lookup, directory: Resolution, *, by_upper: bool) -> tuple[Identity, ...]:

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.errors import KernelRefused
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.handles import name_to_handle_at
+from ovlctl.ops.link_marks import link_marks
+from ovlctl.overlay.layers import Following, open_layers
 from ovlctl.overlay.marks import Mark, Prefix
-from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch
+from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, stated
 from ovlctl.overlay.resolution import Rule
+from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from tests import trees
 from tests.overlay.agreement import disagreements
@@ -140,6 +144,12 @@ def _link_counts_badly(base: str) -> None:
     _set(f"{base}/upper/hard", Mark.NLINK, b"U-99")
 
 
+def _lower_lost_its_links(base: str) -> None:
+    for name in ("hard2", "hard3"):
+        os.unlink(f"{base}/lower/{name}")
+    _set(f"{base}/upper/hard", Mark.NLINK, b"U+5")
+
+
 def _link_copied_apart(base: str) -> None:
     # As cp(1) does it: the name is another file than the entry.
     with open(f"{base}/upper/hard", "rb") as old:
@@ -157,6 +167,7 @@ ROWS: list[Row] = [
     (_no_origin, METACOPY, "f", Rule.METACOPY, 0),
     (_link_counts_by_the_lower, METACOPY, "hard", Rule.METACOPY, 0),
     (_link_counts_badly, METACOPY, "hard", Rule.METACOPY, 0),
+    (_lower_lost_its_links, METACOPY, "hard", Rule.METACOPY, 0),
     (_link_is_a_whiteout, METACOPY, "link", Rule.INDEX_WRONG, errno.EIO),
     (_link_copied_apart, METACOPY, "hard", Rule.TOPMOST, 0),
     (_directory_of_another, METACOPY, "d/low", Rule.TOPMOST, 0),
@@ -168,6 +179,7 @@ ROWS: list[Row] = [
     (_directory_twice, EXPORT, "again", Rule.INDEX_WRONG, errno.EIO),
     (_link_counts_by_the_lower, EXPORT, "hard", Rule.TOPMOST, 0),
     (_link_counts_badly, EXPORT, "hard", Rule.TOPMOST, 0),
+    (_lower_lost_its_links, EXPORT, "hard", Rule.TOPMOST, 0),
     (_link_is_a_whiteout, EXPORT, "link", Rule.INDEX_WRONG, errno.EIO),
 ]
 
@@ -226,3 +238,19 @@ def _errno(path: str) -> int:
     except OSError as error:
         return error.errno or 0
     return 0
+
+
+def test_link_count_that_kernels_count_differently(base: str) -> None:
+    """How this kernel counts is found out, by root; where it is not known, such a link count is not certain."""
+    stack = prepared(base, EXPORT)
+    told = stated(stack.options, trusted_xattrs=True)
+    assert link_marks(told) in {Answer.YES, Answer.NO}
+    assert link_marks(Options(index=Switch.OFF)) is Answer.UNKNOWN
+    with open_layers(stack, index=True) as layers:
+        found = {answer: Resolver(layers, Following.of(told, link_marks=answer)).resolve("f") for answer in Answer}
+    assert {answer: each.certain for answer, each in found.items()} == {
+        Answer.YES: True,
+        Answer.NO: True,
+        Answer.UNKNOWN: False,
+    }
+    assert (found[Answer.YES].nlink, found[Answer.NO].nlink) == (1, 2)

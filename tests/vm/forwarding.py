@@ -131,6 +131,7 @@ class Forwarding:
         self.unfinished = {item.nodeid: item for item in items}
         #: The kernel that they ran on, and other facts about the session there.
         self.facts: dict[str, str] = {}
+        #: How long it took, when it is over.
         self.seconds = 0.0
         #: How many tests passed, failed and were skipped.
         self.outcomes: Counter[str] = Counter()
@@ -138,10 +139,10 @@ class Forwarding:
         #: are told one after the other.
         self._reports: dict[str, list[dict[str, Any]]] = {}
         self._trouble: dict[str, str] = {}
+        self._begun = time.monotonic()
         self._running = self._start()
 
     def _start(self) -> Running:
-        self._begun = time.monotonic()
         variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         request = {"ids": list(self.unfinished), "options": _options(self._config), "variables": variables}
         return Running(self._guest, request, self._config.getoption("vm_patience"))
@@ -169,7 +170,6 @@ class Forwarding:
             end = self._running.end
             assert end is not None
             self._running.close()
-            self.seconds += time.monotonic() - self._begun
             begun = [nodeid for nodeid in self._reports if nodeid in self.unfinished]
             again = end.alive and bool(begun)
             for nodeid in begun if again else list(self.unfinished):
@@ -181,6 +181,7 @@ class Forwarding:
     def close(self) -> None:
         """End what runs there."""
         self._running.close()
+        self.seconds = time.monotonic() - self._begun
 
     def _take(self, event: dict[str, Any]) -> None:
         match event["event"]:

@@ -19,10 +19,10 @@ from ovlctl.engines.keepers import keeper_of
 from ovlctl.errors import strerror
 from ovlctl.kernel.namespaces import in_initial_user_namespace
 from ovlctl.ops import discover, relative
-from ovlctl.ops.defaults import module_defaults
+from ovlctl.ops.defaults import following
 from ovlctl.ops.reading import witness
 from ovlctl.overlay.layers import Following, Layers, open_layers
-from ovlctl.overlay.options import Options, RedirectDir, Switch, stated
+from ovlctl.overlay.options import Options, Switch, stated
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 
@@ -164,7 +164,7 @@ def of_directories(stack: Stack) -> Subject:
         label=whole.layers()[0],
         stack=whole,
         options=options,
-        following=Following.of(options, always_follow=_always_follow(), trusted=True),
+        following=following(options, trusted=True),
     )
 
 
@@ -186,7 +186,7 @@ def of_overlay(overlay: Overlay, *, inside: str = "", root: str | None = None, l
         label=label or overlay.name or overlay.target or overlay.stack.layers()[0],
         stack=_absolute(overlay) if mounted else overlay.stack,
         options=options,
-        following=Following.of(options, always_follow=_always_follow(), trusted=not (mounted and overlay.rootless)),
+        following=following(options, trusted=not (mounted and overlay.rootless)),
         overlay=overlay,
         root=root or (overlay.target if mounted else None),
         inside=inside,
@@ -350,10 +350,6 @@ def _around(state: State, word: str) -> Overlay | None:
     while path != "/" and not os.path.lexists(path):
         path = os.path.dirname(path)
     return discover.find(state, path) if path != "/" and discover.on_overlay(path) else None
-
-
-def _always_follow() -> bool:
-    return module_defaults().redirect_dir is not RedirectDir.NOFOLLOW
 
 
 def _allow_descriptors(wanted: int) -> None:

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl.ops import reading
-from ovlctl.ops.defaults import module_defaults
+from ovlctl.ops.defaults import following
 from ovlctl.ops.reading import Subject
 from ovlctl.ops.trying import steps
 from ovlctl.ops.trying.calls import perform
 from ovlctl.ops.trying.sights import Witness, numbers
 from ovlctl.ops.trying.values import Action, Deed
-from ovlctl.overlay.layers import Following
-from ovlctl.overlay.options import RedirectDir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +48,7 @@ def stage_subject(label: str, stack: Stack, options: Options, *, trusted: bool) 
         options: In force on its mount.
         trusted: Whether whoever mounted it could read marks in trusted.*.
     """
-    follows = module_defaults().redirect_dir is not RedirectDir.NOFOLLOW
-    following = Following.of(options, always_follow=follows, trusted=trusted)
-    return Subject(label=label, stack=stack, options=options, following=following)
+    return Subject(label=label, stack=stack, options=options, following=following(options, trusted=trusted))
 
 
 def do(
