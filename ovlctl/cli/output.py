@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ovlctl.errors import OutputFailed, literal, strerror
 from ovlctl.show.envelope import dumps, envelope, note_text
@@ -147,8 +147,24 @@ def output_failed(error: OSError) -> OutputFailed:
 
 def abandon_stdout() -> None:
     """Send what is still buffered nowhere, lest it fail once more when the interpreter closes the stream."""
+    _abandon(sys.stdout)
+
+
+def _abandon(stream: TextIO) -> None:
     null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
     finally:
         os.close(null)
+
+
+def let_go() -> None:
+    """Write what is still buffered for stdout and stderr; where nobody takes it, as on a terminal that is gone, nowhere.
+
+    The interpreter would try it once more at its end, and exit with 120.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _abandon(stream)

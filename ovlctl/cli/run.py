@@ -14,7 +14,7 @@ from typer._click.exceptions import UsageError  # Typer has no public name for i
 from ovlctl.cli.commands import row
 from ovlctl.cli.completion import answer
 from ovlctl.cli.lazy import group
-from ovlctl.cli.output import abandon_stdout, output_failed, pending, warn
+from ovlctl.cli.output import abandon_stdout, let_go, output_failed, pending, warn
 from ovlctl.cli.signals import Terminated, ending_signals
 from ovlctl.errors import BadUsage, ExitStatus, NotConfirmed, OvlError, literal
 from ovlctl.show.envelope import dumps, note_text
@@ -44,6 +44,7 @@ def run(args: Sequence[str]) -> int:
         _tell(dumps(error_json(error)) if as_json else error_text(error))
         status = error.exit_status
     except Terminated as ending:
+        let_go()
         status = ending.status
     except KeyboardInterrupt:
         status = ExitStatus.INTERRUPTED
