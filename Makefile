@@ -60,11 +60,11 @@ box:
 
 # Without a machine this fails, and does not skip.
 vm-test:
-	@$(DEV) export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" OVLCTL_REQUIRE_VM=1 && \
+	@$(DEV) vagrant/site.sh && export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" OVLCTL_REQUIRE_VM=1 && \
 	exec "$$venv/bin/python" -m pytest -o cache_dir="$$venv/cache/pytest" --vm -m 'needs and not boot' $(ARGS)
 
 kernels:
-	@$(DEV) export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" && \
+	@$(DEV) vagrant/site.sh && export HYPOTHESIS_STORAGE_DIRECTORY="$$venv/cache/hypothesis" && \
 	export PYTEST_ADDOPTS="$$PYTEST_ADDOPTS -o 'cache_dir=$$venv/cache/pytest'" && \
 	exec "$$venv/bin/python" -m vagrant.kernels --kernels '$(KERNELS)' $(ARGS)
 

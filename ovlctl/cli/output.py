@@ -159,7 +159,7 @@ def _abandon(stream: TextIO) -> None:
 
 
 def let_go() -> None:
-    """Write what is still buffered for stdout and stderr; where nobody takes it, as on a terminal that is gone, nowhere.
+    """Write what is still buffered for stdout and stderr; where nobody takes it, as where a terminal is gone, nowhere.
 
     The interpreter would try it once more at its end, and exit with 120.
     """
