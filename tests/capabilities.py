@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.errors import OvlError
+from ovlctl.kernel import probes
+from ovlctl.kernel.bootcache import Answer as Known
+from ovlctl.kernel.handles import name_to_handle_at
 from ovlctl.kernel.libc import check, function
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import enter_user_namespace
@@ -157,6 +160,34 @@ def compiler() -> Answer:
     return Answer(able=True)
 
 
+@cache
+def lowerdir_plus() -> Answer:
+    """Whether overlay takes its options one by one, and layers so (Linux 6.7)."""
+    if not overlay():
+        return overlay()
+    return Answer(probes.lowerdir_plus_known() is Known.YES, "overlay of this kernel has no lowerdir+")
+
+
+@cache
+def overlay_handles() -> Answer:
+    """Whether an overlay tells by a file handle which object of which layer it shows (Linux 6.6)."""
+    if not overlay():
+        return overlay()
+    directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
+    merged, lowers = os.path.join(directory, "merged"), [os.path.join(directory, name) for name in ("one", "two")]
+    for path in (merged, *lowers):
+        os.mkdir(path)
+    mount("overlay", merged, "overlay", MS(0), os.fsencode("lowerdir=" + ":".join(lowers)))
+    try:
+        name_to_handle_at(merged, fid=True)
+    except OSError as error:
+        return Answer(able=False, reason=f"AT_HANDLE_FID: {error.strerror}")
+    finally:
+        umount2(merged, MNT(0))
+        sandbox.remove(directory)
+    return Answer(able=True)
+
+
 def report() -> list[str]:
     """One line per answer."""
     answers: dict[str, Answer] = {
@@ -164,6 +195,8 @@ def report() -> list[str]:
         "mounting": mounting(),
         "user namespaces": user_namespaces(),
         "overlay": overlay(),
+        "lowerdir+": lowerdir_plus(),
+        "file handles of overlays": overlay_handles(),
         "loop devices": loop_devices(),
         **{kind: file_system(kind) for kind in FILE_SYSTEMS},
         "taskstats": taskstats(),
@@ -245,6 +278,8 @@ def each_fs(*kinds: str) -> list[pytest.ParameterSet]:
 needs_root = needs(root(), "root")
 needs_mounting = needs(mounting(), "mounting")
 needs_overlay = needs(overlay(), "overlay")
+needs_lowerdir_plus = needs(lowerdir_plus(), "lowerdir+")
+needs_overlay_handles = needs(overlay_handles(), "file handles of overlays")
 needs_userns = needs(user_namespaces(), "user namespaces")
 needs_loop = needs(loop_devices(), "loop devices")
 needs_taskstats = needs(taskstats(), "taskstats")
