@@ -61,29 +61,62 @@ def user_namespaces() -> Answer:
     """Whether an ordinary user can make a user namespace and mount in it; tried as one, even when run as root."""
 
     def attempt() -> None:
-        if os.geteuid() == 0:
-            uid = unused_uid()
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-            # Whoever changes ids without execve(2) is not dumpable, and so does not own /proc/self: proc(5).
-            prctl = function("prctl", ctypes.c_int, ctypes.c_int, ctypes.c_ulong)
-            check(prctl(_PR_SET_DUMPABLE, 1))
+        _become_nobody()
         enter_user_namespace()
 
     return _in_child(attempt)
 
 
+def _become_nobody() -> None:
+    """From root, an ordinary user; whoever is one already stays it."""
+    if os.geteuid() == 0:
+        uid = unused_uid()
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        # Whoever changes ids without execve(2) is not dumpable, and so does not own /proc/self: proc(5).
+        prctl = function("prctl", ctypes.c_int, ctypes.c_int, ctypes.c_ulong)
+        check(prctl(_PR_SET_DUMPABLE, 1))
+
+
 @cache
 def overlay() -> Answer:
     """Whether overlays can be mounted here on the session's scratch directory, with what a test run as this has."""
+    return _overlay("" if session().as_root else ",userxattr")
+
+
+@cache
+def userxattr() -> Answer:
+    """Whether an overlay can keep its marks in user.* (Linux 5.11)."""
+    return _overlay(",userxattr")
+
+
+@cache
+def userns_overlay() -> Answer:
+    """Whether an ordinary user can mount an overlay in a user namespace (Linux 5.11)."""
+    if not user_namespaces():
+        return user_namespaces()
+
+    def attempt() -> None:
+        _become_nobody()
+        enter_user_namespace()
+        mount("tmpfs", "/tmp", "tmpfs")
+        os.chdir("/tmp")
+        for name in ("one", "two", "merged"):
+            os.mkdir(name)
+        mount("overlay", "merged", "overlay", MS(0), b"lowerdir=one:two")
+
+    return _in_child(attempt)
+
+
+def _overlay(options: str) -> Answer:
     if not mounting():
         return mounting()
     directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
     lower, upper, work, merged = (os.path.join(directory, name) for name in ("lower", "upper", "work", "merged"))
     for path in (lower, upper, work, merged):
         os.mkdir(path)
-    data = f"lowerdir={lower},upperdir={upper},workdir={work}" + ("" if session().as_root else ",userxattr")
+    data = f"lowerdir={lower},upperdir={upper},workdir={work}{options}"
     try:
         mount("overlay", merged, "overlay", MS(0), os.fsencode(data))
         umount2(merged, MNT(0))
@@ -195,6 +228,8 @@ def report() -> list[str]:
         "mounting": mounting(),
         "user namespaces": user_namespaces(),
         "overlay": overlay(),
+        "overlay in user namespaces": userns_overlay(),
+        "userxattr": userxattr(),
         "lowerdir+": lowerdir_plus(),
         "file handles of overlays": overlay_handles(),
         "loop devices": loop_devices(),
@@ -278,6 +313,8 @@ def each_fs(*kinds: str) -> list[pytest.ParameterSet]:
 needs_root = needs(root(), "root")
 needs_mounting = needs(mounting(), "mounting")
 needs_overlay = needs(overlay(), "overlay")
+needs_userns_overlay = needs(userns_overlay(), "overlays in user namespaces")
+needs_userxattr = needs(userxattr(), "userxattr")
 needs_lowerdir_plus = needs(lowerdir_plus(), "lowerdir+")
 needs_overlay_handles = needs(overlay_handles(), "file handles of overlays")
 needs_userns = needs(user_namespaces(), "user namespaces")
