@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.errors import OvlError
+from ovlctl.kernel import probes
+from ovlctl.kernel.bootcache import Answer as Known
+from ovlctl.kernel.handles import name_to_handle_at
 from ovlctl.kernel.libc import check, function
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import enter_user_namespace
@@ -58,29 +61,62 @@ def user_namespaces() -> Answer:
     """Whether an ordinary user can make a user namespace and mount in it; tried as one, even when run as root."""
 
     def attempt() -> None:
-        if os.geteuid() == 0:
-            uid = unused_uid()
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-            # Whoever changes ids without execve(2) is not dumpable, and so does not own /proc/self: proc(5).
-            prctl = function("prctl", ctypes.c_int, ctypes.c_int, ctypes.c_ulong)
-            check(prctl(_PR_SET_DUMPABLE, 1))
+        _become_nobody()
         enter_user_namespace()
 
     return _in_child(attempt)
 
 
+def _become_nobody() -> None:
+    """From root, an ordinary user; whoever is one already stays it."""
+    if os.geteuid() == 0:
+        uid = unused_uid()
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        # Whoever changes ids without execve(2) is not dumpable, and so does not own /proc/self: proc(5).
+        prctl = function("prctl", ctypes.c_int, ctypes.c_int, ctypes.c_ulong)
+        check(prctl(_PR_SET_DUMPABLE, 1))
+
+
 @cache
 def overlay() -> Answer:
     """Whether overlays can be mounted here on the session's scratch directory, with what a test run as this has."""
+    return _overlay("" if session().as_root else ",userxattr")
+
+
+@cache
+def userxattr() -> Answer:
+    """Whether an overlay can keep its marks in user.* (Linux 5.11)."""
+    return _overlay(",userxattr")
+
+
+@cache
+def userns_overlay() -> Answer:
+    """Whether an ordinary user can mount an overlay in a user namespace (Linux 5.11)."""
+    if not user_namespaces():
+        return user_namespaces()
+
+    def attempt() -> None:
+        _become_nobody()
+        enter_user_namespace()
+        mount("tmpfs", "/tmp", "tmpfs")
+        os.chdir("/tmp")
+        for name in ("one", "two", "merged"):
+            os.mkdir(name)
+        mount("overlay", "merged", "overlay", MS(0), b"lowerdir=one:two")
+
+    return _in_child(attempt)
+
+
+def _overlay(options: str) -> Answer:
     if not mounting():
         return mounting()
     directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
     lower, upper, work, merged = (os.path.join(directory, name) for name in ("lower", "upper", "work", "merged"))
     for path in (lower, upper, work, merged):
         os.mkdir(path)
-    data = f"lowerdir={lower},upperdir={upper},workdir={work}" + ("" if session().as_root else ",userxattr")
+    data = f"lowerdir={lower},upperdir={upper},workdir={work}{options}"
     try:
         mount("overlay", merged, "overlay", MS(0), os.fsencode(data))
         umount2(merged, MNT(0))
@@ -157,6 +193,34 @@ def compiler() -> Answer:
     return Answer(able=True)
 
 
+@cache
+def lowerdir_plus() -> Answer:
+    """Whether overlay takes its options one by one, and layers so (Linux 6.7)."""
+    if not overlay():
+        return overlay()
+    return Answer(probes.lowerdir_plus_known() is Known.YES, "overlay of this kernel has no lowerdir+")
+
+
+@cache
+def overlay_handles() -> Answer:
+    """Whether an overlay tells by a file handle which object of which layer it shows (Linux 6.6)."""
+    if not overlay():
+        return overlay()
+    directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
+    merged, lowers = os.path.join(directory, "merged"), [os.path.join(directory, name) for name in ("one", "two")]
+    for path in (merged, *lowers):
+        os.mkdir(path)
+    mount("overlay", merged, "overlay", MS(0), os.fsencode("lowerdir=" + ":".join(lowers)))
+    try:
+        name_to_handle_at(merged, fid=True)
+    except OSError as error:
+        return Answer(able=False, reason=f"AT_HANDLE_FID: {error.strerror}")
+    finally:
+        umount2(merged, MNT(0))
+        sandbox.remove(directory)
+    return Answer(able=True)
+
+
 def report() -> list[str]:
     """One line per answer."""
     answers: dict[str, Answer] = {
@@ -164,6 +228,10 @@ def report() -> list[str]:
         "mounting": mounting(),
         "user namespaces": user_namespaces(),
         "overlay": overlay(),
+        "overlay in user namespaces": userns_overlay(),
+        "userxattr": userxattr(),
+        "lowerdir+": lowerdir_plus(),
+        "file handles of overlays": overlay_handles(),
         "loop devices": loop_devices(),
         **{kind: file_system(kind) for kind in FILE_SYSTEMS},
         "taskstats": taskstats(),
@@ -245,6 +313,10 @@ def each_fs(*kinds: str) -> list[pytest.ParameterSet]:
 needs_root = needs(root(), "root")
 needs_mounting = needs(mounting(), "mounting")
 needs_overlay = needs(overlay(), "overlay")
+needs_userns_overlay = needs(userns_overlay(), "overlays in user namespaces")
+needs_userxattr = needs(userxattr(), "userxattr")
+needs_lowerdir_plus = needs(lowerdir_plus(), "lowerdir+")
+needs_overlay_handles = needs(overlay_handles(), "file handles of overlays")
 needs_userns = needs(user_namespaces(), "user namespaces")
 needs_loop = needs(loop_devices(), "loop devices")
 needs_taskstats = needs(taskstats(), "taskstats")

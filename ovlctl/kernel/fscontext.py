@@ -142,7 +142,8 @@ def fsconfig_set_fd(fd: int, key: str, aux_fd: int) -> None:
     overlay takes descriptors of layers since 6.13, O_PATH ones since 6.15.
 
     Raises:
-        OSError: EINVAL, the option takes no descriptor; EBADF, *aux_fd* is closed, or O_PATH on an old kernel.
+        OSError: EINVAL, the option takes no descriptor; EOPNOTSUPP, no option of this file system does (overlay before
+            6.5); EBADF, *aux_fd* is closed, or O_PATH on an old kernel.
     """
     check(_fsconfig(fd, FSCONFIG.SET_FD, encode(key), None, aux_fd), aux_fd, call="fsconfig")
 

@@ -80,6 +80,26 @@ def name_to_handle_at(
     return FileHandle(type=record.handle_type, handle=handle, mount_id=mount_id.value)
 
 
+def identifying_handle(path: StrPath, dir_fd: int | None = None) -> FileHandle:
+    """A handle that tells an object from others, on kernels that know those for identification only, and on older ones.
+
+    Where both kinds are to be had they are the same.
+
+    Args:
+        path: As for :func:`name_to_handle_at`; not followed when it is a symbolic link.
+        dir_fd: As there.
+
+    Raises:
+        OSError: As there, but EINVAL only for what has none.
+    """
+    try:
+        return name_to_handle_at(path, dir_fd, fid=True)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return name_to_handle_at(path, dir_fd)
+
+
 _open_by_handle_at = function(
     "open_by_handle_at", ctypes.c_int, ctypes.c_int, ctypes.POINTER(_FileHandle), ctypes.c_int
 )

@@ -267,7 +267,7 @@ class RealTree:
         """See :class:`~ovlctl.overlay.tree.Tree`."""
         directory, name = self._split(path)
         try:
-            return handles.name_to_handle_at(name if path else "", directory, fid=True)
+            return handles.identifying_handle(name if path else "", directory)
         except OSError as error:
             if error.errno in {errno.EOPNOTSUPP, errno.EOVERFLOW, errno.EINVAL}:
                 return None

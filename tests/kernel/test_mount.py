@@ -13,7 +13,7 @@ from ovlctl.kernel.fscontext import MOVE_MOUNT, OPEN_TREE, Level, Message
 from ovlctl.kernel.libc import AT_FDCWD, AT_RECURSIVE
 from ovlctl.kernel.mount import MAX_DATA, MNT, MS, mount, umount2
 from ovlctl.kernel.mount_attr import MOUNT_ATTR
-from tests.capabilities import needs_mounting, needs_overlay
+from tests.capabilities import needs_lowerdir_plus, needs_mounting, needs_overlay
 from tests.kernel import overlays
 
 
@@ -52,7 +52,7 @@ def test_long_data_never_reaches_the_kernel() -> None:
         mount("x", "/no-such-target", "overlay", MS(0), b"lowerdir=a\0b")
 
 
-@needs_overlay
+@needs_lowerdir_plus
 def test_descriptor_api(scratch: str) -> None:
     """From fsopen to move_mount a mount is made; open_tree copies it, mount_setattr changes it."""
     lower, other, merged, copy = overlays.directories(scratch, "lower", "other", "merged", "copy")
@@ -73,7 +73,7 @@ def test_descriptor_api(scratch: str) -> None:
     assert info(copy).dev == info(merged).dev
 
 
-@needs_overlay
+@needs_lowerdir_plus
 def test_messages_are_read_one_by_one(scratch: str) -> None:
     """The kernel's words come in order, taken apart, and only once."""
     context = fscontext.fsopen("overlay")

@@ -14,7 +14,7 @@ from ovlctl.kernel.kcmp import KCMP, kcmp
 from ovlctl.kernel.mount import MNT, mount, umount2
 from ovlctl.kernel.mount_namespaces import Census, census
 from ovlctl.kernel.tasks import tasks
-from tests.capabilities import needs_mounting, needs_overlay, needs_root, root
+from tests.capabilities import needs_mounting, needs_overlay, needs_overlay_handles, needs_root, root
 from tests.kernel import overlays
 from tests.kernel.children import child
 from tests.needs import Answer, needs
@@ -193,6 +193,7 @@ def test_detached_overlays(scratch: str) -> None:
 
 
 @needs_root
+@needs_overlay_handles
 def test_what_backs_an_object(scratch: str) -> None:
     """The real object of a name on an overlay: a lower's, or the upper's, and where it lies; none elsewhere."""
     merged = overlays.simple(scratch, userxattr=False)

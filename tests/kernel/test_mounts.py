@@ -14,7 +14,7 @@ from ovlctl.kernel import mounts, namespaces, statmount
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.mount import MS, mount, umount2
-from tests.capabilities import needs_mounting, needs_overlay
+from tests.capabilities import needs_lowerdir_plus, needs_mounting, needs_overlay
 from tests.kernel import overlays, refusals
 from tests.kernel.children import child
 
@@ -154,7 +154,7 @@ def test_both_ways_agree_on_odd_mounts(scratch: str) -> None:
         mount(None, "/", None, MS.PRIVATE)
 
 
-@needs_overlay
+@needs_lowerdir_plus
 def test_many_layers(scratch: str) -> None:
     """Options beyond any first guess of the buffer come back whole: 300 lowers of long names."""
     lowers = overlays.directories(scratch, *(f"{number:03}{'n' * 150}" for number in range(300)))

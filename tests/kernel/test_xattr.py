@@ -9,7 +9,7 @@ import pytest
 
 from ovlctl.kernel import handles, xattr
 from ovlctl.kernel.bootcache import Answer
-from tests.capabilities import needs_overlay, needs_root
+from tests.capabilities import needs_overlay_handles, needs_root
 from tests.kernel import overlays, refusals
 from tests.kernel.children import child
 
@@ -145,17 +145,12 @@ assert handles.has_handles("/") == (sys.argv[3] != "no")
         pass
 
 
-@needs_overlay
+@needs_overlay_handles
 def test_overlay_gives_identifying_handles_only(scratch: str) -> None:
     """On an overlay without nfs_export a handle is for identification (AT_HANDLE_FID), not for opening."""
     merged = overlays.simple(scratch, userxattr=os.geteuid() != 0)
     path = os.path.join(merged, "file")
     assert handles.openable(path) is Answer.NO
-    try:
-        first = handles.name_to_handle_at(path, fid=True)
-    except OSError as error:
-        if error.errno in {errno.EINVAL, errno.EOPNOTSUPP}:
-            pytest.skip("kernel before 6.6")
-        raise
+    first = handles.name_to_handle_at(path, fid=True)
     assert first == handles.name_to_handle_at(path, fid=True)
     assert first.handle != handles.name_to_handle_at(os.path.join(merged, "sub"), fid=True).handle

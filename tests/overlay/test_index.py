@@ -21,6 +21,7 @@ from ovlctl.overlay.resolution import Rule
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from tests import trees
+from tests.capabilities import needs_userxattr
 from tests.overlay.agreement import disagreements
 from tests.overlay.made import mounted, new_directory, resolving
 
@@ -213,6 +214,7 @@ def prepared(base: str, options: Options) -> Stack:
     return stack
 
 
+@needs_userxattr
 def test_links_that_can_have_no_records(base: str) -> None:
     """With userxattr the index takes in links that can have no origin: not certain, and the next mount is refused."""
     trees.make(base, {"lower/": None, "upper/": None, "work/": None})

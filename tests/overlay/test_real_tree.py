@@ -206,7 +206,7 @@ print(sorted(os.listdir(f"{point}/opaque")), sorted(os.listdir(point)))
 
 
 @ROOT
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_a_mounter_who_cannot_read_trusted_marks(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """In a user namespace without userxattr no mark counts but device whiteouts, for kernel and resolver."""
     write_layer(
