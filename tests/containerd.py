@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Origin, Place
-from ovlctl.engines.values import Engine
 from ovlctl.kernel.mount import mount
 from tests import sandbox
 from tests.docker import image, own_run_directory

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ovlctl.engines.values import Engine, State, StoreKind
+    from ovlctl.engines.keepers import Engine
+    from ovlctl.engines.values import State, StoreKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

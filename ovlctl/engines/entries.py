@@ -92,3 +92,18 @@ def listed(files: Files, name: str, troubles: list[OvlError]) -> list[Entry]:
         wrong = len(document) - len(found)
         troubles.append(StoreDamaged(f"{{}}: {wrong} of its {len(document)} entries are no objects", files.path(name)))
     return found
+
+
+def short_link(files: Files, directory: str) -> str | None:
+    """The name of the short link to a layer of an overlay driver, which its directory holds; None where it holds none.
+
+    Raises:
+        StoreDamaged: It is no name.
+    """
+    try:
+        link = files.text(f"{directory}/link")
+    except FileNotFoundError:
+        return None
+    if not documents.is_name(link):
+        raise StoreDamaged("{} holds no name of a short link", files.path(f"{directory}/link"))
+    return link

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovlctl.engines import references
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 from ovlctl.errors import EngineMissing, NotADirectory, PathMissing, StoreForbidden, strerror
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines import configurations
 from ovlctl.engines.configurations import Said
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from ovlctl import extras
 from ovlctl.engines.documents import mapping, text
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 from ovlctl.errors import ContainerMissing, EngineSilent, OvlError, StoreForbidden, strerror
 
 if TYPE_CHECKING:

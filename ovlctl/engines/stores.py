@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.files import Files
-from ovlctl.engines.values import Engine, Store, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Store, StoreKind
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, strerror
 
 if TYPE_CHECKING:

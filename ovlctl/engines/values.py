@@ -11,27 +11,11 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.keepers import KEEPERS, Engine, keeper_of
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ovlctl.engines.keepers import Engine
     from ovlctl.errors import OvlError
-
-__all__ = [
-    "KEEPERS",
-    "Container",
-    "Engine",
-    "Image",
-    "Layer",
-    "Pod",
-    "Role",
-    "State",
-    "Step",
-    "Store",
-    "StoreKind",
-    "keeper_of",
-]
 
 
 class StoreKind(StrEnum):

@@ -7,11 +7,14 @@ import os
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place
 from ovlctl.engines.podman.store import read
-from ovlctl.engines.values import Engine, Store
+
+if TYPE_CHECKING:
+    from ovlctl.engines.values import Store
 
 SAMPLES = Path(__file__).parent / "samples"
 # The tables of libpod's database, as `PRAGMA table_info` shows them, with what is read of them and a little more.

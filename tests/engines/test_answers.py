@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ovlctl.engines import answers
 from ovlctl.engines.daemons import Endpoint
-from ovlctl.engines.values import Engine, State, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import State, StoreKind
 from ovlctl.errors import EngineSilent
 
 _SAMPLES = os.path.join(os.path.dirname(__file__), "samples")

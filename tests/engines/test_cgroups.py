@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovlctl.engines.cgroups import Membership, container_of, container_of_process
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 
 ID = "4f1c7a1d0b6e7c5a9d3e2f8b6a4c0d1e3f5a7b9c1d2e4f60718293a4b5c6d7e8"
 OTHER = "0123456789abcdef" * 4

@@ -12,7 +12,8 @@ import pytest
 
 from ovlctl.engines.containerd import daemon as containerd_daemon
 from ovlctl.engines.daemons import Endpoint
-from ovlctl.engines.values import Engine, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import StoreKind
 from ovlctl.errors import EngineSilent
 from tests.capabilities import needs_root
 

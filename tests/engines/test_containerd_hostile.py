@@ -17,8 +17,9 @@ from ovlctl.engines import bolt
 from ovlctl.engines.containerd import store as containerd_store
 from ovlctl.engines.containerd.databases import METADATA, directory
 from ovlctl.engines.files import Files
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place
-from ovlctl.engines.values import Engine, Role, State, Store
+from ovlctl.engines.values import Role, State, Store
 from ovlctl.errors import OvlError, StoreDamaged, StoreForbidden, StoreMisleads
 from tests.capabilities import needs_root
 from tests.engines.bolts import Tree, database, varint
@@ -356,7 +357,7 @@ def test_forbidden(copied: str, ordinary_user: OrdinaryUser) -> None:
     code = (
         "from ovlctl.engines.containerd import store as containerd_store\n"
         "from ovlctl.engines.places import Place\n"
-        "from ovlctl.engines.values import Engine\n"
+        "from ovlctl.engines.keepers import Engine\n"
         f"(store,) = containerd_store.read(Place(engine=Engine.CONTAINERD, root={copied!r}))\n"
         "print(len(store.layers), len(store.images), *(type(each).__name__ for each in store.troubles))\n"
     )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.engines.containerd import store as containerd_store
-from ovlctl.engines.values import Engine, Role, State, Store, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Role, State, Store, StoreKind
 from tests.containerd import DOCKER_IMAGE, IMAGE, RUNNING, STOPPED, Containerd
 
 if TYPE_CHECKING:

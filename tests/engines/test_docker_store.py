@@ -17,8 +17,9 @@ from ovlctl.engines import gathering
 from ovlctl.engines.docker.containers import containers
 from ovlctl.engines.docker.store import drivers, read
 from ovlctl.engines.files import Files
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place
-from ovlctl.engines.values import Engine, Role, State
+from ovlctl.engines.values import Role, State
 from ovlctl.errors import OvlError, StoreDamaged, StoreMisleads
 from tests.capabilities import needs_mounting, needs_root
 from tests.engines.docker_root import DockerRoot, cache_id
@@ -342,7 +343,7 @@ def test_nobody_else_may_read(root: DockerRoot, ordinary_user: OrdinaryUser) -> 
     os.chmod(root.root, 0o710)
     script = (
         "import sys; from ovlctl.engines.docker.store import read; from ovlctl.engines.places import Place;"
-        "from ovlctl.engines.values import Engine; from ovlctl.errors import StoreForbidden\n"
+        "from ovlctl.engines.keepers import Engine; from ovlctl.errors import StoreForbidden\n"
         "try: read(Place(engine=Engine.DOCKER, root=sys.argv[1]))\n"
         "except StoreForbidden as error: print(error)"
     )

@@ -13,8 +13,8 @@ import pytest
 
 from ovlctl.engines.daemons import Certificates
 from ovlctl.engines.docker import daemon as docker_daemon
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.podman import daemon as podman_daemon
-from ovlctl.engines.values import Engine
 from ovlctl.errors import EngineSilent
 from tests.docker import client
 

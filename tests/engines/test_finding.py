@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.engines.finding import find, names
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place
 from ovlctl.engines.podman import store as podman_store
-from ovlctl.engines.values import Container, Engine, Image, Layer, Role, Store, StoreKind
+from ovlctl.engines.values import Container, Image, Layer, Role, Store, StoreKind
 from ovlctl.errors import ContainerMissing, EngineMissing, NameAmbiguous
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ import pytest
 
 from ovlctl.engines.containerd import store as containerd_store
 from ovlctl.engines.docker import moby
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place
-from ovlctl.engines.values import Engine, Role, State, Store, StoreKind
+from ovlctl.engines.values import Role, State, Store, StoreKind
 from tests.capabilities import needs_root
 from tests.containerd import IMAGE, RUNNING, STOPPED
 from tests.docker import Docker, daemon, image

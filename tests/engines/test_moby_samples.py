@@ -12,8 +12,9 @@ import pytest
 from ovlctl.engines.containerd import store as containerd_store
 from ovlctl.engines.containerd.databases import METADATA, directory
 from ovlctl.engines.docker import moby
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place
-from ovlctl.engines.values import Engine, Role, State
+from ovlctl.engines.values import Role, State
 from tests.engines.bolts import Tree, database, varint
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.engines.disk import Disk
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import ROOT_VARIABLE, Origin, Place, around, places, recognised
-from ovlctl.engines.values import Engine
 from ovlctl.errors import StoreDamaged
 from tests import docker
 from tests.capabilities import needs_root

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place
 from ovlctl.engines.podman.images import big_data_name
 from ovlctl.engines.podman.store import read
-from ovlctl.engines.values import Engine, Pod, Role, State
+from ovlctl.engines.values import Pod, Role, State
 from tests.engines.podman_trees import Tree, layer, libpod, sample
 
 if TYPE_CHECKING:

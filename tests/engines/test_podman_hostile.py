@@ -234,7 +234,7 @@ _READ = """
 import sys
 from ovlctl.engines.places import Place
 from ovlctl.engines.podman.store import read
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 (store,) = read(Place(engine=Engine.PODMAN, root=sys.argv[1]))
 print(*(error.code for error in store.troubles), len(store.containers))
 """

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place
 from ovlctl.engines.podman.store import read
-from ovlctl.engines.values import Container, Engine, Image, Role, State, Store
+from ovlctl.engines.values import Container, Image, Role, State, Store
 
 if TYPE_CHECKING:
     from tests.podman import Podman

@@ -14,7 +14,7 @@ import pytest
 from ovlctl.engines import sdk
 from ovlctl.engines.daemons import Certificates, Endpoint
 from ovlctl.engines.docker import daemon as docker_daemon
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 from ovlctl.errors import ContainerMissing, EngineSilent, ExtraMissing, OvlError, StoreForbidden
 from tests.engines import little_server
 from tests.patience import PATIENCE, no_hang
@@ -136,7 +136,7 @@ def test_permission_denied(scratch: str, ordinary_user: OrdinaryUser) -> None:
     script = (
         "import sys; from ovlctl.engines.docker import daemon as docker_daemon\n"
         "from ovlctl.engines.daemons import Endpoint\n"
-        "from ovlctl.engines.values import Engine; from ovlctl.errors import StoreForbidden\n"
+        "from ovlctl.engines.keepers import Engine; from ovlctl.errors import StoreForbidden\n"
         "try: docker_daemon.ask(Endpoint(engine=Engine.DOCKER, address='unix://' + sys.argv[1], found='default'))\n"
         "except StoreForbidden as error: print(error)"
     )

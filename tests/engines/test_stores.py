@@ -11,8 +11,8 @@ from ovlctl.engines import stores
 from ovlctl.engines.docker import moby
 from ovlctl.engines.docker import store as docker_store
 from ovlctl.engines.finding import find
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Place, places
-from ovlctl.engines.values import Engine
 from ovlctl.errors import StoreDamaged, StoreForbidden
 from tests.capabilities import needs_root
 
@@ -66,7 +66,7 @@ _READ = """
 import sys
 from ovlctl.engines import stores
 from ovlctl.engines.places import Place
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 for store in stores.read([Place(engine=Engine(sys.argv[1]), root=sys.argv[2])]):
     print(store.engine, *(error.code for error in store.troubles))
 """

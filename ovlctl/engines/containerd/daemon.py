@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.daemons import Answer, Endpoint
-from ovlctl.engines.values import Engine, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import StoreKind
 from ovlctl.errors import EngineSilent, literal, strerror
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from ovlctl.engines.containerd.layers import Snapshots
 from ovlctl.engines.containerd.tasks import Tasks
 from ovlctl.engines.files import Files
 from ovlctl.engines.gathering import Gathering
-from ovlctl.engines.values import Container, Engine, Image, Pod, Store, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Container, Image, Pod, Store, StoreKind
 from ovlctl.oci.blobs import is_digest
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ovlctl.engines.documents import digest, mapping, nanoseconds, text, whole
 from ovlctl.engines.gathering import Gathering
-from ovlctl.engines.values import Container, Engine, Pod, State
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Container, Pod, State
 from ovlctl.errors import StoreDamaged
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.documents import digest, is_name, number
+from ovlctl.engines.entries import short_link
 from ovlctl.engines.files import misleads
 from ovlctl.engines.values import Layer, Role
 from ovlctl.errors import StoreDamaged
@@ -79,20 +80,10 @@ def layer(
         diff=files.path(f"{place}/diff"),
         work=files.path(f"{place}/work"),
         merged=files.path(f"{place}/merged"),
-        link=_link(files, place),
+        link=short_link(files, place),
         digest=digest,
         size=size,
     )
-
-
-def _link(files: Files, place: str) -> str | None:
-    try:
-        link = files.text(f"{place}/link")
-    except FileNotFoundError:
-        return None
-    if not is_name(link):
-        raise StoreDamaged("{} names no link", files.path(f"{place}/link"))
-    return link
 
 
 def of_images(gathering: Gathering) -> list[Layer]:

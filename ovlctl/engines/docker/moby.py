@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ovlctl.engines.containerd.databases import METADATA
 from ovlctl.engines.docker.containers import containers
 from ovlctl.engines.files import Files
-from ovlctl.engines.values import Engine, Role
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Role
 
 if TYPE_CHECKING:
     from ovlctl.engines.places import Place

@@ -13,8 +13,9 @@ from ovlctl.engines.docker.containers import containers
 from ovlctl.engines.docker.images import images
 from ovlctl.engines.files import Files
 from ovlctl.engines.gathering import Gathering
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.ordering import distinct, lower_first
-from ovlctl.engines.values import Engine, Role, Store, StoreKind
+from ovlctl.engines.values import Role, Store, StoreKind
 from ovlctl.errors import StoreForbidden, strerror
 
 if TYPE_CHECKING:

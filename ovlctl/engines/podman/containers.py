@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.entries import Entry, image_id, listed
-from ovlctl.engines.values import Container, Engine, Pod, State
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Container, Pod, State
 from ovlctl.errors import OvlError, StoreDamaged
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ovlctl.engines.api import ask, inspect_container, inspect_image
 from ovlctl.engines.daemons import Endpoint
 from ovlctl.engines.documents import mapping, text
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.settings import home, runtime, settings, socket_address, without_doubles
-from ovlctl.engines.values import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

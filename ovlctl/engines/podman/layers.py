@@ -7,8 +7,7 @@ import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.documents import is_name
-from ovlctl.engines.entries import listed
+from ovlctl.engines.entries import listed, short_link
 from ovlctl.engines.files import misleads
 from ovlctl.engines.ordering import distinct, lower_first
 from ovlctl.engines.values import Layer, Metacopy, Role
@@ -162,15 +161,7 @@ def _checked(files: Files, name: str, *, overlay: bool) -> str | None:
             raise misleads(files.path(part))
         if status is not None and not stat.S_ISDIR(status.st_mode):
             raise StoreMisleads("{} is no directory", files.path(part), hint="`ls -ld {}`")
-    if not overlay:
-        return None
-    try:
-        link = files.text(f"{name}/link")
-    except FileNotFoundError:
-        return None
-    if not is_name(link):
-        raise StoreDamaged("{} holds no name of a short link", files.path(f"{name}/link"))
-    return link
+    return short_link(files, name) if overlay else None
 
 
 def _with_roles(layers: tuple[Layer, ...], roles: Mapping[str, Role]) -> tuple[Layer, ...]:

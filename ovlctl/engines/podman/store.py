@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines.files import Files
 from ovlctl.engines.gathering import Gathering
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.podman import containers as podman_containers
 from ovlctl.engines.podman import images as podman_images
 from ovlctl.engines.podman import layers as podman_layers
 from ovlctl.engines.podman import libpod
-from ovlctl.engines.values import Engine, Metacopy, Store, StoreKind
+from ovlctl.engines.values import Metacopy, Store, StoreKind
 from ovlctl.errors import OvlError, StoreDamaged
 
 if TYPE_CHECKING:

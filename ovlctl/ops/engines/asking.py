@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines.containerd import daemon as containerd_daemon
 from ovlctl.engines.docker import daemon as docker_daemon
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.podman import daemon as podman_daemon
-from ovlctl.engines.values import Engine
 from ovlctl.errors import OvlError
 
 if TYPE_CHECKING:

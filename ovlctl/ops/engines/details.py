@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from ovlctl.engines import finding
-from ovlctl.engines.values import KEEPERS, Role, keeper_of
+from ovlctl.engines.keepers import KEEPERS, keeper_of
+from ovlctl.engines.values import Role
 from ovlctl.errors import ContainerMissing, StoreForbidden
 from ovlctl.ops.engines import asking, naming
 from ovlctl.ops.engines.drivers import Detail, DetailLayer
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from ovlctl.engines.daemons import Inspected
     from ovlctl.engines.finding import Match
-    from ovlctl.engines.values import Engine, Image, Layer, Store
+    from ovlctl.engines.keepers import Engine
+    from ovlctl.engines.values import Image, Layer, Store
 
 
 def find(ref: str, *, container: bool, root: str | None = None, environment: Mapping[str, str] = os.environ) -> Detail:

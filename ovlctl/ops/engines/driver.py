@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ovlctl.engines import places, stores
 from ovlctl.engines.docker import store as docker_store
-from ovlctl.engines.values import Engine, Metacopy, Store, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Metacopy, Store, StoreKind
 from ovlctl.errors import OvlError, StoreForbidden
 from ovlctl.kernel import mounts
 from ovlctl.kernel.bootcache import Answer as Tried

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ovlctl.engines.daemons import Endpoint
-    from ovlctl.engines.values import Engine, Role, StoreKind
+    from ovlctl.engines.keepers import Engine
+    from ovlctl.engines.values import Role, StoreKind
     from ovlctl.errors import Note, OvlError
 
 

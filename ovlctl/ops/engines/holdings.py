@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ovlctl.engines.values import Engine, Pod, Role
+    from ovlctl.engines.keepers import Engine
+    from ovlctl.engines.values import Pod, Role
     from ovlctl.errors import OvlError
     from ovlctl.ops.du.values import Trouble
 

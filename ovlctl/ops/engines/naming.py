@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ovlctl import errors
 from ovlctl.engines import finding, places, stores
-from ovlctl.engines.values import KEEPERS, Engine, Metacopy, keeper_of
+from ovlctl.engines.keepers import KEEPERS, Engine, keeper_of
+from ovlctl.engines.values import Metacopy
 from ovlctl.ops import discover
 from ovlctl.ops.discover import Overlay, Standing
 from ovlctl.ops.engines.live import Alive, Live

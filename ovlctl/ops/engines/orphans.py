@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ovlctl.engines.docker import moby
-from ovlctl.engines.values import Engine, Role, State
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Role, State
 from ovlctl.errors import Note
 from ovlctl.ops.engines import naming
 from ovlctl.ops.engines.live import Alive

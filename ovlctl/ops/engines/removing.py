@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.values import Engine, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import StoreKind
 
 if TYPE_CHECKING:
     from ovlctl.engines.values import Container, Image, Layer, Store

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.engines import finding, places, stores
-from ovlctl.engines.values import keeper_of
+from ovlctl.engines.keepers import keeper_of
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel.tasks import mount_id_at
 from ovlctl.ops.engines import naming

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.engines.values import Engine, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import StoreKind
 from ovlctl.errors import Note, literal
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.doctor.values import Ability

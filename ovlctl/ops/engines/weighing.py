@@ -25,7 +25,8 @@ from ovlctl.ops.engines.walking import walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from ovlctl.engines.values import Container, Engine, Image, Layer, Pod, Store
+    from ovlctl.engines.keepers import Engine
+    from ovlctl.engines.values import Container, Image, Layer, Pod, Store
     from ovlctl.errors import OvlError
     from ovlctl.ops.engines.uses import Users
 

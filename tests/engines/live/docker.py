@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ovlctl.engines.daemons import Endpoint
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.places import Origin, Place
-from ovlctl.engines.values import Engine
 from tests import capabilities, sandbox
 from tests.docker import Daemon, client, image
 

@@ -15,7 +15,8 @@ from ovlctl.engines import bolt, gathering
 from ovlctl.engines.docker import daemon as docker_daemon
 from ovlctl.engines.docker.store import drivers, read
 from ovlctl.engines.files import Files
-from ovlctl.engines.values import Engine, Role, State, StoreKind
+from ovlctl.engines.keepers import Engine
+from ovlctl.engines.values import Role, State, StoreKind
 from ovlctl.errors import StoreDamaged
 from tests.capabilities import needs_overlay, needs_root
 from tests.engines.live.docker import DockerEngine

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ovlctl.engines.daemons import Endpoint
+from ovlctl.engines.keepers import Engine
 from ovlctl.engines.podman import daemon as podman_daemon
-from ovlctl.engines.values import Engine, State, StoreKind
+from ovlctl.engines.values import State, StoreKind
 from ovlctl.errors import ContainerMissing
 from tests import sandbox
 from tests.capabilities import needs_overlay, needs_root

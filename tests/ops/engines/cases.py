@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 from tests import containerd as real_containerd
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 from ovlctl.kernel import mounts
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from tests.capabilities import needs_overlay, needs_root

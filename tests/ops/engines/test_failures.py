@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 from tests import capabilities, sandbox
 from tests.capabilities import needs_overlay, needs_root
 from tests.engines.little_server import answering, dripping, listening, silent

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.engines.values import Engine
+from ovlctl.engines.keepers import Engine
 from ovlctl.ops.who import who
 from ovlctl.ops.who.answer import Role
 from ovlctl.ops.who.locations import Relation
