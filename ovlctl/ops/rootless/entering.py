@@ -94,7 +94,7 @@ def entry(state: State, overlay: Overlay, *, cwd: str | None = None, keep_id: bo
         NotMountedHere: it is not.
     """
     if overlay.standing is not Standing.MOUNTED or overlay.target is None:
-        name = overlay.name or overlay.target or "it"
+        name = overlay.name or overlay.target or overlay.stack.layers()[0]
         if overlay.standing is Standing.ELSEWHERE:
             raise errors.NotMountedHere(
                 f"{{}} is mounted in another mount namespace, that of pid {overlay.elsewhere}",
@@ -102,7 +102,7 @@ def entry(state: State, overlay: Overlay, *, cwd: str | None = None, keep_id: bo
                 hint=f"`nsenter -t {overlay.elsewhere} -m` leads there",
             )
         if overlay.standing is Standing.STORED:
-            raise errors.NotMountedHere("it is not mounted: its engine mounts it when it runs")
+            raise errors.NotMountedHere("the stack of {} is not mounted: its engine mounts it when it runs", name)
         what = {Standing.STALE: "its mount has ended", Standing.KEPT: "only its upper is kept"}
         raise errors.NotMountedHere(
             f"{{}} is not mounted: {what.get(overlay.standing, overlay.standing)}",

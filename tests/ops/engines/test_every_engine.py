@@ -176,6 +176,13 @@ def test_nobody_s(case: Case, cli: Cli) -> None:
         assert (done.status, why is None or why in done.stderr) == (0 if why is None else 3, True), done.stderr
 
 
+def test_what_is_not_mounted_cannot_be_entered(case: Case, cli: Cli) -> None:
+    """A stopped container has no view to run a command in; its topmost layer is named."""
+    upper = cli("driver", "container", case.stopped[0], "--json").data["upper"]
+    done = cli("exec", f"{case.engine}:{case.stopped[0]}", "--", "true")
+    assert (done.status, done.stderr.count(upper), "its engine mounts it" in done.stderr) == (3, 1, True), done.stderr
+
+
 def test_stacks(case: Case, cli: Cli, daemon: str) -> None:
     """Verbs that read take containers, mounted or not, and images by name."""
     running, stopped = (f"{case.engine}:{name}" for name in (case.running[0], case.stopped[0]))
