@@ -20,9 +20,10 @@ def end_engines(directory: str) -> None:
         directory: Of the test; a daemon is told by its words, in which the directory stands.
     """
     parents = {pid: _parent(pid) for pid in _pids()}
-    ours = {pid for pid in parents if _is_engine(pid, directory)}
-    while more := {pid for pid, parent in parents.items() if parent in ours} - ours:
-        ours |= more
+    # Parents come first: one whose child is killed may have ended by itself, or started another, before its turn.
+    ours = [pid for pid in parents if _is_engine(pid, directory)]
+    while more := [pid for pid, parent in parents.items() if parent in ours and pid not in ours]:
+        ours += more
     groups = {group for pid in ours for group in _cgroups(pid)} | ({"/docker/buildkit"} if ours else set())
     for pid in ours:
         with suppress(ProcessLookupError):
