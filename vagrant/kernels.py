@@ -214,7 +214,11 @@ def _read(directory: Path) -> Run:
         tests=tests,
         abilities=tuple(abilities),
         seconds=float(files.get("seconds", 0)),
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in made.items()},
+        commit=made.get("commit", ""),
+        day=made.get("day", ""),
+        machine=made.get("machine", ""),
+        chosen=made.get("chosen", ""),
+        releases=tuple(made.get("releases", ())),
     )
 
 
