@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,7 +227,7 @@ def test_a_store_that_may_not_be_read(scratch: str, ordinary_user: OrdinaryUser)
     """Somebody else's: one error of permissions for each document, and no traceback."""
     tree = _tree(scratch)
     os.chmod(f"{tree.root}/overlay-images", 0o700)
-    done = ordinary_user.run(["python", "-c", _READ, tree.root])
+    done = ordinary_user.run([sys.executable, "-c", _READ, tree.root])
     assert done.stdout.split() == [StoreForbidden.code, "1"], done.stderr
 
 
