@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.errors import OvlError
-from ovlctl.kernel import probes
+from ovlctl.errors import KernelLacks, OvlError
+from ovlctl.kernel import facilities, mounts, probes
 from ovlctl.kernel.bootcache import Answer as Known
 from ovlctl.kernel.handles import name_to_handle_at
 from ovlctl.kernel.libc import check, function
@@ -88,7 +88,19 @@ def overlay() -> Answer:
 @cache
 def userxattr() -> Answer:
     """Whether an overlay can keep its marks in user.* (Linux 5.11)."""
-    return _overlay(",userxattr")
+    return overlay_option("userxattr")
+
+
+@cache
+def overlay_option(words: str) -> Answer:
+    """Whether an overlay can be mounted with *words* among its options."""
+    return _overlay(f",{words}")
+
+
+@cache
+def data_only() -> Answer:
+    """Whether an overlay takes layers below ``::``, for the content of files that others have (Linux 6.5)."""
+    return _overlay(",metacopy=on", data=True)
 
 
 @cache
@@ -109,16 +121,18 @@ def userns_overlay() -> Answer:
     return _in_child(attempt)
 
 
-def _overlay(options: str) -> Answer:
+def _overlay(options: str, *, data: bool = False) -> Answer:
     if not mounting():
         return mounting()
     directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
-    lower, upper, work, merged = (os.path.join(directory, name) for name in ("lower", "upper", "work", "merged"))
-    for path in (lower, upper, work, merged):
+    names = ("lower", "data", "upper", "work", "merged")
+    lower, below, upper, work, merged = (os.path.join(directory, name) for name in names)
+    for path in (lower, below, upper, work, merged):
         os.mkdir(path)
-    data = f"lowerdir={lower},upperdir={upper},workdir={work}{options}"
+    lowers = f"{lower}::{below}" if data else lower
+    words = f"lowerdir={lowers},upperdir={upper},workdir={work}{options}"
     try:
-        mount("overlay", merged, "overlay", MS(0), os.fsencode(data))
+        mount("overlay", merged, "overlay", MS(0), os.fsencode(words))
         umount2(merged, MNT(0))
     except OSError as error:
         return Answer(able=False, reason=f"mounting one: {error.strerror}")
@@ -143,6 +157,23 @@ def file_system(kind: str) -> Answer:
     except OSError as error:
         return Answer(able=False, reason=str(error))
     finally:
+        sandbox.remove(directory)
+    return Answer(able=True)
+
+
+@cache
+def user_xattrs_in_memory() -> Answer:
+    """Whether tmpfs keeps attributes of users (Linux 6.6)."""
+    if not file_system("tmpfs"):
+        return file_system("tmpfs")
+    directory = tempfile.mkdtemp(prefix="probe-", dir=session().directory)
+    point = make_file_system("tmpfs", directory)
+    try:
+        os.setxattr(point, "user.probe", b"")
+    except OSError as error:
+        return Answer(able=False, reason=f"on tmpfs: {error.strerror}")
+    finally:
+        umount2(point, MNT(0))
         sandbox.remove(directory)
     return Answer(able=True)
 
@@ -202,6 +233,33 @@ def lowerdir_plus() -> Answer:
 
 
 @cache
+def asked_options() -> Answer:
+    """Whether overlay looks at an option when it is set, and not only when it mounts (Linux 6.5)."""
+    if not overlay():
+        return overlay()
+    known = probes.option_known("index", "on") is Known.YES
+    return Answer(known, "overlay of this kernel takes any word through fsconfig(2), until it mounts")
+
+
+@cache
+def statmount() -> Answer:
+    """Whether the kernel lists mounts, of all namespaces, and tells all of each (Linux 6.15)."""
+    try:
+        mounts.from_statmount()
+    except KernelLacks as error:
+        return Answer(able=False, reason=str(error))
+    return Answer(able=True)
+
+
+@cache
+def mount_setattr() -> Answer:
+    """Whether attributes of a mount can be changed by themselves (Linux 5.12)."""
+    if not mounting():
+        return mounting()
+    return Answer(facilities.mount_setattr() is Known.YES, "this kernel has no mount_setattr(2)")
+
+
+@cache
 def overlay_handles() -> Answer:
     """Whether an overlay tells by a file handle which object of which layer it shows (Linux 6.6)."""
     if not overlay():
@@ -230,10 +288,15 @@ def report() -> list[str]:
         "overlay": overlay(),
         "overlay in user namespaces": userns_overlay(),
         "userxattr": userxattr(),
+        "options one by one": asked_options(),
         "lowerdir+": lowerdir_plus(),
+        "data-only layers": data_only(),
         "file handles of overlays": overlay_handles(),
+        "statmount": statmount(),
+        "mount_setattr": mount_setattr(),
         "loop devices": loop_devices(),
         **{kind: file_system(kind) for kind in FILE_SYSTEMS},
+        "user.* on tmpfs": user_xattrs_in_memory(),
         "taskstats": taskstats(),
         "C compiler": compiler(),
     }
@@ -305,6 +368,11 @@ def needs_fs(kind: str) -> pytest.MarkDecorator:
     return needs(file_system(kind), kind)
 
 
+def needs_option(words: str) -> pytest.MarkDecorator:
+    """A mark for a test that mounts with *words* among the options."""
+    return needs(overlay_option(words), words)
+
+
 def each_fs(*kinds: str) -> list[pytest.ParameterSet]:
     """Parameters for tests on file systems of *kinds*, each with its mark."""
     return [pytest.param(kind, marks=needs_fs(kind)) for kind in kinds]
@@ -315,6 +383,10 @@ needs_mounting = needs(mounting(), "mounting")
 needs_overlay = needs(overlay(), "overlay")
 needs_userns_overlay = needs(userns_overlay(), "overlays in user namespaces")
 needs_userxattr = needs(userxattr(), "userxattr")
+needs_asked_options = needs(asked_options(), "options that are looked at one by one")
+needs_statmount = needs(statmount(), "statmount(2) and listmount(2)")
+needs_mount_setattr = needs(mount_setattr(), "mount_setattr(2)")
+needs_data_only = needs(data_only(), "data-only layers")
 needs_lowerdir_plus = needs(lowerdir_plus(), "lowerdir+")
 needs_overlay_handles = needs(overlay_handles(), "file handles of overlays")
 needs_userns = needs(user_namespaces(), "user namespaces")

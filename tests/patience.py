@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Seconds after which something hangs. Nothing in a test takes a tenth of it, and no verdict is about less.
-PATIENCE = 60.0
+#: Seconds after which something hangs. Nothing in a test takes a fortieth of it, but for emulated machines, where all
+#: takes thirty times as long; no verdict is about less.
+PATIENCE = 240.0
 
 
 def eventually(condition: Callable[[], object]) -> bool:

@@ -8,22 +8,33 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.patience import PATIENCE, eventually
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _LONG = ("bench-copyup", "--size", "4K,64K", "--samples", "5000", "--no-identity", "--max-time", "9999", "--json", "-")
 
 
-def _start(directory: str, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "ovlctl", *_LONG, "--dir", directory, *more],
+@pytest.fixture
+def process(scratch: str) -> Iterator[subprocess.Popen[str]]:
+    """A long run in ``scratch``, which ends with the test, with its child, whatever becomes of the test."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ovlctl", *_LONG, "--dir", scratch],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    yield process
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()  # until nobody has its pipes any more
 
 
 def _child(process: subprocess.Popen[str]) -> int:
@@ -50,9 +61,10 @@ def _measuring(process: subprocess.Popen[str], directory: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_gives_a_partial_result(scratch: str, number: signal.Signals, status: int) -> None:
+def test_a_signal_gives_a_partial_result(
+    scratch: str, process: subprocess.Popen[str], number: signal.Signals, status: int
+) -> None:
     """The samples so far are printed and marked as partial; the status names the signal; nothing is left."""
-    process = _start(scratch)
     _measuring(process, scratch)
     os.killpg(process.pid, number)  # as a terminal does: to the child as well
     stdout, stderr = process.communicate(timeout=PATIENCE)
@@ -64,9 +76,8 @@ def test_a_signal_gives_a_partial_result(scratch: str, number: signal.Signals, s
     assert os.listdir(scratch) == []
 
 
-def test_killing_the_child_is_an_error_that_leaves_nothing(scratch: str) -> None:
+def test_killing_the_child_is_an_error_that_leaves_nothing(scratch: str, process: subprocess.Popen[str]) -> None:
     """The command says that its measuring process was killed, and cleans up after it."""
-    process = _start(scratch)
     _measuring(process, scratch)
     os.kill(_child(process), signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=PATIENCE)
@@ -76,9 +87,8 @@ def test_killing_the_child_is_an_error_that_leaves_nothing(scratch: str) -> None
     assert os.listdir(scratch) == []
 
 
-def test_a_child_whose_parent_was_killed_cleans_up(scratch: str) -> None:
+def test_a_child_whose_parent_was_killed_cleans_up(scratch: str, process: subprocess.Popen[str]) -> None:
     """Nobody reads any more: the child ends by itself and removes the scratch directory."""
-    process = _start(scratch)
     _measuring(process, scratch)
     child = _child(process)
     process.kill()
@@ -87,9 +97,8 @@ def test_a_child_whose_parent_was_killed_cleans_up(scratch: str) -> None:
     assert os.listdir(scratch) == []
 
 
-def test_what_a_double_kill_leaves_goes_with_the_next_run(scratch: str) -> None:
+def test_what_a_double_kill_leaves_goes_with_the_next_run(scratch: str, process: subprocess.Popen[str]) -> None:
     """Both processes killed: their mounts are gone at once, their files with the next run."""
-    process = _start(scratch)
     _measuring(process, scratch)
     child = _child(process)
     os.kill(process.pid, signal.SIGSTOP)  # or it would clean up after the child

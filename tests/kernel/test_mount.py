@@ -13,7 +13,7 @@ from ovlctl.kernel.fscontext import MOVE_MOUNT, OPEN_TREE, Level, Message
 from ovlctl.kernel.libc import AT_FDCWD, AT_RECURSIVE
 from ovlctl.kernel.mount import MAX_DATA, MNT, MS, mount, umount2
 from ovlctl.kernel.mount_attr import MOUNT_ATTR
-from tests.capabilities import needs_lowerdir_plus, needs_mounting, needs_overlay
+from tests.capabilities import needs_asked_options, needs_mount_setattr, needs_mounting, needs_overlay
 from tests.kernel import overlays
 
 
@@ -52,11 +52,12 @@ def test_long_data_never_reaches_the_kernel() -> None:
         mount("x", "/no-such-target", "overlay", MS(0), b"lowerdir=a\0b")
 
 
-@needs_lowerdir_plus
-def test_descriptor_api(scratch: str) -> None:
-    """From fsopen to move_mount a mount is made; open_tree copies it, mount_setattr changes it."""
-    lower, other, merged, copy = overlays.directories(scratch, "lower", "other", "merged", "copy")
-    overlays.configured(merged, ("source", "me"), ("lowerdir+", lower), ("lowerdir+", other))
+@needs_overlay
+def test_descriptor_api(scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From fsopen to move_mount a mount is made; open_tree copies it."""
+    monkeypatch.chdir(scratch)  # a value has 255 bytes
+    *_, merged, copy = overlays.directories(scratch, "lower", "other", "merged", "copy")
+    overlays.configured(merged, ("source", "me"), ("lowerdir", "lower:other"))
     assert info(merged).fs_type == "overlay"
     assert info(merged).source == "me"
     tree = fscontext.open_tree(AT_FDCWD, merged, OPEN_TREE.CLONE)
@@ -65,15 +66,23 @@ def test_descriptor_api(scratch: str) -> None:
         fscontext.move_mount(tree, "", AT_FDCWD, copy, MOVE_MOUNT.F_EMPTY_PATH)
     finally:
         os.close(tree)
-    fscontext.mount_setattr(AT_FDCWD, copy, AT_RECURSIVE, attr_set=MOUNT_ATTR.NOEXEC | MOUNT_ATTR.NODEV)
-    assert {"noexec", "nodev"} <= set(info(copy).mount_options)
-    fscontext.mount_setattr(AT_FDCWD, copy, attr_clr=MOUNT_ATTR.NOEXEC)
-    assert "noexec" not in info(copy).mount_options
-    assert "noexec" not in info(merged).mount_options
     assert info(copy).dev == info(merged).dev
 
 
-@needs_lowerdir_plus
+@needs_mount_setattr
+def test_attributes_of_one_mount(scratch: str) -> None:
+    """mount_setattr sets and clears them, at one place and not at another where the same is mounted."""
+    one, other = overlays.directories(scratch, "one", "other")
+    mount("t", one, "tmpfs")
+    mount(one, other, None, MS.BIND)
+    fscontext.mount_setattr(AT_FDCWD, other, AT_RECURSIVE, attr_set=MOUNT_ATTR.NOEXEC | MOUNT_ATTR.NODEV)
+    assert {"noexec", "nodev"} <= set(info(other).mount_options)
+    fscontext.mount_setattr(AT_FDCWD, other, attr_clr=MOUNT_ATTR.NOEXEC)
+    assert "noexec" not in info(other).mount_options
+    assert "noexec" not in info(one).mount_options
+
+
+@needs_asked_options
 def test_messages_are_read_one_by_one(scratch: str) -> None:
     """The kernel's words come in order, taken apart, and only once."""
     context = fscontext.fsopen("overlay")

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.errors import KernelLacks
 from ovlctl.kernel import backing, lookup, mount_namespaces, mounts, namespaces
 from ovlctl.kernel.detached import OVERLAYFS_SUPER_MAGIC, detached_overlays, statfs_type
 from ovlctl.kernel.kcmp import KCMP, kcmp
 from ovlctl.kernel.mount import MNT, mount, umount2
 from ovlctl.kernel.mount_namespaces import Census, census
 from ovlctl.kernel.tasks import tasks
-from tests.capabilities import needs_mounting, needs_overlay, needs_overlay_handles, needs_root, root
+from tests.capabilities import needs_mounting, needs_overlay, needs_overlay_handles, needs_root, needs_statmount, root
 from tests.kernel import overlays
 from tests.kernel.children import child
-from tests.needs import Answer, needs
 
 if TYPE_CHECKING:
     from ovlctl.kernel.mounts import Mount
@@ -27,18 +25,6 @@ import os
 from ovlctl.kernel.namespaces import enter_private_mounts, enter_user_namespace
 enter_private_mounts() if os.geteuid() == 0 else enter_user_namespace()
 """
-
-
-def _tells_all() -> Answer:
-    try:
-        mounts.from_statmount()
-    except KernelLacks as error:
-        return Answer(able=False, reason=str(error))
-    return Answer(able=True)
-
-
-# A namespace that no process is in, or none with its root directory, can be read in no other way.
-needs_statmount = needs(_tells_all(), "to read other namespaces")
 
 
 def now() -> Census:
@@ -88,6 +74,7 @@ def _beneath_root(listed: tuple[Mount, ...], seen: tuple[Mount, ...]) -> set[int
     return beneath
 
 
+# A namespace that no process is in, or none with its root directory, can be read in no other way.
 @needs_root
 @needs_statmount
 def test_what_a_changed_root_directory_hides(scratch: str) -> None:

@@ -9,12 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from ovlctl.errors import KernelLacks
 from ovlctl.kernel import mounts, namespaces, statmount
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.mount import MS, mount, umount2
-from tests.capabilities import needs_lowerdir_plus, needs_mounting, needs_overlay
+from tests.capabilities import needs_lowerdir_plus, needs_mounting, needs_overlay, needs_statmount
 from tests.kernel import overlays, refusals
 from tests.kernel.children import child
 
@@ -39,22 +38,15 @@ NASTY = [
 ]
 
 
-def statmount_or_skip() -> list[mounts.Mount]:
-    """The table through statmount(2)."""
-    try:
-        return mounts.from_statmount()
-    except KernelLacks as error:
-        pytest.skip(str(error))
-
-
 def assert_both_ways_agree() -> None:
     """The law of mounts.mounts()."""
-    ours = [replace(mount, unique_id=None) for mount in statmount_or_skip()]
+    ours = [replace(mount, unique_id=None) for mount in mounts.from_statmount()]
     assert sorted(ours, key=lambda each: each.mount_id) == sorted(
         mounts.from_mountinfo(), key=lambda each: each.mount_id
     )
 
 
+@needs_statmount
 def test_both_ways_agree_here() -> None:
     """Asking statmount(2) and reading mountinfo give the same values for all mounts of this machine."""
     assert_both_ways_agree()
@@ -100,10 +92,10 @@ else:
 
 
 @needs_overlay
+@needs_statmount
 @pytest.mark.parametrize("how", ["string", "fd"])
 def test_both_ways_agree_on_nasty_names(scratch: str, how: str) -> None:
     """The options of an overlay are the same byte for byte, and hold the names that were given."""
-    statmount_or_skip()
     lowers = overlays.directories(scratch, *NASTY)
     upper, work, merged = overlays.directories(scratch, "u\\:p,er", "w\\, k", 'mp \\134 x,y#"\n=\udcff')
     # Descriptors of layers need 6.13: as strings, upper and work take a backslash as an escape.
@@ -130,9 +122,9 @@ def test_both_ways_agree_on_nasty_names(scratch: str, how: str) -> None:
 
 
 @needs_mounting
+@needs_statmount
 def test_both_ways_agree_on_odd_mounts(scratch: str) -> None:
     """Empty and missing sources, stacked mounts, read-only ones, binds of sub directories and of deleted ones."""
-    statmount_or_skip()
     one, two, three, four, five = overlays.directories(scratch, "one", "two", "th ree", "four", "five")
     mount("", one, "tmpfs", MS.RDONLY)
     mount(None, one, "tmpfs", MS(0), b"size=64k")
@@ -166,9 +158,9 @@ def test_many_layers(scratch: str) -> None:
 
 
 @needs_mounting
+@needs_statmount
 def test_listmount_pages(scratch: str) -> None:
     """More mounts than one page of listmount(2) holds are all listed, each once."""
-    statmount_or_skip()
     mount("t", scratch, "tmpfs")
     points = overlays.directories(scratch, *(f"m{number}" for number in range(600)))
     for point in points:

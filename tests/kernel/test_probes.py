@@ -13,7 +13,15 @@ import pytest
 from ovlctl.kernel import module, mounts, probes
 from ovlctl.kernel.mount import MS, mount
 from ovlctl.kernel.probes import Answer, BootCache
-from tests.capabilities import each_fs, needs_mounting, needs_overlay, needs_root, root
+from tests.capabilities import (
+    asked_options,
+    each_fs,
+    needs_asked_options,
+    needs_mounting,
+    needs_overlay,
+    needs_root,
+    root,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFs, OrdinaryUser
@@ -31,7 +39,7 @@ def test_overlay_is_present() -> None:
     assert probes.overlay_present() is Answer.YES
 
 
-@needs_overlay
+@needs_asked_options
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
@@ -46,11 +54,18 @@ def test_overlay_is_present() -> None:
 )
 def test_option_known(key: str, value: str | None, expected: Answer) -> None:
     """Keys and values that the kernel takes, and those that it does not."""
-    if probes.option_known("index", "on") is Answer.UNKNOWN:
-        pytest.skip("overlay without a parser for fsconfig(2), kernel before 6.5")
     before = mounts.mounts("overlay")
     assert probes.option_known(key, value) is expected
     assert mounts.mounts("overlay") == before
+
+
+@needs_overlay
+def test_options_that_nobody_looks_at_yet() -> None:
+    """Where the kernel takes any word and complains when it mounts, no word is known, and none unknown."""
+    if not asked_options():
+        for key in ("index", "ovlctl_nonsense", "lowerdir+"):
+            assert probes.option_known(key, "on") is Answer.UNKNOWN
+        assert probes.fd_layers_known() is probes.lowerdir_plus_known() is Answer.UNKNOWN
 
 
 def test_ordinary_user_cannot_know(ordinary_user: OrdinaryUser) -> None:

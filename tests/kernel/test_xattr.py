@@ -9,7 +9,7 @@ import pytest
 
 from ovlctl.kernel import handles, xattr
 from ovlctl.kernel.bootcache import Answer
-from tests.capabilities import needs_overlay_handles, needs_root
+from tests.capabilities import needs_overlay, needs_overlay_handles, needs_root
 from tests.kernel import overlays, refusals
 from tests.kernel.children import child
 
@@ -145,12 +145,18 @@ assert handles.has_handles("/") == (sys.argv[3] != "no")
         pass
 
 
+@needs_overlay
+def test_overlay_gives_no_handles_for_opening(scratch: str) -> None:
+    """Not without nfs_export."""
+    merged = overlays.simple(scratch, userxattr=os.geteuid() != 0)
+    assert handles.openable(os.path.join(merged, "file")) is Answer.NO
+
+
 @needs_overlay_handles
-def test_overlay_gives_identifying_handles_only(scratch: str) -> None:
-    """On an overlay without nfs_export a handle is for identification (AT_HANDLE_FID), not for opening."""
+def test_overlay_gives_identifying_handles(scratch: str) -> None:
+    """On an overlay without nfs_export a handle is for identification (AT_HANDLE_FID)."""
     merged = overlays.simple(scratch, userxattr=os.geteuid() != 0)
     path = os.path.join(merged, "file")
-    assert handles.openable(path) is Answer.NO
     first = handles.name_to_handle_at(path, fid=True)
     assert first == handles.name_to_handle_at(path, fid=True)
     assert first.handle != handles.name_to_handle_at(os.path.join(merged, "sub"), fid=True).handle

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Xino
+from tests import capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,7 +65,7 @@ options = st.sampled_from(
         Options(redirect_dir=RedirectDir.ON),
         Options(metacopy=Switch.ON),
         Options(metacopy=Switch.ON, index=Switch.ON),
-        Options(userxattr=Flag.YES),
+        *([Options(userxattr=Flag.YES)] if capabilities.userxattr() else []),
         Options(redirect_dir=RedirectDir.ON, xino=Xino.ON),
     ]
 )

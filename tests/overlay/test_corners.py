@@ -12,6 +12,7 @@ import pytest
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Verity
 from ovlctl.overlay.resolution import Rule
 from ovlctl.overlay.tree import Kind
+from tests import capabilities
 from tests.overlay.agreement import disagreements
 from tests.overlay.made import Case, Made, directory, file, link, mounted, new_directory, resolving, whiteout
 
@@ -139,7 +140,18 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def _needs(row: Row) -> list[pytest.MarkDecorator]:
+    found = []
+    if row.data:
+        found.append(capabilities.needs_data_only)
+    if row.options.userxattr is Flag.YES:
+        found.append(capabilities.needs_userxattr)
+    if row.options.verity is not None:
+        found.append(capabilities.needs_option(f"metacopy=on,verity={row.options.verity}"))
+    return found
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name, marks=_needs(row)) for row in ROWS])
 def test_resolver_equals_kernel_in_the_corner(room: str, row: Row) -> None:
     """The kernel gives what the row says, the resolver says what the kernel gives, there and at every other name."""
     case = Case(lowers=row.lowers, upper=row.upper, data=row.data, options=row.options)

@@ -136,7 +136,7 @@ def test_a_layer_that_is_a_link(scratch: str) -> None:
 
 
 @ROOT
-@pytest.mark.parametrize("userxattr", Flag)
+@pytest.mark.parametrize("userxattr", [Flag.NO, pytest.param(Flag.YES, marks=capabilities.needs_userxattr)])
 def test_an_overlay_on_an_overlay(scratch: str, userxattr: Flag) -> None:
     """What an overlay wrote into an overlay's view, escaped once more, is resolved by both models as by both mounts."""
     prefix = "user.overlay." if userxattr is Flag.YES else "trusted.overlay."

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, stated
 from ovlctl.overlay.resolution import Outcome, Resolution, Rule
 from ovlctl.overlay.tree import Kind
+from tests import capabilities
 from tests.overlay.agreement import aliased, disagreements
 from tests.overlay.made import Case, Made, mounted, new_directory, resolving
 
@@ -93,21 +94,22 @@ _options = st.sampled_from(
         Options(redirect_dir=RedirectDir.NOFOLLOW),
         Options(metacopy=Switch.ON),
         Options(metacopy=Switch.ON),
-        Options(userxattr=Flag.YES),
+        *([Options(userxattr=Flag.YES)] if capabilities.userxattr() else []),
         Options(index=Switch.ON, metacopy=Switch.ON),
         Options(nfs_export=Switch.ON, redirect_dir=RedirectDir.ON),
     ]
 )
+_no_data = st.just(())
+_data = _no_data | st.lists(layers(), max_size=2).map(tuple) if capabilities.data_only() else _no_data
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A stack that can be mounted."""
+    """A stack that can be mounted, by this kernel."""
     options = draw(_options)
     upper = draw(st.none() | layers())
     lowers = draw(st.lists(layers(), min_size=2 if upper is None else 1, max_size=5))
-    data = draw(st.just(()) | st.lists(layers(), max_size=2).map(tuple))
-    return Case(lowers=tuple(lowers), upper=upper, data=data, options=options)
+    return Case(lowers=tuple(lowers), upper=upper, data=draw(_data), options=options)
 
 
 @settings(

@@ -10,6 +10,7 @@ from ovlctl import errors
 from ovlctl.kernel import handles, mounts, namespaces, probes
 from ovlctl.kernel.namespaces import MountRight
 from ovlctl.kernel.probes import Answer
+from ovlctl.ops.refusals import option_unknown, spelled
 from ovlctl.ops.relative import layers_of
 from ovlctl.overlay.options import Flag
 from ovlctl.overlay.rules import needs_handles
@@ -53,18 +54,17 @@ def ability() -> Iterator[errors.OvlError]:
 
 
 def unknown_options(asked: Options, ask: Ask) -> Iterator[errors.OvlError]:
-    """Every option that was asked for and that this kernel does not know, found by asking it without mounting."""
+    """Every option that was asked for and that this kernel does not know, found by asking it without mounting.
+
+    A kernel that looks at no option before it mounts tells then: :func:`ovlctl.ops.refusals.lacking`.
+    """
     for key, value in asked.asked():
         if value is Flag.NO:
             continue
         argument = None if value is Flag.YES else str(value)
-        shown = key.name if argument is None else f"{key.name}={argument}"
-        if ask(f"option {shown}", partial(probes.option_known, key.name, argument)) is Answer.NO:
-            yield errors.OptionUnknown(
-                f"this kernel's overlay does not know `{shown}` (in Linux since {key.since})",
-                errno=errno.EINVAL,
-                hint=f"leave out `--{key.name.replace('_', '-')}`",
-            )
+        question = f"option {spelled(key, value)}"
+        if ask(question, partial(probes.option_known, key.name, argument)) is Answer.NO:
+            yield option_unknown(key, value)
 
 
 def refused_file_systems(layers: Sequence[Place]) -> Iterator[errors.OvlError]:
