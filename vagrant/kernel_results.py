@@ -75,6 +75,11 @@ class Run:
         tests: In the order of the junit file.
         abilities: In the order of doctor.
         seconds: How long the tests took.
+        commit: Of ovlctl, with ``-dirty`` when it is not quite that one; empty outside of a repository.
+        day: When it was (UTC), as 2026-11-30.
+        machine: ``emulated``, or what ran it: ``kvm``.
+        chosen: The arguments of pytest that chose tests; empty when all ran that take root.
+        releases: All kernels of the box.
     """
 
     release: str
@@ -82,6 +87,11 @@ class Run:
     tests: tuple[Result, ...] = ()
     abilities: tuple[Ability, ...] = field(default=(), repr=False)
     seconds: float = 0
+    commit: str = ""
+    day: str = ""
+    machine: str = ""
+    chosen: str = ""
+    releases: tuple[str, ...] = ()
 
     @property
     def fine(self) -> bool:

@@ -68,18 +68,13 @@ def _cells(cells: Iterable[str], width: int) -> str:
     return "  ".join(f"{cell:>{width}}" for cell in cells)
 
 
-def markdown(runs: Sequence[Run], made_from: str) -> str:
-    """docs/kernels.md.
-
-    Args:
-        runs: What was found.
-        made_from: A sentence or two that say what it was found with.
-    """
+def markdown(runs: Sequence[Run]) -> str:
+    """docs/kernels.md."""
     columns = heads([run.release for run in runs])
     parts = [
         "# Which kernel can what",
-        f"{_WRITTEN}\n{made_from}",
-        _markdown_table("", columns, [("release", [run.release for run in runs]), *_totals(runs)]),
+        _WRITTEN,
+        _markdown_table("", columns, [*_circumstances(runs), *_totals(runs)]),
     ]
     for title, differing, alike in _sections(runs):
         parts.append(f"## {title}")
@@ -97,6 +92,16 @@ def markdown(runs: Sequence[Run], made_from: str) -> str:
         told = [f"- {_where(columns, on)}: `{test.file}.py::{test.name}`" for test, on in failed]
         parts += ["Tests that failed.", "\n".join(told)]
     return "\n\n".join(parts) + "\n"
+
+
+def _circumstances(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    return [
+        ("release", [run.release for run in runs]),
+        ("commit of ovlctl", [run.commit for run in runs]),
+        ("day", [run.day for run in runs]),
+        ("machine", [run.machine for run in runs]),
+        ("minutes", [f"{run.seconds / 60:.0f}" for run in runs]),
+    ]
 
 
 def _totals(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:

@@ -2,11 +2,12 @@
 
     make kernels [KERNELS="5.10 7.3"] [ARGS="ARGUMENT OF PYTEST..."]
 
-What came of it is printed, kernel by kernel. When all tests ran on all kernels, docs/kernels.md is written anew.
-``--again`` tells once more what the last run found, and runs nothing.
+What came of it is printed, kernel by kernel, and kept in vagrant/.vagrant/kernels/ until that kernel's next turn. When
+all tests ran on all kernels, today or before, docs/kernels.md is written anew, with the day and commit of each.
+``--again`` tells once more what is kept, and runs nothing.
 
 A kernel that does not boot, or whose tests break off, does not keep the others from their turn. The kernel that runs
-comes first, and the last one goes on to run. All that was said is kept in vagrant/.vagrant/kernels/.
+comes first, and the last one goes on to run.
 
 Exit status: 0 when all went well, 1 when not, 2 when nothing could be done.
 """
@@ -51,31 +52,38 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--kernels", default="", help="series or releases, with spaces between; otherwise all")
     parser.add_argument("--again", action="store_true", help="tell once more what the last run found")
     given, pytest_arguments = parser.parse_known_args(arguments)
+    visited: list[str] = []
     try:
         if not given.again:
-            wanted = _wanted(given.kernels.split())
-            shutil.rmtree(_KEPT, ignore_errors=True)
+            releases, wanted = _wanted(given.kernels.split())
             for release in wanted:
-                _visit(release, pytest_arguments)
+                visited.append(release)
+                _visit(release, releases, pytest_arguments)
     except Trouble as trouble:
         _say(str(trouble))
         return 2
     except KeyboardInterrupt:
         _say("interrupted; this is what was found so far")
-    runs = kept(_KEPT)
+    found = kept(_KEPT)
+    runs = [run for run in found if given.again or run.release in visited]
     if not runs:
         _say("nothing was found")
         return 2
     print(text(runs))
-    whole = not given.again and not given.kernels and not pytest_arguments
-    if whole and len(runs) == len(wanted) and not any(run.trouble for run in runs):
-        _PAGE.write_text(markdown(runs, _made_from()), encoding="utf-8")
+    if complete(found):
+        _PAGE.write_text(markdown(found), encoding="utf-8")
         _say(f"written: {_PAGE.relative_to(_HERE.parent)}")
     return 0 if all(run.fine for run in runs) else 1
 
 
-def _wanted(asked: Sequence[str]) -> list[str]:
-    """The releases to visit, the one that runs first; the machine is up afterwards.
+def complete(runs: Sequence[Run]) -> bool:
+    """Whether all that the newest of *runs* knows of were visited, with all tests, and these ran to their end."""
+    newest = max(runs, key=lambda run: run.day)
+    return {run.release for run in runs} == set(newest.releases) and not any(run.trouble or run.chosen for run in runs)
+
+
+def _wanted(asked: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The releases of the box, and those to visit, the one that runs first; the machine is up afterwards.
 
     Raises:
         Trouble: There is no machine and none could be made, or it has no such kernel.
@@ -90,7 +98,7 @@ def _wanted(asked: Sequence[str]) -> list[str]:
     releases = _in_guest(_BOOT_KERNEL).split()
     chosen = choose(releases, asked)
     running = _running()
-    return sorted(chosen, key=lambda release: release != running)
+    return releases, sorted(chosen, key=lambda release: release != running)
 
 
 def choose(releases: Sequence[str], asked: Sequence[str]) -> list[str]:
@@ -111,11 +119,14 @@ def choose(releases: Sequence[str], asked: Sequence[str]) -> list[str]:
     return list(chosen)
 
 
-def _visit(release: str, pytest_arguments: Sequence[str]) -> None:
+def _visit(release: str, releases: Sequence[str], pytest_arguments: Sequence[str]) -> None:
     directory = _KEPT / release
+    shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     try:
         _boot(release)
+        made = {**_made_from(), "chosen": shlex.join(pytest_arguments), "releases": releases}
+        (directory / "made-from.json").write_text(json.dumps(made), encoding="utf-8")
         _test(release, directory, pytest_arguments)
         _ask_doctor(directory)
     except Trouble as trouble:
@@ -196,8 +207,18 @@ def _read(directory: Path) -> Run:
         if f"{who}.json" in files
         for each in read_doctor(who, json.loads(files[f"{who}.json"]))
     ]
+    made = json.loads(files.get("made-from.json", "{}"))
     return replace(
-        run, trouble=trouble, tests=tests, abilities=tuple(abilities), seconds=float(files.get("seconds", 0))
+        run,
+        trouble=trouble,
+        tests=tests,
+        abilities=tuple(abilities),
+        seconds=float(files.get("seconds", 0)),
+        commit=made.get("commit", ""),
+        day=made.get("day", ""),
+        machine=made.get("machine", ""),
+        chosen=made.get("chosen", ""),
+        releases=tuple(made.get("releases", ())),
     )
 
 
@@ -205,17 +226,16 @@ def _by_number(release: str) -> list[tuple[int, str]]:
     return [(int(number or -1), other) for number, other in re.findall(r"([0-9]+)|([^0-9]+)", release)]
 
 
-def _made_from() -> str:
-    from ovlctl.version import __version__
-
+def _made_from() -> dict[str, str]:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=_HERE, capture_output=True, text=True, check=False
     ).stdout.strip()
-    how = _in_guest("systemd-detect-virt || true").strip()
-    how = "by emulation" if how == "qemu" else f"by {how}"
-    what = f"ovlctl {__version__}{f' at commit {commit}' if commit else ''}"
-    day = time.strftime("%Y-%m-%d", time.gmtime())
-    return f"Of {day}: {what}, in the machine of `vagrant/`, run {how}."
+    machine = _in_guest("systemd-detect-virt || true").strip()
+    return {
+        "commit": commit,
+        "day": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": "emulated" if machine == "qemu" else machine,
+    }
 
 
 def _running() -> str:

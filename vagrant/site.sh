@@ -25,6 +25,8 @@ requirements() {
 	for extra in project["project"]["optional-dependencies"].values():
 	    needed += extra
 	needed += project["dependency-groups"]["test"]
+	# Built for every x86-64; later ones want a processor that emulation does not give.
+	needed.append("numpy<2.4")
 	print(*sorted(set(needed)), f"pytest=={importlib.metadata.version('pytest')}", sep="\n")
 	END
 }

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +24,7 @@ from vagrant.kernel_results import (
     reasons,
 )
 from vagrant.kernel_tables import markdown, text
-from vagrant.kernels import Trouble, choose, kept
+from vagrant.kernels import Trouble, choose, complete, kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +171,7 @@ def test_text() -> None:
 
 def test_markdown() -> None:
     """The page has the same, and nothing in it becomes markup."""
-    page = markdown(_RUNS, "Of today.")
+    page = markdown(_RUNS)
     assert page.startswith("# Which kernel can what\n\nWritten by `make kernels`")
     assert "| `fsync` | - | yes |" in page
     assert "On all of them: `index`." in page
@@ -187,6 +188,8 @@ def test_what_is_kept(tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "5.4.1" / "trouble").write_text("did not boot: timed out", encoding="utf-8")
     (tmp_path / _NEW / "tests.xml").write_text('<t><testcase classname="tests.test_a" name="b"/></t>', encoding="utf-8")
     (tmp_path / _NEW / "root.json").write_text(json.dumps(cli("doctor", "--json").json), encoding="utf-8")
+    made = {"day": "2026-11-30", "commit": "abc", "machine": "kvm", "chosen": "-k x", "releases": [_OLD, _NEW]}
+    (tmp_path / _NEW / "made-from.json").write_text(json.dumps(made), encoding="utf-8")
     (tmp_path / _NEW / "pytest.log").write_bytes(b"\xff")
     runs = kept(tmp_path)
     assert [(run.release, run.trouble) for run in runs] == [
@@ -195,8 +198,21 @@ def test_what_is_kept(tmp_path: Path, cli: Cli) -> None:
         (_NEW, ""),
     ]
     assert runs[2].fine
+    assert (runs[2].releases, runs[2].day, runs[2].chosen) == ((_OLD, _NEW), "2026-11-30", "-k x")
     assert runs[2].abilities
     assert kept(tmp_path / "none") == []
+
+
+def test_when_the_page_is_written() -> None:
+    """When every kernel of the box had its turn with all tests, whenever that was; failures are told there, too."""
+    old, new = (replace(run, releases=(_OLD, _NEW)) for run in _RUNS)
+    assert complete([old, new])
+    assert not complete([new])
+    assert not complete([old, replace(new, trouble="did not boot")])
+    assert not complete([old, replace(new, chosen="-k mount")])
+    since = replace(new, day="2026-11-30", releases=(_OLD, _NEW, "8.0"))
+    assert not complete([replace(old, day="2026-11-29"), since])
+    assert not complete([old, new, _run("5.4", ("a", Outcome.PASSED, ""))])
 
 
 def test_choosing() -> None:

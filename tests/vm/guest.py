@@ -142,7 +142,8 @@ def _push(project: str, source: str, ssh: Sequence[str]) -> None:
         raise NoGuest("the packages for the guest are not there: `vagrant/site.sh`")
     site = f"{os.path.dirname(source)}/site"
     excluded = f"--exclude-from={vagrant}/rsync-excludes"
-    for paths in ((excluded, f"{project}/", f"default:{source}/"), (f"{vagrant}/site/", f"default:{site}/")):
+    compiled = "--exclude=__pycache__"  # made over there, at the first use
+    for paths in ((excluded, f"{project}/", f"default:{source}/"), (compiled, f"{vagrant}/site/", f"default:{site}/")):
         # As root's, readable for everybody there, whoever has it here and with whatever umask.
         options = ("-a", "--delete", "--no-owner", "--no-group", "--chmod=a+rX", "--rsync-path=sudo rsync")
         failure = _failure(["rsync", *options, "-e", shlex.join(ssh), *paths])
