@@ -53,7 +53,7 @@ class Marks:
         escaped: Marks of an overlay on top of this one, by name without this one's prefix: ``overlay.opaque``.
         unknown: Names of marks that are none of overlayfs's own.
         unread: Names of marks that newer kernels read and this one does not: ``whiteout``, ``opaque`` of the value x,
-            and escaped ones.
+            escaped ones, and ``metacopy``, of which only the value does not count.
     """
 
     readable: bool = True
@@ -132,6 +132,8 @@ def _unread(found: dict[str, bytes], habits: Habits) -> Iterator[str]:
     if (holding or Mark.WHITEOUT in found) and habits(Habit.XATTR_WHITEOUTS) is Answer.NO:
         yield from [Mark.OPAQUE] if holding else []
         yield from [Mark.WHITEOUT] if Mark.WHITEOUT in found else []
+    if found.get(Mark.METACOPY) and habits(Habit.METACOPY_VALUES) is Answer.NO:
+        yield Mark.METACOPY
     escaped = [name for name in found if name.startswith(ESCAPE)]
     if escaped and habits(Habit.ESCAPES) is Answer.NO:
         yield from escaped

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: A mount of ours found that out: ovlctl.ops.kernel_habits.
 _UNREAD = "this kernel does not read it, as a trial mount showed"
+_VALUE = "of its value this kernel reads nothing, as a trial mount showed"
 _FLAGS = {"a": "append-only", "i": "immutable"}
 
 
@@ -44,7 +45,8 @@ def _search(marks: Marks, kind: Kind) -> Iterator[str]:
     if marks.redirect is not None:
         yield _redirect(marks.redirect, ignored=not (directory or (file and marks.metacopy is not None)))
     if marks.metacopy is not None:
-        yield _metacopy(marks.metacopy, ignored=not file)
+        unread = file and Mark.METACOPY in marks.unread
+        yield f"metacopy: it has metadata only; {_VALUE}" if unread else _metacopy(marks.metacopy, ignored=not file)
 
 
 def _bookkeeping(marks: Marks) -> Iterator[str]:
@@ -120,7 +122,8 @@ def _protected(value: bytes) -> str:
 def _foreign(marks: Marks) -> Iterator[str]:
     if marks.escaped:
         names = ", ".join(show_name(name) for name, _ in marks.escaped)
-        lost = "" if marks.escaped[0][0] not in marks.unread else f" ({_UNREAD}, and shows and copies up none)"
+        lost = ", which this kernel neither shows nor copies up, as a trial mount showed"
+        lost = lost if marks.escaped[0][0] in marks.unread else ""
         yield f"marks of an overlay on top of this one, ignored here{lost}: {names}"
     if marks.unknown:
         yield f"unknown marks: {', '.join(map(show_name, marks.unknown))}"

@@ -121,8 +121,9 @@ def _marks(marks: Marks) -> Iterator[str]:
         yield "metadata only"
     if marks.origin_raw is not None:
         yield "copied up"
-    if marks.unread:
-        yield f"{', '.join(map(show_name, marks.unread))}: not read by this kernel"
+    unread = [show_name(name) for name in marks.unread if name != Mark.METACOPY]
+    if unread:
+        yield f"{', '.join(unread)}: not read by this kernel"
 
 
 def _words(value: str | None) -> str:

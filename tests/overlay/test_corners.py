@@ -52,6 +52,12 @@ class Row:
     habit: Habit | None = None
     without: tuple[Rule, int, bytes | None] = (Rule.TOPMOST, 0, b"")
 
+    @property
+    def here(self) -> tuple[Rule, int, bytes | int | None]:
+        """Rule, errno and content by the kernel that runs here."""
+        other = self.habit is not None and habits(self.habit) is Answer.NO
+        return self.without if other else (self.rule, self.errno, self.content)
+
 
 LOWER = {"d": directory(), "d/f": file(b"below"), "f": file(b"lower")}
 META = file(b"....", metacopy=b"")
@@ -155,8 +161,7 @@ def test_resolver_equals_kernel_in_the_corner(room: str, row: Row) -> None:
         stack = case.write(base)
         with resolving(stack) as resolver, mounted(stack, f"{base}/merged") as point:
             found = resolver.resolve(row.path)
-            other = row.habit is not None and habits(row.habit) is Answer.NO
-            rule, number, content = row.without if other else (row.rule, row.errno, row.content)
+            rule, number, content = row.here
             assert (found.rule, found.errno) == (rule, number)
             assert found.certain
             assert _kernel_errno(os.path.join(point, row.path)) == number

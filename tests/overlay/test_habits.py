@@ -12,6 +12,7 @@ import pytest
 
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops import kernel_habits
+from ovlctl.ops.explain.values import LayerLook
 from ovlctl.ops.kernel_habits import habits
 from ovlctl.overlay.comparison import visible_attributes
 from ovlctl.overlay.habits import Habit, not_known
@@ -19,9 +20,10 @@ from ovlctl.overlay.layers import Following, open_layers
 from ovlctl.overlay.marks import Mark, Opaque, Prefix, Whiteout
 from ovlctl.overlay.object_marks import read_marks
 from ovlctl.overlay.options import Options, Switch
-from ovlctl.overlay.resolution import Place, Rule
+from ovlctl.overlay.resolution import Candidate, Place, Rule, Verdict
 from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
+from ovlctl.show.explain_marks import mark_lines
 from tests import trees
 from tests.capabilities import needs_root
 from tests.overlay.agreement import disagreements
@@ -29,6 +31,8 @@ from tests.overlay.made import Case, directory, file, link, mounted, new_directo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ovlctl.overlay.habits import Habits
 
 pytestmark = needs_root
 OTHER = {Habit.ORIGIN_KINDS: Answer.YES}
@@ -166,6 +170,25 @@ def test_marks_are_told_as_the_kernel_reads_them(base: str) -> None:
         place = Place(layers.lowers[0], "e")
         assert set(visible_attributes(place, new)) == {"trusted.overlay.opaque", "trusted.overlay.overlay.redirect"}
         assert visible_attributes(place, old) == {}
+
+
+def test_what_is_not_read_is_said_to_be_ignored() -> None:
+    """One phrase for each mark that this kernel does not read; what it reads is told as ever."""
+
+    def lines(path: str, habits_: Habits) -> str:
+        layer = CASE.in_memory().layers.lowers[0]
+        attributes = layer.tree.lstat(path)
+        assert attributes is not None
+        marks = read_marks(layer.tree, path, attributes, Prefix.TRUSTED, habits_)
+        place = Place(layer, path)
+        look = LayerLook(candidate=Candidate(place, Verdict.PROVIDES, attributes), marks=marks)
+        return "; ".join(mark_lines(look))
+
+    for path in ("w", "x", "e", "m"):
+        assert "this kernel" not in lines(path, not_known)
+        assert lines(path, _old).count("this kernel") == 1
+    assert lines("w", _old) == "mark whiteout, ignored: this kernel does not read it, as a trial mount showed"
+    assert lines("w", not_known) == "whiteout: an empty file with the mark"
 
 
 def test_nothing_is_tried_for_a_plain_stack(base: str) -> None:
