@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from functools import cache
+from functools import cache, partial
 
-from ovlctl.kernel.bootcache import Answer
+from ovlctl.errors import OvlError
+from ovlctl.kernel.bootcache import Answer, BootCache, directly
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.own_mounts import without
+from ovlctl.ops.state import locate
 from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.marks import ESCAPE, Mark, Prefix
 
@@ -23,13 +25,28 @@ _UPPER = "lowerdir=lower,upperdir=upper,workdir=work"
 
 @cache
 def habits(habit: Habit) -> Answer:
-    """Whether the kernel that runs here has *habit*.
+    """Whether the kernel that runs here has *habit*; UNKNOWN to who may not mount.
 
-    Tried once by each process, in a thread with mounts of its own, on a tmpfs that goes with it (a millisecond);
-    UNKNOWN to who may not mount.
+    What a trial says is kept where mounts are remembered, if anything is, until the machine boots: what the kernel
+    refuses it tells its log, and once is enough.
 
     Args:
         habit: What is asked.
+    """
+    try:
+        state = locate()
+        state.check()
+    except OvlError:
+        return tried(habit)
+    ask = BootCache(os.path.join(state.run, "probes.json")).answer if os.path.isdir(state.run) else directly
+    return ask(f"marks {habit}", partial(tried, habit))
+
+
+def tried(habit: Habit) -> Answer:
+    """The same, tried now, in a millisecond: in a thread with mounts of its own, on a tmpfs that goes with it.
+
+    Args:
+        habit: What is tried.
     """
     try:
         return without((), lambda: _try(habit))

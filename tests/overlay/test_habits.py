@@ -13,7 +13,7 @@ import pytest
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops import kernel_habits
 from ovlctl.ops.explain.values import LayerLook
-from ovlctl.ops.kernel_habits import habits
+from ovlctl.ops.kernel_habits import habits, tried
 from ovlctl.overlay.comparison import visible_attributes
 from ovlctl.overlay.habits import Habit, not_known
 from ovlctl.overlay.layers import Following, open_layers
@@ -69,8 +69,23 @@ def base(disk: str) -> Iterator[str]:
 def test_root_gets_an_answer(habit: Habit) -> None:
     """Each can be tried on every kernel, and nothing of it stays."""
     before = _mounts()
-    assert habits(habit) in {Answer.YES, Answer.NO}
+    assert tried(habit) in {Answer.YES, Answer.NO}
+    assert habits(habit) is tried(habit)
     assert _mounts() == before
+
+
+def test_an_answer_is_kept_until_the_machine_boots(scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a state directory, and in no other place; the next process does not try again."""
+    monkeypatch.setenv("OVLCTL_STATE_DIR", scratch)
+    ask = habits.__wrapped__
+    answer = ask(Habit.ORIGIN_KINDS)
+    assert os.listdir(scratch) == []
+    for name in ("run", "keep"):
+        os.mkdir(f"{scratch}/{name}", 0o700)
+    assert ask(Habit.ORIGIN_KINDS) is answer
+    assert os.listdir(f"{scratch}/run") == ["probes.json"]
+    monkeypatch.setattr(kernel_habits, "tried", lambda _habit: pytest.fail("it is known"))
+    assert ask(Habit.ORIGIN_KINDS) is answer
 
 
 def _mounts() -> str:
