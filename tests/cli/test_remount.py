@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -110,7 +111,7 @@ def test_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     for name in ("a", "b", "c", "t", "a/f", "b/f", "c/f"):
         os.chown(f"{home}/{name}", ordinary_user.uid, ordinary_user.gid)
     script = (
-        'set -e; o() { python -m ovlctl "$@"; }\n'
+        f'set -e; o() {{ {sys.executable} -m ovlctl "$@"; }}\n'
         "o mount t -l a -l b --name s; o exec s -- sh -c \"echo mine > '$PWD/t/g'; rm '$PWD/t/f'\"\n"
         "o remount s --add-lower c; o refresh s --json\n"
         "o exec s -- sh -c \"cat '$PWD/t/g'; test ! -e '$PWD/t/f'\"\n"

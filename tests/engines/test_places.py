@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -260,7 +261,7 @@ def test_a_users_own_stores(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """Where XDG says, or below their home; what only root may read does not stop it."""
     for path, engine in ((".local/share/docker", Engine.DOCKER), ("data/containers/storage", Engine.PODMAN)):
         _root(f"{ordinary_user.home}/{path}", engine)
-    words = ["python", "-c", _PLACES]
+    words = [sys.executable, "-c", _PLACES]
     plain = ordinary_user.run(words)
     assert f"docker {ordinary_user.home}/.local/share/docker" in plain.stdout.splitlines(), plain.stderr
     moved = ordinary_user.run(words, env={"XDG_DATA_HOME": f"{ordinary_user.home}/data"})

@@ -226,7 +226,7 @@ def test_a_store_that_may_not_be_read(scratch: str, ordinary_user: OrdinaryUser)
     """Somebody else's: one error of permissions for each document, and no traceback."""
     tree = _tree(scratch)
     os.chmod(f"{tree.root}/overlay-images", 0o700)
-    done = ordinary_user.run(["python", "-c", _READ, tree.root])
+    done = ordinary_user.run([sys.executable, "-c", _READ, tree.root])
     assert done.stdout.split() == [StoreForbidden.code, "1"], done.stderr
 
 

@@ -58,7 +58,7 @@ def test_a_place_that_is_gone(scratch: str, engine: Engine) -> None:
 def test_a_place_that_may_not_be_read(scratch: str, ordinary_user: OrdinaryUser, engine: Engine) -> None:
     """Root's own, for somebody else: one store with one trouble, exit status 4 for whom it is all."""
     os.mkdir(f"{scratch}/root", 0o700)
-    done = ordinary_user.run(["python", "-c", _READ, engine, f"{scratch}/root"])
+    done = ordinary_user.run([sys.executable, "-c", _READ, engine, f"{scratch}/root"])
     assert done.stdout.split() == [engine, StoreForbidden.code], done.stderr
 
 
