@@ -181,14 +181,32 @@ def pids_by_namespace() -> tuple[dict[int, list[int]], int]:
         pids = [int(entry.name) for entry in entries if entry.name.isdecimal()]
     for pid in pids:
         try:
-            link = os.readlink(f"/proc/{pid}/ns/mnt")
+            namespace = namespace_of(f"/proc/{pid}")
         except PermissionError:
             unreadable += 1
         except OSError:
             continue  # gone meanwhile, or a zombie, which is in no namespace any more
         else:
-            members.setdefault(int(link[len("mnt:[") : -1]), []).append(pid)
+            members.setdefault(namespace, []).append(pid)
     return members, unreadable
+
+
+def namespace_of(proc: str) -> int:
+    """The inode number of a task's mount namespace.
+
+    Args:
+        proc: Its directory in /proc.
+
+    Raises:
+        PermissionError: It belongs to somebody else.
+        OSError: It is gone, or a zombie, which is in no namespace any more.
+    """
+    path = f"{proc}/ns/mnt"
+    link = os.readlink(path)
+    if not link:
+        # Some kernels (5.10) let everybody read the link of anybody's, and tell nothing.
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    return int(link[len("mnt:[") : -1])
 
 
 def from_statmount(fs_type: str | None = None, *, mnt_ns_id: int = 0) -> list[Mount]:

@@ -91,7 +91,7 @@ def _tasks(pid: int) -> list[Task]:
 
 
 def _task(proc: str, pid: int, tid: int, *, files: bool) -> Task:
-    namespace = int(os.readlink(f"{proc}/ns/mnt")[len("mnt:[") : -1])
+    namespace = mounts.namespace_of(proc)
     places: dict[str, int] = {}
     for kind in ("cwd", "root", "exe") if tid == pid else ("cwd", "root"):
         try:

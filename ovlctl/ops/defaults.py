@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel import module
+from ovlctl.ops.kernel_habits import habits
 from ovlctl.overlay.layers import Following
 from ovlctl.overlay.live import Defaults
 from ovlctl.overlay.options import RedirectDir, Switch, Xino
@@ -36,7 +37,5 @@ def following(options: Options, *, trusted: bool) -> Following:
         options: As for :meth:`ovlctl.overlay.layers.Following.of`.
         trusted: As there.
     """
-    from ovlctl.ops.link_marks import link_marks  # mounts are few that need it, and it starts a thread
-
     always_follow = module_defaults().redirect_dir is not RedirectDir.NOFOLLOW
-    return Following.of(options, always_follow=always_follow, trusted=trusted, link_marks=link_marks(options))
+    return Following.of(options, always_follow=always_follow, trusted=trusted, habits=habits)

@@ -105,12 +105,12 @@ def of_layer(view: View, layer: Layer, path: str, troubles: Troubles, *, depth: 
     Raises:
         PathNotInStack: The layer has nothing there.
     """
-    prefix, place = view.subject.following.prefix, Place(layer, plain(path))
-    start = list(one_layer.held(place, prefix))
+    following, place = view.subject.following, Place(layer, plain(path))
+    start = list(one_layer.held(place, following))
     if not start:
         raise not_in_layer(place.path, layer)
     is_directory = isinstance(start[0], Held) and start[0].attributes.kind is Kind.DIRECTORY
-    for found in walk_layer(layer, place.path, prefix, depth=depth) if is_directory else start:
+    for found in walk_layer(layer, place.path, following, depth=depth) if is_directory else start:
         if isinstance(found, Unreadable):
             troubles.add(found)
             continue

@@ -10,7 +10,9 @@ import errno
 import os
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.overlay.change import Field
+from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.marks import ESCAPE, Prefix
 from ovlctl.overlay.tree import Kind, is_hole
 
@@ -106,6 +108,8 @@ def _content(
 def visible_attributes(place: Place, following: Following, names: tuple[str, ...] | None = None) -> dict[str, bytes]:
     """The extended attributes that the merged view shows of an object: without marks, escaped ones unescaped.
 
+    Law: the result is what listxattr(2) and getxattr(2) give through a mount.
+
     Args:
         place: The object.
         following: The settings of the mount.
@@ -116,12 +120,19 @@ def visible_attributes(place: Place, following: Following, names: tuple[str, ...
     """
     shown: dict[str, bytes] = {}
     for name in place.layer.tree.xattr_names(place.path) if names is None else names:
-        value = None
-        if not name.startswith(following.prefix) or name.startswith(following.prefix + ESCAPE):
-            value = place.layer.tree.xattr(place.path, name)
-        if value is not None:
-            shown[name.replace(following.prefix + ESCAPE, following.prefix, 1)] = value
+        seen = _seen_as(name, following) if name.startswith(following.prefix) else name
+        value = None if seen is None else place.layer.tree.xattr(place.path, name)
+        if seen is not None and value is not None:
+            shown[seen] = value
     return shown
+
+
+def _seen_as(mark: str, following: Following) -> str | None:
+    # ovl_can_list() and ovl_xattr_escape_name() in fs/overlayfs/xattrs.c.
+    escaped = following.prefix + ESCAPE
+    if not mark.startswith(escaped) or following.habits(Habit.ESCAPES) is Answer.NO:
+        return None
+    return following.prefix + mark.removeprefix(escaped)
 
 
 def _attributes(above: Object, below: Object, followings: tuple[Following, Following]) -> list[Field]:

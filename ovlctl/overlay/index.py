@@ -14,9 +14,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ovlctl.overlay.lookup import Found, RefusedError, UnreadableError
+from ovlctl.overlay.lookup import Found
 from ovlctl.overlay.marks import Mark, decode_index_name, known_record
 from ovlctl.overlay.object_marks import whiteout
+from ovlctl.overlay.refusals import RefusedError, UnreadableError
 from ovlctl.overlay.resolution import Place, Rule
 from ovlctl.overlay.tree import Kind
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from ovlctl.kernel.bootcache import Answer
+from ovlctl.overlay.habits import not_known
 from ovlctl.overlay.marks import Prefix
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Verity, Xino
 from ovlctl.overlay.real_tree import Descriptors, RealTree
@@ -16,6 +16,7 @@ from ovlctl.overlay.real_tree import Descriptors, RealTree
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ovlctl.overlay.habits import Habits
     from ovlctl.overlay.stack import Stack
     from ovlctl.overlay.tree import Tree
 
@@ -85,8 +86,7 @@ class Following:
         index: Whether the index of an upper counts, and the origin of a metadata-only file must be what is below it.
         verify_lower: Whether a directory of the upper merges with nothing but its origin (nfs_export).
         privileged: Whether the mounter could read every mark, whoever the file belongs to.
-        link_marks: Whether the mark ``nlink`` of a file in the index counts although its lower has one name. Kernels
-            differ: :func:`ovlctl.ops.link_marks.link_marks` finds it out.
+        habits: How the kernel reads marks that others read differently.
     """
 
     prefix: Prefix = Prefix.TRUSTED
@@ -98,7 +98,7 @@ class Following:
     index: bool = False
     verify_lower: bool = False
     privileged: bool = True
-    link_marks: Answer = Answer.UNKNOWN
+    habits: Habits = not_known
 
     @classmethod
     def of(
@@ -107,7 +107,7 @@ class Following:
         *,
         always_follow: bool = True,
         trusted: bool = True,
-        link_marks: Answer = Answer.UNKNOWN,
+        habits: Habits = not_known,
     ) -> Self:
         """What *options*, as stated to the kernel or read back from it, make of lookups.
 
@@ -115,7 +115,7 @@ class Following:
             options: From :func:`~ovlctl.overlay.options.stated` or :func:`~ovlctl.overlay.live.effective`.
             always_follow: The module parameter redirect_always_follow, which decides what redirect_dir=off means.
             trusted: Whether the mounter had CAP_SYS_ADMIN in the initial user namespace.
-            link_marks: See there.
+            habits: See there.
         """
         metacopy = options.metacopy is Switch.ON
         user = options.userxattr is Flag.YES
@@ -134,7 +134,7 @@ class Following:
             index=options.index is Switch.ON,
             verify_lower=options.index is Switch.ON and options.nfs_export is Switch.ON,
             privileged=trusted,
-            link_marks=link_marks,
+            habits=habits,
         )
 
 

@@ -12,6 +12,8 @@ because the corners are in the steps. What is worth knowing before reading:
 - The components of a redirect are never ``.``, ``..`` or empty: lookup_one() refuses those with EACCES.
 - A regular file with ``metacopy`` goes on to the layers below until one has its data.
 
+Older kernels differ in what a mark means: :mod:`ovlctl.overlay.habits`.
+
 Law 1 of the design holds here or nowhere: for every stack, this lookup equals the kernel's.
 """
 
@@ -21,6 +23,8 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.bootcache import Answer
+from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import (
     Mark,
@@ -33,6 +37,7 @@ from ovlctl.overlay.marks import (
     known_record,
 )
 from ovlctl.overlay.object_marks import whiteout
+from ovlctl.overlay.refusals import RefusedError, UnreadableError
 from ovlctl.overlay.resolution import Candidate, Place, Rule, Verdict
 from ovlctl.overlay.tree import Kind, join
 
@@ -41,25 +46,8 @@ if TYPE_CHECKING:
     from ovlctl.overlay.index import Index
     from ovlctl.overlay.layers import Following, Layer
     from ovlctl.overlay.marks import Redirect
+    from ovlctl.overlay.origins import Origins
     from ovlctl.overlay.tree import Attributes
-
-
-class RefusedError(Exception):
-    """The kernel ends the lookup with an error."""
-
-    def __init__(self, number: int, rule: Rule) -> None:
-        super().__init__(number, rule)
-        self.errno = number
-        self.rule = rule
-
-
-class UnreadableError(Exception):
-    """Something that decides cannot be read by us, whatever the kernel's own rights are."""
-
-    def __init__(self, place: Place, number: int) -> None:
-        super().__init__(place, number)
-        self.place = place
-        self.errno = number
 
 
 @dataclass(slots=True)
@@ -80,6 +68,7 @@ class Lookup:
         roots: What the overlay's root is made of, lowers only.
         name: What is looked for in the next layer: one name, or a path from the root.
         data_layers: Whether the stack has data-only layers.
+        origins: Those of the upper's objects.
         index: That of the upper; None when the mount uses none.
         traps: Directories that no lookup may come to, by device and inode number.
         verified: The upper's object is known to be a copy of the topmost lower one.
@@ -99,6 +88,7 @@ class Lookup:
     following: Following
     name: str
     data_layers: bool
+    origins: Origins
     index: Index | None = None
     traps: frozenset[tuple[int, int]] = frozenset()
     verified: bool = False
@@ -176,8 +166,18 @@ class Lookup:
     def _upper(self, upper: Place) -> None:
         self.upper = self._layer(upper)
         if self.upper is not None:
+            self._check_origin(self.upper)
             self.upper_metacopy = not self.is_directory and self.metacopy
             self._note(self.upper, Verdict.PROVIDES)
+
+    def _check_origin(self, upper: Found) -> None:
+        try:
+            refused = self.origins.refused(upper.place, upper.attributes)
+        except OSError as error:
+            raise UnreadableError(upper.place, error.errno or 0) from error
+        if refused:
+            self._note(upper, Verdict.REFUSED)
+            raise RefusedError(errno.EIO, Rule.ORIGIN_OTHER_KIND)
 
     def _lowers(self, lowers: tuple[Place, ...], index: int) -> None:
         while not self.stop and index < len(lowers):
@@ -303,7 +303,8 @@ class Lookup:
             self.stop = True
             self.opaque = self.opaque or end
             return False
-        if value is Opaque.WHITEOUTS and end and found.place.layer.role is not Role.UPPER:
+        holding = value is Opaque.WHITEOUTS and end and found.place.layer.role is not Role.UPPER
+        if holding and self.following.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO:
             self.whiteout_layers.append(found.place.layer)
         return True
 
@@ -333,7 +334,7 @@ class Lookup:
         if value is None:
             return False
         metacopy = decode_metacopy(value)
-        if not metacopy.valid:
+        if not metacopy.valid and self._has(Habit.METACOPY_VALUES):
             self._lose(place, Verdict.REFUSED, attributes)
             raise RefusedError(errno.EIO, Rule.METACOPY_INVALID)
         if self.upper is None and not self.found:
@@ -343,8 +344,14 @@ class Lookup:
     def _is_whiteout(self, place: Place, attributes: Attributes) -> bool:
         marked = False
         if attributes.kind is Kind.FILE and attributes.size == 0:
-            marked = self.mark(place, Mark.WHITEOUT) is not None
+            marked = self.mark(place, Mark.WHITEOUT) is not None and self._has(Habit.XATTR_WHITEOUTS)
         return whiteout(attributes, marked=marked) is not None
+
+    def _has(self, habit: Habit) -> bool:
+        # Where that is not known: as the newest kernels have it, and not certain.
+        answer = self.following.habits(habit)
+        self.certain = self.certain and answer is not Answer.UNKNOWN
+        return answer is not Answer.NO
 
     def _note(self, found: Found, verdict: Verdict) -> None:
         self.candidates.append(

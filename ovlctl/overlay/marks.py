@@ -13,8 +13,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ovlctl.kernel.handles import FileHandle
 
 _VERSION = 0
@@ -179,24 +177,6 @@ def decode_metacopy(value: bytes) -> Metacopy:
         return Metacopy(valid=False)
     _version, _length, _flags, algorithm = _METACOPY_HEADER.unpack_from(value)
     return Metacopy(algorithm=algorithm, digest=value[_METACOPY_HEADER.size :])
-
-
-def through_merge(xattrs: Mapping[str, bytes], prefix: Prefix) -> dict[str, bytes]:
-    """What the merged view shows of an object's extended attributes: no marks, and escaped ones with one escape less.
-
-    Law: the result is what listxattr(2) and getxattr(2) give through a mount. Source: ovl_can_list() and
-    ovl_xattr_escape_name() in fs/overlayfs/xattrs.c.
-
-    Args:
-        xattrs: Of the layer's object, by full name.
-        prefix: Where the mount keeps its marks.
-    """
-    escaped = prefix + ESCAPE
-    return {
-        prefix + name.removeprefix(escaped) if name.startswith(escaped) else name: value
-        for name, value in xattrs.items()
-        if name.startswith(escaped) or not name.startswith(prefix)
-    }
 
 
 def decode_opaque(value: bytes) -> Opaque:

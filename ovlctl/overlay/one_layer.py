@@ -12,8 +12,7 @@ from ovlctl.overlay.tree import Kind, join
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ovlctl.overlay.layers import Layer
-    from ovlctl.overlay.marks import Prefix
+    from ovlctl.overlay.layers import Following, Layer
     from ovlctl.overlay.object_marks import Marks
     from ovlctl.overlay.tree import Attributes
 
@@ -30,12 +29,12 @@ class Held(NamedTuple):
     marks: Marks | None
 
 
-def held(place: Place, prefix: Prefix) -> Iterator[Held | Unreadable]:
+def held(place: Place, following: Following) -> Iterator[Held | Unreadable]:
     """The object at *place*, and what of it could not be read; nothing when there is none.
 
     Args:
         place: In a layer.
-        prefix: Where the stack keeps its marks.
+        following: The settings of the stack.
     """
     tree = place.layer.tree
     try:
@@ -48,34 +47,36 @@ def held(place: Place, prefix: Prefix) -> Iterator[Held | Unreadable]:
     if attributes is None:
         return
     try:
-        yield Held(place, attributes, read_marks(tree, place.path, attributes, prefix))
+        yield Held(place, attributes, read_marks(tree, place.path, attributes, following.prefix, following.habits))
     except OSError as error:
         yield Held(place, attributes, None)
         yield Unreadable(place=place, errno=error.errno or 0)
 
 
-def walk_layer(layer: Layer, path: str, prefix: Prefix, *, depth: int | None = None) -> Iterator[Held | Unreadable]:
+def walk_layer(
+    layer: Layer, path: str, following: Following, *, depth: int | None = None
+) -> Iterator[Held | Unreadable]:
     """Everything below *path*, sorted, each directory followed by what is in it.
 
     Args:
         layer: The layer.
         path: A directory of it.
-        prefix: Where the stack keeps its marks.
+        following: The settings of the stack.
         depth: How many levels; None for all.
     """
-    pending = [_in(Place(layer, path), prefix)]
+    pending = [_in(Place(layer, path), following)]
     while pending:
         for found in pending[-1]:
             yield found
             deeper = depth is None or len(pending) < depth
             if isinstance(found, Held) and found.attributes.kind is Kind.DIRECTORY and deeper:
-                pending.append(_in(found.place, prefix))
+                pending.append(_in(found.place, following))
                 break
         else:
             pending.pop()
 
 
-def _in(directory: Place, prefix: Prefix) -> Iterator[Held | Unreadable]:
+def _in(directory: Place, following: Following) -> Iterator[Held | Unreadable]:
     names = SortedNames()
     try:
         for child in directory.layer.tree.scandir(directory.path):
@@ -83,4 +84,4 @@ def _in(directory: Place, prefix: Prefix) -> Iterator[Held | Unreadable]:
     except OSError as error:
         yield Unreadable(place=directory, errno=error.errno or 0)
     for name in names:
-        yield from held(Place(directory.layer, join(directory.path, name)), prefix)
+        yield from held(Place(directory.layer, join(directory.path, name)), following)

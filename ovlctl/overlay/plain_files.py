@@ -64,6 +64,7 @@ class _Files:
     ) -> None:
         self._following = resolver.following
         self._counting = resolver.counting
+        self._origins = resolver.origins
         self._path = path
         (self._upper, self._look), *self._lowers = looks
         self._read = read
@@ -71,7 +72,7 @@ class _Files:
     def change(self, name: str) -> Change | None:
         try:
             above = self._file(self._upper, self._look(name), name)
-            if above is None:
+            if above is None or self._origins.refused(above.place, above.attributes):
                 return None
             for place, look in self._lowers:
                 if (seen := look(name)) is not None:

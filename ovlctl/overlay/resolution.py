@@ -54,6 +54,7 @@ class Rule(StrEnum):
     INDEXED = "indexed"
     INDEX_WRONG = "index-wrong"
     ORIGIN_DIFFERS = "origin-differs"
+    ORIGIN_OTHER_KIND = "origin-other-kind"
     OVERLAPPING = "overlapping"
     UNREADABLE = "unreadable"
 

@@ -11,10 +11,10 @@ lower object (a redirect whose old place is still visible, two redirects to one 
 inode while one of them is in the cache, and the later one gets the merge of the earlier, ELOOP or ESTALE.
 With index=on and userxattr, special files and symbolic links have no place for the marks that the index rests on: what
 their link count is only the mount knows that copied them up, and there is no other, since the next one is refused
-(ENODATA). Such an answer is not ``certain``. With nfs_export=on a fresh mount of some kernels (6.18) counts the index
-entry among the links of a file whose lower has one name, although the mount that copied the file up does not; others
-(7.3) never do. ``Following.link_marks`` says which; where that is not known, a link count that depends on it is not
-``certain``. The uuid in a record is not compared.
+(ENODATA). Such an answer is not ``certain``. Kernels differ in what marks mean to them:
+``Following.habits`` says how, and where that is not known, an answer that depends on it is not ``certain``. Only an
+``origin`` that leads to an object of another kind is taken as the newest kernels do where a mount could not be tried,
+or handles not opened. The uuid in a record is not compared.
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ from typing import TYPE_CHECKING
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.overlay.candidates import others
 from ovlctl.overlay.datalayers import find_data
+from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.index import Index, merged_nlink
-from ovlctl.overlay.lookup import Found, Lookup, RefusedError, UnreadableError
+from ovlctl.overlay.lookup import Found, Lookup
 from ovlctl.overlay.marks import Mark, Opaque, Prefix, decode_opaque
+from ovlctl.overlay.origins import Origins
+from ovlctl.overlay.refusals import RefusedError, UnreadableError
 from ovlctl.overlay.resolution import Candidate, Identity, Outcome, Place, Resolution, Rule, Unreadable, Verdict
 from ovlctl.overlay.tree import Kind, join
 
@@ -51,6 +54,7 @@ class Resolver:
 
     Attributes:
         counting: The marks on a file that make the layers below count.
+        origins: What the upper's objects were copied up from, where the kernel minds.
     """
 
     def __init__(self, layers: Layers, following: Following) -> None:
@@ -62,6 +66,7 @@ class Resolver:
         self._root: Resolution | None = None
         self._one_device: bool | None = None
         self._index = None
+        self.origins = Origins(layers, following)
         if following.index and layers.upper is not None:
             self._index = Index(layers.index, layers.lowers, everything=following.verify_lower)
 
@@ -157,6 +162,7 @@ class Resolver:
             following=self.following,
             name=name,
             data_layers=bool(self.layers.data),
+            origins=self.origins,
             index=self._index,
             traps=self.layers.traps,
         )
@@ -205,7 +211,7 @@ class Resolver:
             if place is None or attributes is None:
                 return None
             kind, tree = attributes.kind, place.layer.tree
-            if kind is not Kind.FILE and kind is not Kind.SYMLINK:
+            if (kind is not Kind.FILE and kind is not Kind.SYMLINK) or self.origins.refused(place, attributes):
                 return None
             if kind is Kind.FILE and not self.following.blind:
                 if self.following.prefix is Prefix.TRUSTED and not tree.trusted:
@@ -298,8 +304,10 @@ class Resolver:
         own = top.attributes.nlink
         if lookup.is_directory:
             return (1 if len(objects) > 1 else own), True
-        marks = self.following.link_marks
-        if indexed is None or (indexed.lower_nlink == 1 and marks is Answer.NO):
+        if indexed is None:
+            return own, True
+        marks = self.following.habits(Habit.LINK_MARKS)
+        if indexed.lower_nlink == 1 and marks is Answer.NO:
             return own, True
         marked = merged_nlink(lookup.mark(top.place, Mark.NLINK), own, indexed.lower_nlink)
         return marked, marked == own or indexed.lower_nlink > 1 or marks is Answer.YES
@@ -362,7 +370,9 @@ class Resolver:
             value = place.layer.tree.xattr("", self.following.prefix + Mark.OPAQUE)
         except OSError:
             return False
-        return value is not None and decode_opaque(value) is Opaque.WHITEOUTS
+        if value is None or decode_opaque(value) is not Opaque.WHITEOUTS:
+            return False
+        return self.following.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO
 
 
 def _lineage(lookup: Lookup, directory: Resolution, *, by_upper: bool) -> tuple[Identity, ...]:

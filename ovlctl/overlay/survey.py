@@ -19,7 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.overlay.fates import Fate, Spot, fate_beside, needed_by
+from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark, Opaque, Prefix, decode_opaque
 from ovlctl.overlay.resolution import Place
@@ -181,12 +183,13 @@ class Survey:
             marks = self._marks(spot.layer, path)
             if marks is None or Mark.METACOPY in marks:
                 return None
-            if attributes.size == 0 and Mark.WHITEOUT in marks:
+            if attributes.size == 0 and Mark.WHITEOUT in marks and self._reads_whiteouts():
                 return self._whiteout(spot)
         elif kind is Kind.CHARACTER and attributes.rdev == 0:
             return self._whiteout(spot)
         if spot.layer.role is Role.UPPER:
-            return None if path in self._unchanged else Fate.VISIBLE
+            refused = self._resolver.origins.may_be_refused(Place(spot.layer, path), attributes)
+            return None if refused or path in self._unchanged else Fate.VISIBLE
         # With index=on alone, what has one name is in no index.
         return None if self._indexed and attributes.nlink > 1 else Fate.VISIBLE
 
@@ -316,8 +319,12 @@ class Survey:
 
     def _is_whiteout(self, spot: Spot, name: str, attributes: Attributes) -> bool:
         if attributes.kind is Kind.FILE and attributes.size == 0:
-            return Mark.WHITEOUT in (self._marks(spot.layer, join(spot.path, name)) or ())
+            marked = Mark.WHITEOUT in (self._marks(spot.layer, join(spot.path, name)) or ())
+            return marked and self._reads_whiteouts()
         return attributes.kind is Kind.CHARACTER and attributes.rdev == 0
+
+    def _reads_whiteouts(self) -> bool:
+        return self._resolver.following.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO
 
     def _is_apart(self, attributes: Attributes) -> bool:
         return attributes.kind is Kind.DIRECTORY and (attributes.dev, attributes.ino) in self._apart

@@ -128,6 +128,7 @@ def _marks_json(marks: Marks, origin: Place | None) -> dict[str, Any]:
         "upper": _record_json(marks.upper),
         "escaped": [{"name": show_name(name), "value": value.hex()} for name, value in marks.escaped],
         "unknown": [show_name(name) for name in marks.unknown],
+        "unread": [show_name(name) for name in marks.unread],
     }
 
 

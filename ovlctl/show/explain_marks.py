@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ovlctl.overlay.marks import Opaque, RedirectForm, Whiteout
+from ovlctl.overlay.marks import Mark, Opaque, RedirectForm, Whiteout
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.explain_lines import view_path, whole
 from ovlctl.show.names import show_name
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ovlctl.overlay.marks import Metacopy, Redirect
     from ovlctl.overlay.object_marks import Marks
 
+#: A mount of ours found that out: ovlctl.ops.kernel_habits.
+_UNREAD = "this kernel does not read it, as a trial mount showed"
+_VALUE = "of its value this kernel reads nothing, as a trial mount showed"
 _FLAGS = {"a": "append-only", "i": "immutable"}
 
 
@@ -37,11 +40,13 @@ def _search(marks: Marks, kind: Kind) -> Iterator[str]:
     # What steers the search for the object in the layers below.
     directory, file = kind is Kind.DIRECTORY, kind is Kind.FILE
     if marks.opaque is not None:
-        yield _opaque(marks.opaque, ignored=not directory)
+        unread = directory and Mark.OPAQUE in marks.unread
+        yield f"opaque=x, ignored: {_UNREAD}" if unread else _opaque(marks.opaque, ignored=not directory)
     if marks.redirect is not None:
         yield _redirect(marks.redirect, ignored=not (directory or (file and marks.metacopy is not None)))
     if marks.metacopy is not None:
-        yield _metacopy(marks.metacopy, ignored=not file)
+        unread = file and Mark.METACOPY in marks.unread
+        yield f"metacopy: it has metadata only; {_VALUE}" if unread else _metacopy(marks.metacopy, ignored=not file)
 
 
 def _bookkeeping(marks: Marks) -> Iterator[str]:
@@ -62,7 +67,9 @@ def _whiteout(marks: Marks) -> Iterator[str]:
         yield "whiteout: a character device 0:0"
     elif marks.whiteout is Whiteout.XATTR:
         yield "whiteout: an empty file with the mark"
-    if marks.whiteout_mark and marks.whiteout is not Whiteout.XATTR:
+    if Mark.WHITEOUT in marks.unread:
+        yield f"mark whiteout, ignored: {_UNREAD}"
+    elif marks.whiteout_mark and marks.whiteout is not Whiteout.XATTR:
         yield "mark whiteout, ignored: only an empty regular file can be one by it"
 
 
@@ -115,7 +122,9 @@ def _protected(value: bytes) -> str:
 def _foreign(marks: Marks) -> Iterator[str]:
     if marks.escaped:
         names = ", ".join(show_name(name) for name, _ in marks.escaped)
-        yield f"marks of an overlay on top of this one, ignored here: {names}"
+        lost = ", which this kernel neither shows nor copies up, as a trial mount showed"
+        lost = lost if marks.escaped[0][0] in marks.unread else ""
+        yield f"marks of an overlay on top of this one, ignored here{lost}: {names}"
     if marks.unknown:
         yield f"unknown marks: {', '.join(map(show_name, marks.unknown))}"
 

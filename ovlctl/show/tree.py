@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ovlctl.ops.reading.layer_names import name_of
-from ovlctl.overlay.marks import Opaque, RedirectForm
+from ovlctl.overlay.marks import Mark, Opaque, RedirectForm
 from ovlctl.overlay.resolution import Outcome, Rule, Verdict
 from ovlctl.overlay.tree import Kind
 from ovlctl.show.modes import mode_text
@@ -112,7 +112,7 @@ def _marks(marks: Marks) -> Iterator[str]:
         yield "whiteout"
     if marks.opaque is Opaque.YES:
         yield "opaque"
-    elif marks.opaque is Opaque.WHITEOUTS:
+    elif marks.opaque is Opaque.WHITEOUTS and Mark.OPAQUE not in marks.unread:
         yield "holds whiteouts"
     if marks.redirect is not None:
         invalid = "invalid " if marks.redirect.form is RedirectForm.INVALID else ""
@@ -121,6 +121,9 @@ def _marks(marks: Marks) -> Iterator[str]:
         yield "metadata only"
     if marks.origin_raw is not None:
         yield "copied up"
+    unread = [show_name(name) for name in marks.unread if name != Mark.METACOPY]
+    if unread:
+        yield f"{', '.join(unread)}: not read by this kernel"
 
 
 def _words(value: str | None) -> str:
@@ -197,4 +200,5 @@ def _marks_json(marks: Marks) -> dict[str, Any]:
         **json_path("redirect", None if marks.redirect is None else marks.redirect.target),
         "metacopy": marks.metacopy is not None,
         "copied_up": marks.origin_raw is not None,
+        "unread": [show_name(name) for name in marks.unread],
     }

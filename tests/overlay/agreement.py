@@ -7,7 +7,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.bootcache import Answer
+from ovlctl.ops.kernel_habits import habits
 from ovlctl.ops.reading import witness
+from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import ESCAPE, Mark, Prefix, decode_handle
 from ovlctl.overlay.merged import Entry, listing, walk
@@ -54,10 +57,11 @@ def foretold(found: Resolution, prefix: Prefix) -> Seen:
 
 
 def _through(found: dict[str, bytes], prefix: Prefix) -> dict[str, bytes]:
-    # The merge hides its own marks, and shows escaped ones with one escape less.
+    # The merge hides its own marks, and newer kernels show escaped ones with one escape less.
     shown = {}
+    escapes = habits(Habit.ESCAPES) is not Answer.NO
     for name, value in found.items():
-        if name.startswith(prefix + ESCAPE):
+        if escapes and name.startswith(prefix + ESCAPE):
             shown[prefix + name.removeprefix(prefix + ESCAPE)] = value
         elif not name.startswith(prefix):
             shown[name] = value
@@ -184,7 +188,12 @@ def _is_lower_part(seen: Candidate) -> bool:
 def _origin(resolver: Resolver, place: Place) -> bytes | None:
     value = place.layer.tree.xattr(place.path, resolver.following.prefix + Mark.ORIGIN)
     record = None if value is None else decode_handle(value)
-    return None if record is None else record.handle
+    if record is None:
+        return None
+    # One that leads to an object of another kind is as good as none, where it is not refused.
+    below = (layer.tree.by_handle(record.type, record.handle) for layer in resolver.layers.lowers)
+    origin, own = next(filter(None, below), None), place.layer.tree.lstat(place.path)
+    return None if origin is not None and own is not None and origin.kind is not own.kind else record.handle
 
 
 def aliased(resolver: Resolver) -> bool:

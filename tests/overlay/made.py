@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel.mount import MNT, umount2
+from ovlctl.ops.kernel_habits import habits
 from ovlctl.ops.ladder import mount_stack
-from ovlctl.ops.link_marks import link_marks
 from ovlctl.overlay.layers import Following, Layer, Layers, Role, open_layers
 from ovlctl.overlay.marks import Prefix
 from ovlctl.overlay.memory_tree import MemoryTree, Thing
@@ -190,13 +190,13 @@ def resolving(stack: Stack) -> Iterator[Resolver]:
     """A resolver for *stack* as ovlctl would mount it."""
     told = stated(stack.options, trusted_xattrs=True)
     with open_layers(stack, index=told.index is Switch.ON) as layers:
-        yield Resolver(layers, Following.of(told, link_marks=link_marks(told)))
+        yield Resolver(layers, Following.of(told, habits=habits))
 
 
 def resolver(layers: Layers, options: Options) -> Resolver:
     """A resolver for open layers."""
     told = stated(options, trusted_xattrs=True)
-    return Resolver(layers, Following.of(told, link_marks=link_marks(told)))
+    return Resolver(layers, Following.of(told, habits=habits))
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from ovlctl.kernel.bootcache import Answer
+from ovlctl.ops.kernel_habits import habits
+from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Verity
 from ovlctl.overlay.resolution import Rule
 from ovlctl.overlay.tree import Kind
@@ -34,6 +37,8 @@ class Row:
         rule: What the resolver says decided there.
         errno: What lstat(2) gives.
         content: Of the file, when it can be read; the errno of open(2) when it cannot.
+        habit: What it takes of a kernel to be so.
+        without: Rule, errno and content where the kernel is another.
     """
 
     name: str
@@ -45,6 +50,14 @@ class Row:
     options: Options = FOLLOW
     errno: int = 0
     content: bytes | int | None = None
+    habit: Habit | None = None
+    without: tuple[Rule, int, bytes | None] = (Rule.TOPMOST, 0, b"")
+
+    @property
+    def here(self) -> tuple[Rule, int, bytes | int | None]:
+        """Rule, errno and content by the kernel that runs here."""
+        other = self.habit is not None and habits(self.habit) is Answer.NO
+        return self.without if other else (self.rule, self.errno, self.content)
 
 
 LOWER = {"d": directory(), "d/f": file(b"below"), "f": file(b"lower")}
@@ -55,10 +68,10 @@ ROWS = [
     Row(name="whiteout", lowers=({"f": whiteout()}, LOWER), path="f", rule=Rule.WHITEOUT, errno=errno.ENOENT),
     Row(name="whiteout over nothing", lowers=({"n": whiteout()}, LOWER), path="n", rule=Rule.WHITEOUT, errno=errno.ENOENT),
     Row(name="whiteout of upper alone", lowers=(LOWER,), upper={"u": directory(), "u/w": whiteout()}, path="u/w", rule=Rule.WHITEOUT, errno=errno.ENOENT),
-    Row(name="empty file as whiteout, directory says so", lowers=({"d": directory(opaque=b"x"), "d/f": file(whiteout=b"")}, LOWER), path="d/f", rule=Rule.WHITEOUT, errno=errno.ENOENT),
-    Row(name="empty file as whiteout, directory is silent", lowers=({"d": directory(), "d/f": file(whiteout=b"y")}, LOWER), path="d/f", rule=Rule.WHITEOUT, errno=errno.ENOENT),
+    Row(name="empty file as whiteout, directory says so", lowers=({"d": directory(opaque=b"x"), "d/f": file(whiteout=b"")}, LOWER), path="d/f", rule=Rule.WHITEOUT, errno=errno.ENOENT, habit=Habit.XATTR_WHITEOUTS),
+    Row(name="empty file as whiteout, directory is silent", lowers=({"d": directory(), "d/f": file(whiteout=b"y")}, LOWER), path="d/f", rule=Rule.WHITEOUT, errno=errno.ENOENT, habit=Habit.XATTR_WHITEOUTS),
     Row(name="full file with the mark", lowers=({"d/f": file(b"full", whiteout=b"")}, LOWER), path="d/f", rule=Rule.TOPMOST, content=b"full"),
-    Row(name="whiteout of the root's x", lowers=({"": directory(opaque=b"x"), "f": file(whiteout=b"")}, LOWER), path="f", rule=Rule.WHITEOUT, errno=errno.ENOENT),
+    Row(name="whiteout of the root's x", lowers=({"": directory(opaque=b"x"), "f": file(whiteout=b"")}, LOWER), path="f", rule=Rule.WHITEOUT, errno=errno.ENOENT, habit=Habit.XATTR_WHITEOUTS),
     Row(name="opaque", lowers=({"d": directory(opaque=b"y")}, LOWER), path="d/f", rule=Rule.NOWHERE, errno=errno.ENOENT),
     Row(name="opaque itself", lowers=({"d": directory(opaque=b"y")}, LOWER), path="d", rule=Rule.OPAQUE),
     Row(name="opaque=yes", lowers=({"d": directory(opaque=b"yes")}, LOWER), path="d/f", rule=Rule.TOPMOST, content=b"below"),
@@ -99,7 +112,8 @@ ROWS = [
     Row(name="metacopy over a symbolic link", lowers=({"f": META}, {"f": link("/etc/passwd")}, LOWER), path="f", rule=Rule.METACOPY_WITHOUT_DATA, errno=errno.EIO, options=METACOPY),
     Row(name="metacopy, option off", lowers=({"f": META}, LOWER), path="f", rule=Rule.METACOPY_NOT_FOLLOWED, errno=errno.EPERM),
     Row(name="metacopy in the last layer", lowers=({}, {"f": META}), path="f", rule=Rule.METACOPY_WITHOUT_DATA, errno=errno.EIO, options=METACOPY),
-    Row(name="metacopy mark too short", lowers=({"f": file(b"x", metacopy=b"\0")}, LOWER), path="f", rule=Rule.METACOPY_INVALID, errno=errno.EIO, options=METACOPY),
+    Row(name="metacopy mark too short", lowers=({"f": file(b"x", metacopy=b"\0")}, LOWER), path="f", rule=Rule.METACOPY_INVALID, errno=errno.EIO, options=METACOPY, habit=Habit.METACOPY_VALUES, without=(Rule.METACOPY, 0, b"lower")),
+    Row(name="metacopy mark too short, option off", lowers=({"f": file(b"x", metacopy=b"\0")}, LOWER), path="f", rule=Rule.METACOPY_INVALID, errno=errno.EIO, habit=Habit.METACOPY_VALUES, without=(Rule.METACOPY_NOT_FOLLOWED, errno.EPERM, None)),
     Row(name="metacopy on a directory", lowers=({"d": directory(metacopy=b"")}, LOWER), path="d/f", rule=Rule.TOPMOST, content=b"below", options=METACOPY),
     Row(name="metacopy in the upper", lowers=(LOWER,), upper={"f": META}, path="f", rule=Rule.METACOPY, content=b"lower", options=METACOPY),
     Row(name="metacopy without a digest", lowers=({"f": META}, LOWER), path="f", rule=Rule.METACOPY, content=errno.EIO, options=Options(metacopy=Switch.ON, verity=Verity.REQUIRE)),
@@ -159,10 +173,12 @@ def test_resolver_equals_kernel_in_the_corner(room: str, row: Row) -> None:
         stack = case.write(base)
         with resolving(stack) as resolver, mounted(stack, f"{base}/merged") as point:
             found = resolver.resolve(row.path)
-            assert (found.rule, found.errno) == (row.rule, row.errno)
-            assert _kernel_errno(os.path.join(point, row.path)) == row.errno
-            if row.content is not None:
-                assert _content(os.path.join(point, row.path)) == row.content
+            rule, number, content = row.here
+            assert (found.rule, found.errno) == (rule, number)
+            assert found.certain
+            assert _kernel_errno(os.path.join(point, row.path)) == number
+            if content is not None:
+                assert _content(os.path.join(point, row.path)) == content
             names = {name for layer in (*row.lowers, row.upper or {}) for path in layer for name in path.split("/")}
             assert list(disagreements(resolver, point, names - {""}, stack)) == []
 

@@ -13,7 +13,8 @@ import pytest
 from ovlctl.errors import KernelRefused
 from ovlctl.kernel.bootcache import Answer
 from ovlctl.kernel.handles import name_to_handle_at
-from ovlctl.ops.link_marks import link_marks
+from ovlctl.ops.kernel_habits import habits
+from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.layers import Following, open_layers
 from ovlctl.overlay.marks import Mark, Prefix
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, stated
@@ -27,6 +28,8 @@ from tests.overlay.made import mounted, new_directory, resolving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ovlctl.overlay.habits import Habits
 
 # What spoils the upper, the options, the path it is about, the rule that decides there, and what lstat(2) gives.
 Row = tuple[Callable[[str], None], Options, str, Rule, int]
@@ -189,6 +192,8 @@ ROWS: list[Row] = [
 def test_records_that_do_not_fit(base: str, row: Row) -> None:
     """An upper that somebody changed by hand: the kernel refuses, or looks away, just where the resolver says so."""
     spoil, options, path, rule, number = row
+    if spoil is _origin_of_a_directory and habits(Habit.ORIGIN_KINDS) is Answer.YES:
+        rule, number = Rule.ORIGIN_OTHER_KIND, errno.EIO
     stack = prepared(base, options)
     spoil(base)
     with resolving(stack) as resolver, mounted(stack, f"{base}/merged") as point:
@@ -242,14 +247,18 @@ def _errno(path: str) -> int:
     return 0
 
 
+def _of(answer: Answer) -> Habits:
+    """The habits of a kernel that has LINK_MARKS, or not; of the others nothing is known."""
+    return lambda habit: answer if habit is Habit.LINK_MARKS else Answer.UNKNOWN
+
+
 def test_link_count_that_kernels_count_differently(base: str) -> None:
     """How this kernel counts is found out, by root; where it is not known, such a link count is not certain."""
     stack = prepared(base, EXPORT)
     told = stated(stack.options, trusted_xattrs=True)
-    assert link_marks(told) in {Answer.YES, Answer.NO}
-    assert link_marks(Options(index=Switch.OFF)) is Answer.UNKNOWN
+    assert habits(Habit.LINK_MARKS) in {Answer.YES, Answer.NO}
     with open_layers(stack, index=True) as layers:
-        found = {answer: Resolver(layers, Following.of(told, link_marks=answer)).resolve("f") for answer in Answer}
+        found = {answer: Resolver(layers, Following.of(told, habits=_of(answer))).resolve("f") for answer in Answer}
     assert {answer: each.certain for answer, each in found.items()} == {
         Answer.YES: True,
         Answer.NO: True,

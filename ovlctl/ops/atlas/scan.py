@@ -222,7 +222,8 @@ class _Scan:
     def _entries(self, row: int, part: _Part) -> list[tuple[str, Attributes | OSError, bool]]:
         entries: list[tuple[str, Attributes | OSError, bool]] = []
         try:
-            entries.extend(part.place.layer.tree.marked(part.place.path, self._counting))
+            marked = part.place.layer.tree.marked(part.place.path, self._counting)
+            entries.extend(self._resolver.origins.marking(part.place, marked))
         except OSError:
             self._sums.unreadable += 1
             self._growing.flags[row] |= Flag.UNREADABLE

@@ -12,10 +12,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.explain.copying import Move, move
 from ovlctl.ops.explain.renaming import Renaming
 from ovlctl.ops.explain.terms import Act, Data, Remark
 from ovlctl.ops.explain.values import Cost
+from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.object_marks import whiteout
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.explain.file_systems import FileSystems
     from ovlctl.ops.reading import View
     from ovlctl.overlay.resolution import Resolution
+    from ovlctl.overlay.tree import Attributes
 
 _OPENS_NO_LAYER = {Kind.FIFO, Kind.CHARACTER, Kind.BLOCK, Kind.SOCKET}
 
@@ -243,10 +246,15 @@ class _Changes:
             try:
                 attributes = there.layer.tree.lstat(there.path)
                 if attributes is not None:
-                    return whiteout(attributes, marked=self._has_mark(there, Mark.WHITEOUT)) is None
+                    return whiteout(attributes, marked=self._is_marked(there, attributes)) is None
             except OSError:
                 return True  # so does the kernel, where it cannot look
         return False
+
+    def _is_marked(self, place: Place, attributes: Attributes) -> bool:
+        if attributes.kind is not Kind.FILE or attributes.size or not self._has_mark(place, Mark.WHITEOUT):
+            return False
+        return self.view.subject.following.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO
 
     def _has_mark(self, place: Place, mark: Mark) -> bool:
         following = self.view.subject.following

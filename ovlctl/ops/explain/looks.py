@@ -39,13 +39,13 @@ def _look(view: View, candidate: Candidate, below: Sequence[Place], hiding: Hidi
         return LayerLook(candidate=candidate, errno=_trouble(place))
     if attributes is None:
         return LayerLook(candidate=candidate)
-    prefix = view.subject.following.prefix
+    following = view.subject.following
     tree = place.layer.tree
     marks: Marks | None = None
     target: str | None = None
     number = 0
     try:
-        marks = read_marks(tree, place.path, attributes, prefix)
+        marks = read_marks(tree, place.path, attributes, following.prefix, following.habits)
         if attributes.kind is Kind.SYMLINK:
             target = tree.readlink(place.path)
     except OSError as error:

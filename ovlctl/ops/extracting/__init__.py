@@ -82,7 +82,7 @@ class Extraction:
         """
         try:
             with temporary(self.where) as made:
-                writer = Writer(made.descriptor, self.view.subject.following.prefix, self.troubles)
+                writer = Writer(made.descriptor, self.view.subject.following, self.troubles)
                 if self.thing.is_directory:
                     self._fill(writer, made.descriptor)
                     made.becomes(self.where)

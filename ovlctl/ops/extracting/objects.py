@@ -78,7 +78,7 @@ def find(view: View, path: str, layer: Layer | None, troubles: Troubles) -> Thin
             raise not_seen(found, view.subject)
         return _of_merge(found)
     place = Place(layer, plain(path))
-    there = list(held(place, view.subject.following.prefix))
+    there = list(held(place, view.subject.following))
     if not there:
         raise not_in_layer(place.path, layer)
     for lost in (each for each in there if isinstance(each, Unreadable)):
@@ -106,7 +106,7 @@ def below(view: View, top: Thing, layer: Layer | None, troubles: Troubles) -> It
     What cannot be read, what the kernel refuses to look up, and the whiteouts of a layer are left out.
     """
     if layer is not None:
-        for found in walk_layer(layer, top.path, view.subject.following.prefix):
+        for found in walk_layer(layer, top.path, view.subject.following):
             if isinstance(found, Unreadable):
                 troubles.add(found)
             elif (thing := _of_layer(found, troubles)) is not None:

@@ -21,16 +21,16 @@ from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import xattr
 from ovlctl.kernel.copying import SourceError, copy_content, copy_stream
 from ovlctl.ops.extracting.content import opened
-from ovlctl.overlay.marks import through_merge
+from ovlctl.overlay.comparison import visible_attributes
 from ovlctl.overlay.resolution import Unreadable
-from ovlctl.overlay.tree import Kind, xattrs
+from ovlctl.overlay.tree import Kind
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from ovlctl.ops.extracting.objects import Thing
     from ovlctl.ops.reading.troubles import Troubles
-    from ovlctl.overlay.marks import Prefix
+    from ovlctl.overlay.layers import Following
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -59,11 +59,11 @@ class Writer:
         bytes: How much content was written or shared.
     """
 
-    def __init__(self, top: int, prefix: Prefix, troubles: Troubles) -> None:
+    def __init__(self, top: int, following: Following, troubles: Troubles) -> None:
         self.objects = 0
         self.bytes = 0
         self._top = top
-        self._prefix = prefix
+        self._following = following
         self._troubles = troubles
         # Where the first name of a file with several is, and how many more there can be.
         self._links: dict[tuple[int, int], tuple[str, int]] = {}
@@ -151,7 +151,7 @@ class Writer:
 
     def _xattrs(self, thing: Thing, target: int | str) -> None:
         try:
-            wanted = through_merge(xattrs(thing.place.layer.tree, thing.place.path), self._prefix)
+            wanted = visible_attributes(thing.place, self._following)
         except OSError as error:
             self._troubles.add(Unreadable(place=thing.place, errno=error.errno or 0))
             wanted = {}

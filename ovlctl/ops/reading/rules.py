@@ -28,6 +28,7 @@ RULES = {
     Rule.INDEXED: "another name of the same lower file was copied up, and the index leads from this one to it",
     Rule.INDEX_WRONG: "the index has something else for this file than a copy of it",
     Rule.ORIGIN_DIFFERS: "it has metadata only, and what is below is not what it was copied up from (index=on)",
+    Rule.ORIGIN_OTHER_KIND: "its mark origin leads to an object of another kind, and this kernel refuses that",
     Rule.OVERLAPPING: "the upper or its work directory lies in this lower, and the kernel refuses to look into it",
     Rule.UNREADABLE: "what decides could not be read",
 }

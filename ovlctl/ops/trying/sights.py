@@ -198,7 +198,7 @@ class Witness:
             attributes = tree.lstat(place.path)
             if attributes is None:
                 return LayerSight(layer=number, sight=None)
-            marks = read_marks(tree, place.path, attributes, self._prefix)
+            marks = _read(self._view, place, attributes)
         except OSError:
             # ENOTDIR: a directory on the way is a file there, or a whiteout.
             return LayerSight(layer=number, sight=None)
@@ -285,7 +285,7 @@ def lower_positive(view: View, path: str, after: Layer) -> bool:
             try:
                 attributes = place.layer.tree.lstat(name)
                 if attributes is not None:
-                    marks = read_marks(place.layer.tree, name, attributes, view.subject.following.prefix)
+                    marks = _read(view, Place(place.layer, name), attributes)
                     return marks.whiteout is None
             except OSError:
                 return True  # as the kernel has it, where it cannot look
@@ -309,11 +309,16 @@ def stands_in(view: View, path: str, own: Layer) -> bool:
                 attributes = own.tree.lstat(name)
                 if attributes is None:
                     return False
-                marks = read_marks(own.tree, name, attributes, view.subject.following.prefix)
+                marks = _read(view, Place(own, name), attributes)
             except OSError:
                 return False
             return marks.whiteout is None and not lower_positive(view, path, own)
     return False
+
+
+def _read(view: View, place: Place, attributes: Attributes) -> Marks:
+    following = view.subject.following
+    return read_marks(place.layer.tree, place.path, attributes, following.prefix, following.habits)
 
 
 def is_file(sight: Sight | None) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl import errors
 from ovlctl.errors import Note, NothingRecognised, OvlError
+from ovlctl.ops.kernel_habits import PROBE
 from ovlctl.ops.why import command, engine_words, errnos, fixes, kernel_words, machine, mounted, stores, tables, words
 from ovlctl.ops.why.rule import PIECE_MAX
 from ovlctl.ops.why.values import Certainty, Explanation, Finding, Kind, Line
@@ -239,6 +240,8 @@ def _pieces(line: str) -> Iterator[str]:
 
 
 def _by_kernel(piece: str) -> Iterator[Finding]:
+    if PROBE in piece:
+        return  # a mount of ours that was to be refused
     for rule in kernel_words.RULES:
         paths = rule.match(piece)
         if paths is not None:
