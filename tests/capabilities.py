@@ -23,12 +23,15 @@ from ovlctl.kernel.handles import name_to_handle_at
 from ovlctl.kernel.libc import check, function
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import enter_user_namespace
+from ovlctl.overlay.options import Flag
 from tests import sandbox
 from tests.as_user import unused_uid
 from tests.needs import Answer, needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from ovlctl.overlay.options import Options
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "tmpfs")
@@ -371,6 +374,14 @@ def needs_fs(kind: str) -> pytest.MarkDecorator:
 def needs_option(words: str) -> pytest.MarkDecorator:
     """A mark for a test that mounts with *words* among the options."""
     return needs(overlay_option(words), words)
+
+
+def each_options(named: Mapping[str, Options]) -> list[pytest.ParameterSet]:
+    """Parameters for tests with the options *named*, each with the mark of what it needs of the kernel."""
+    return [
+        pytest.param(options, id=name, marks=[needs_userxattr] if options.userxattr is Flag.YES else [])
+        for name, options in named.items()
+    ]
 
 
 def each_fs(*kinds: str) -> list[pytest.ParameterSet]:

@@ -22,6 +22,7 @@ from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.mount import MS, mount
 from ovlctl.kernel.mount_attr import MOUNT_ATTR
 from ovlctl.ops.api import Api
+from ovlctl.ops.lacking import lacking
 from ovlctl.overlay import encode
 from ovlctl.overlay.options import stated
 
@@ -222,7 +223,8 @@ def mount_stack(stack: Stack, target: str, *, api: Api = Api.AUTO, source: str =
 
     Raises:
         OptionsTooLong, KernelLacks: when the stack cannot be expressed.
-        MissingCapability, OverlayMissing, KernelRefused: when the kernel says no; its words are passed on.
+        KernelLacks, OptionUnknown, MissingCapability, OverlayMissing, KernelRefused: when the kernel says no; its words
+            are passed on.
     """
     told = stated(stack.options, trusted_xattrs=namespaces.in_initial_user_namespace())
     request = Request(stack=stack, told=told, target=target, source=source)
@@ -291,7 +293,11 @@ def _with_words(context: int) -> Iterator[None]:
 
 
 def _refused(request: Request, error: OSError, log: tuple[str, ...]) -> errors.OvlError:
-    """What a failed mount means, as far as the errno tells."""
+    """What a failed mount means, as far as the errno and the kernel's words tell."""
+    words = _unique(*getattr(error, "__notes__", ()), *log)
+    lack = lacking(request.stack, request.told, error, words)
+    if lack is not None:
+        return lack
     if error.errno == errno.EPERM:
         return errors.MissingCapability(
             "mounting an overlay at {} needs CAP_SYS_ADMIN",
@@ -313,7 +319,7 @@ def _refused(request: Request, error: OSError, log: tuple[str, ...]) -> errors.O
             kernel=log,
             hint="it is mounted in another namespace, or was unmounted lazily and lives until its last user ends",
         )
-    words = _unique(*getattr(error, "__notes__", ()), *log) or _second_opinion(request)
+    words = words or _second_opinion(request)
     said = f": {literal(words[0])}" if words else ""
     return errors.KernelRefused(
         f"the kernel refused to mount at {{}}: {strerror(error)}{said}",

@@ -15,7 +15,7 @@ from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.overlay.options import Flag, Options, Switch
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, needs_userns, root
+from tests.capabilities import needs_overlay, needs_root, needs_userns_overlay, root
 from tests.kernel.children import child
 from tests.overlay.made import mounted
 
@@ -237,7 +237,7 @@ def test_ordinary_user_and_directories(scratch: str, stack: Stack, ordinary_user
 
 
 @needs_root
-@needs_userns
+@needs_userns_overlay
 def test_rootless_mount(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """A mount of the user's own is explained whole, with what copy-ups lose there."""
     home = ordinary_user.home

@@ -100,7 +100,7 @@ def test_wrong_input(mounted: str, cli: Cli, words: tuple[str, ...], status: int
     assert cli(*words, "--json").error["code"].startswith("OVL-E")
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """Without root the same: remount and refresh in the user's own namespaces, and what was written stays."""
     home = ordinary_user.home

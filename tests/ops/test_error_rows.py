@@ -411,8 +411,31 @@ def parameters(rows: Iterable[Row]) -> list[pytest.ParameterSet]:
 
 
 def _needed(row: Row) -> list[pytest.MarkDecorator]:
-    root = [capabilities.needs_root] if any(word in row.name for word in ROOT_ONLY) else []
-    return [*root, capabilities.needs_fs("btrfs")] if row.make is _two_subvolumes else root
+    needed = [capabilities.needs_root] if any(word in row.name for word in ROOT_ONLY) else []
+    if row.make is _two_subvolumes:
+        needed.append(capabilities.needs_fs("btrfs"))
+    if row.api is Api.FSCONFIG:
+        needed.append(capabilities.needs_lowerdir_plus)
+    return needed
+
+
+#: What the kernel must know to be asked about a row that has these words in its name.
+_OPTIONS = {"userxattr": "userxattr", "uuid": "uuid=on", "fsync": "fsync=auto"}
+
+
+def asking(rows: Iterable[Row]) -> list[pytest.ParameterSet]:
+    """Tests of *rows* that ask the kernel, each with the marks of what it needs."""
+    return [
+        pytest.param(
+            row,
+            id=row.name,
+            marks=[
+                *_needed(row),
+                *(capabilities.needs_option(words) for name, words in _OPTIONS.items() if name in row.name),
+            ],
+        )
+        for row in rows
+    ]
 
 
 @pytest.fixture
@@ -447,7 +470,7 @@ def test_row(row: Row, scene: Scene, state_dir: str) -> None:
         assert caught.value.errno == row.kernel
 
 
-@pytest.mark.parametrize("row", parameters(row for row in ROWS if row.kernel != NOT_ASKED))
+@pytest.mark.parametrize("row", asking(row for row in ROWS if row.kernel != NOT_ASKED))
 def test_row_is_what_the_kernel_does(row: Row, scene: Scene) -> None:
     """Asked without any check, the kernel refuses with the row's errno, or mounts where the row says so."""
     stack = resolved(row.make(scene))

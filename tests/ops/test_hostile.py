@@ -63,7 +63,7 @@ def test_the_question_whether_a_directory_is_in_use(base: str) -> None:
 
 
 @capabilities.needs_root
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_false_claims_from_a_user_namespace(base: str, ordinary_user: OrdinaryUser) -> None:
     """An ordinary user whose mount table claims that root's directories are his upper stops nobody."""
     script = """
@@ -87,7 +87,7 @@ print(flush=True); sys.stdin.read()' "$1"
         liar.communicate()
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_a_discard_by_who_may_not_ask(ordinary_user: OrdinaryUser) -> None:
     """An upper that is mounted where this process can neither look nor mount is not discarded."""
     script = """

@@ -17,7 +17,7 @@ import pytest
 from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, needs_userns
+from tests.capabilities import needs_overlay, needs_root, needs_userns_overlay
 from tests.overlay.made import mounted
 from tests.patience import eventually
 from tests.tui.terminal import ENTER, Terminal, descendants, terminal
@@ -67,7 +67,7 @@ class Somebody:
         return json.loads(done.stdout)["data"][0]
 
 
-@pytest.fixture(params=[pytest.param("root", marks=needs_root), pytest.param("user", marks=needs_userns)])
+@pytest.fixture(params=[pytest.param("root", marks=needs_root), pytest.param("user", marks=needs_userns_overlay)])
 def somebody(request: pytest.FixtureRequest, scratch: str) -> Somebody:
     """Root, and somebody who is not."""
     if request.param == "user":

@@ -16,11 +16,12 @@ from ovlctl.overlay.rules import needs_handles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from enum import StrEnum
 
     from ovlctl.kernel.bootcache import Ask
     from ovlctl.kernel.mounts import Mount
     from ovlctl.ops.preflight.places import Place
-    from ovlctl.overlay.options import Options
+    from ovlctl.overlay.options import Key, Options
 
 #: An overlay may stand on overlays, but not on overlays that do so themselves (FILESYSTEM_MAX_STACK_DEPTH).
 _MAX_DEPTH = 2
@@ -58,13 +59,17 @@ def unknown_options(asked: Options, ask: Ask) -> Iterator[errors.OvlError]:
         if value is Flag.NO:
             continue
         argument = None if value is Flag.YES else str(value)
-        shown = key.name if argument is None else f"{key.name}={argument}"
-        if ask(f"option {shown}", partial(probes.option_known, key.name, argument)) is Answer.NO:
-            yield errors.OptionUnknown(
-                f"this kernel's overlay does not know `{shown}` (in Linux since {key.since})",
-                errno=errno.EINVAL,
-                hint=f"leave out `--{key.name.replace('_', '-')}`",
-            )
+        if ask(f"option {key.shown(value)}", partial(probes.option_known, key.name, argument)) is Answer.NO:
+            yield unknown_option(key, value)
+
+
+def unknown_option(key: Key, value: StrEnum) -> errors.OptionUnknown:
+    """The error for an option, or a value of it, that this kernel does not know."""
+    return errors.OptionUnknown(
+        f"this kernel's overlay does not know `{key.shown(value)}` (in Linux since {key.since})",
+        errno=errno.EINVAL,
+        hint=f"leave out `--{key.name.replace('_', '-')}`",
+    )
 
 
 def refused_file_systems(layers: Sequence[Place]) -> Iterator[errors.OvlError]:
