@@ -263,6 +263,14 @@ def mount_setattr() -> Answer:
 
 
 @cache
+def mount_beneath() -> Answer:
+    """Whether a mount can be put beneath another one (Linux 6.5)."""
+    if not mounting():
+        return mounting()
+    return Answer(facilities.mount_beneath() is Known.YES, "this kernel puts no mount beneath another one")
+
+
+@cache
 def overlay_handles() -> Answer:
     """Whether an overlay tells by a file handle which object of which layer it shows (Linux 6.6)."""
     if not overlay():
@@ -297,6 +305,7 @@ def report() -> list[str]:
         "file handles of overlays": overlay_handles(),
         "statmount": statmount(),
         "mount_setattr": mount_setattr(),
+        "mounts beneath others": mount_beneath(),
         "loop devices": loop_devices(),
         **{kind: file_system(kind) for kind in FILE_SYSTEMS},
         "user.* on tmpfs": user_xattrs_in_memory(),
@@ -397,6 +406,7 @@ needs_userxattr = needs(userxattr(), "userxattr")
 needs_asked_options = needs(asked_options(), "options that are looked at one by one")
 needs_statmount = needs(statmount(), "statmount(2) and listmount(2)")
 needs_mount_setattr = needs(mount_setattr(), "mount_setattr(2)")
+needs_mount_beneath = needs(mount_beneath(), "mounts beneath others")
 needs_data_only = needs(data_only(), "data-only layers")
 needs_lowerdir_plus = needs(lowerdir_plus(), "lowerdir+")
 needs_overlay_handles = needs(overlay_handles(), "file handles of overlays")

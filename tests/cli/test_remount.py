@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Cli, OrdinaryUser
 
-pytestmark = capabilities.needs_overlay
+pytestmark = [capabilities.needs_overlay, capabilities.needs_mount_beneath]
 
 _SCHEMA = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "schema", "remount.json")
 _ODD = "c\n\x1b[31m\udcff"

@@ -308,7 +308,9 @@ def test_a_killed_writer_leaves_nothing_for_long(base: str, state_dir: str) -> N
 
 
 @capabilities.needs_root
-@pytest.mark.parametrize("api", [Api.MOUNT, Api.FSCONFIG, Api.RELATIVE])
+@pytest.mark.parametrize(
+    "api", [Api.MOUNT, pytest.param(Api.FSCONFIG, marks=capabilities.needs_lowerdir_plus), Api.RELATIVE]
+)
 def test_an_unseen_upper_is_heard_of_on_every_rung(base: str, api: Api) -> None:
     """A live upper that no table shows is refused on the kernel's word, in whichever thread it was told."""
     ovlctl.mount(_own(base), f"{base}/t", name="x")
