@@ -23,12 +23,15 @@ from ovlctl.kernel.handles import name_to_handle_at
 from ovlctl.kernel.libc import check, function
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.kernel.namespaces import enter_user_namespace
+from ovlctl.overlay.options import Flag
 from tests import sandbox
 from tests.as_user import unused_uid
 from tests.needs import Answer, needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from ovlctl.overlay.options import Options
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "tmpfs")
@@ -260,6 +263,14 @@ def mount_setattr() -> Answer:
 
 
 @cache
+def mount_beneath() -> Answer:
+    """Whether a mount can be put beneath another one (Linux 6.5)."""
+    if not mounting():
+        return mounting()
+    return Answer(facilities.mount_beneath() is Known.YES, "this kernel puts no mount beneath another one")
+
+
+@cache
 def overlay_handles() -> Answer:
     """Whether an overlay tells by a file handle which object of which layer it shows (Linux 6.6)."""
     if not overlay():
@@ -294,6 +305,7 @@ def report() -> list[str]:
         "file handles of overlays": overlay_handles(),
         "statmount": statmount(),
         "mount_setattr": mount_setattr(),
+        "mounts beneath others": mount_beneath(),
         "loop devices": loop_devices(),
         **{kind: file_system(kind) for kind in FILE_SYSTEMS},
         "user.* on tmpfs": user_xattrs_in_memory(),
@@ -373,6 +385,14 @@ def needs_option(words: str) -> pytest.MarkDecorator:
     return needs(overlay_option(words), words)
 
 
+def each_options(named: Mapping[str, Options]) -> list[pytest.ParameterSet]:
+    """Parameters for tests with the options *named*, each with the mark of what it needs of the kernel."""
+    return [
+        pytest.param(options, id=name, marks=[needs_userxattr] if options.userxattr is Flag.YES else [])
+        for name, options in named.items()
+    ]
+
+
 def each_fs(*kinds: str) -> list[pytest.ParameterSet]:
     """Parameters for tests on file systems of *kinds*, each with its mark."""
     return [pytest.param(kind, marks=needs_fs(kind)) for kind in kinds]
@@ -386,6 +406,7 @@ needs_userxattr = needs(userxattr(), "userxattr")
 needs_asked_options = needs(asked_options(), "options that are looked at one by one")
 needs_statmount = needs(statmount(), "statmount(2) and listmount(2)")
 needs_mount_setattr = needs(mount_setattr(), "mount_setattr(2)")
+needs_mount_beneath = needs(mount_beneath(), "mounts beneath others")
 needs_data_only = needs(data_only(), "data-only layers")
 needs_lowerdir_plus = needs(lowerdir_plus(), "lowerdir+")
 needs_overlay_handles = needs(overlay_handles(), "file handles of overlays")

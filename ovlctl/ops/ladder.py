@@ -21,8 +21,8 @@ from ovlctl.kernel.fscontext import MOVE_MOUNT
 from ovlctl.kernel.libc import AT_FDCWD
 from ovlctl.kernel.mount import MS, mount
 from ovlctl.kernel.mount_attr import MOUNT_ATTR
-from ovlctl.ops import refusals
 from ovlctl.ops.api import Api
+from ovlctl.ops.lacking import lacking, lacking_for_users
 from ovlctl.overlay import encode
 from ovlctl.overlay.options import stated
 
@@ -223,8 +223,8 @@ def mount_stack(stack: Stack, target: str, *, api: Api = Api.AUTO, source: str =
 
     Raises:
         OptionsTooLong, KernelLacks: when the stack cannot be expressed.
-        MissingCapability, OverlayMissing, OptionUnknown, KernelRefused: when the kernel says no; its words are passed
-            on.
+        KernelLacks, OptionUnknown, MissingCapability, OverlayMissing, KernelRefused: when the kernel says no; its words
+            are passed on.
     """
     told = stated(stack.options, trusted_xattrs=namespaces.in_initial_user_namespace())
     request = Request(stack=stack, told=told, target=target, source=source)
@@ -293,9 +293,9 @@ def _with_words(context: int) -> Iterator[None]:
 
 
 def _refused(request: Request, error: OSError, log: tuple[str, ...]) -> errors.OvlError:
-    """What a failed mount means, as far as the errno tells."""
+    """What a failed mount means, as far as the errno and the kernel's words tell."""
     if error.errno == errno.EPERM:
-        return errors.MissingCapability(
+        return lacking_for_users(log) or errors.MissingCapability(
             "mounting an overlay at {} needs CAP_SYS_ADMIN",
             request.target,
             errno=error.errno,
@@ -316,9 +316,9 @@ def _refused(request: Request, error: OSError, log: tuple[str, ...]) -> errors.O
             hint="it is mounted in another namespace, or was unmounted lazily and lives until its last user ends",
         )
     words = _unique(*getattr(error, "__notes__", ()), *log) or _second_opinion(request)
-    lacking = refusals.lacking(request.stack, request.told, words) if error.errno == errno.EINVAL else None
-    if lacking is not None:
-        return lacking
+    lacks = lacking(request.stack, request.told, words) if error.errno == errno.EINVAL else None
+    if lacks is not None:
+        return lacks
     said = f": {literal(words[0])}" if words else ""
     return errors.KernelRefused(
         f"the kernel refused to mount at {{}}: {strerror(error)}{said}",

@@ -88,6 +88,10 @@ class Key:
     since: str
     summary: str
 
+    def shown(self, value: StrEnum) -> str:
+        """The option with *value*, as it stands among mount options."""
+        return self.name if value is Flag.YES else f"{self.name}={value}"
+
 
 KEYS: tuple[Key, ...] = (
     Key("redirect_dir", RedirectDir, "4.10", "record and follow renamed directories"),

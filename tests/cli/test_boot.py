@@ -112,7 +112,7 @@ def test_lines_of_fstab(here: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     assert len(_valid("fstab", cli("fstab", f"{here}/stacks.toml", "two", "--json").json)["lines"]) == 1
 
 
-@capabilities.needs_overlay
+@capabilities.needs_userxattr
 def test_export_of_mounted_kept_and_declared_stacks(here: str, cli: Cli) -> None:
     """Any stack can be written; what a stack directory cannot say is refused or said; --dry-run writes nothing."""
     trees.make(here, {"state/data": None, "state/work": None})
@@ -140,7 +140,7 @@ def test_export_of_mounted_kept_and_declared_stacks(here: str, cli: Cli) -> None
     assert "is left out" in lowers.stderr
 
 
-@capabilities.needs_overlay
+@capabilities.needs_userxattr
 def test_a_stack_directory_comes_up(here: str, cli: Cli) -> None:
     """up, status and down take a stack directory; its upper is made on first use."""
     trees.make(here, {"app.mstack/layer@9/f": "nine", "app.mstack/layer@10/f": "ten", "app.mstack/rw": None})

@@ -12,7 +12,7 @@ import pytest
 
 from ovlctl.errors import ExitStatus
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, needs_userns
+from tests.capabilities import needs_overlay, needs_root, needs_userns_overlay
 
 if TYPE_CHECKING:
     from tests.conftest import Cli, OrdinaryUser
@@ -239,7 +239,7 @@ def test_holders_are_told_without_rules(cli: Cli, option: tuple[str, ...]) -> No
     assert "ovlctl du docker --by container" in done.stderr
 
 
-@needs_userns
+@needs_userns_overlay
 def test_own_stack_without_root(ordinary_user: OrdinaryUser) -> None:
     """Somebody's own stack is told in full, work directory and all, and its growth is remembered."""
     script = """

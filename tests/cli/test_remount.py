@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Cli, OrdinaryUser
 
-pytestmark = capabilities.needs_overlay
+pytestmark = [capabilities.needs_overlay, capabilities.needs_mount_beneath]
 
 _SCHEMA = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "schema", "remount.json")
 _ODD = "c\n\x1b[31m\udcff"
@@ -101,7 +101,7 @@ def test_wrong_input(mounted: str, cli: Cli, words: tuple[str, ...], status: int
     assert cli(*words, "--json").error["code"].startswith("OVL-E")
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """Without root the same: remount and refresh in the user's own namespaces, and what was written stays."""
     home = ordinary_user.home

@@ -14,7 +14,7 @@ import pytest
 
 from ovlctl.errors import ExitStatus
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, needs_userns
+from tests.capabilities import needs_overlay, needs_root, needs_userns_overlay
 from tests.oci.images import Layout, Made, archive, directory, entry
 from tests.overlay.made import mounted
 from tests.schemas import valid
@@ -75,7 +75,7 @@ def test_the_stack_s_own_run(stack: Stack, scratch: str, cli: Cli) -> None:
 
 
 @needs_overlay
-@needs_userns
+@needs_userns_overlay
 def test_without_root(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """Anybody makes a page of directories that they can read, with a real run in namespaces of their own."""
     trees.make(f"{ordinary_user.home}/low", {"etc/app.conf": "port = 80\n" * 200})

@@ -284,7 +284,7 @@ def test_several_at_once(declared: str, cli: Cli) -> None:
     assert len(mounts.mounts("overlay")) == 3
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_ordinary_user(declared: str, scratch: str, ordinary_user: OrdinaryUser) -> None:
     """Without root a set comes up, is written to, is looked at and ends; nobody else sees its mounts."""
     home = ordinary_user.home

@@ -239,7 +239,7 @@ def test_untrusted_state_directory(layers: str, cli: Cli, state_dir: str) -> Non
     assert (refused.status, "OVL-E070" in refused.stderr) == (ExitStatus.PERMISSION, True)
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_in_a_user_namespace(layers: str, ordinary_user: OrdinaryUser) -> None:
     """In a user namespace of one's own mounting works, with userxattr, and rmdir + mkdir of a lower directory too."""
     trees.make(ordinary_user.home, {"low/dir/old": "x", "other/": None})

@@ -11,7 +11,7 @@ from ovlctl.errors import ExitStatus
 from ovlctl.overlay.options import Flag, Options
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, needs_userns, root
+from tests.capabilities import needs_overlay, needs_root, needs_userns_overlay, root
 from tests.overlay.made import mounted
 from tests.schemas import valid
 
@@ -145,7 +145,7 @@ def test_hostile_names_are_escaped(cli: Cli, scratch: str) -> None:
     assert told["done"]["steps"][0]["path_b64"] == "G1szMW0K/w=="
 
 
-@needs_userns
+@needs_userns_overlay
 def test_as_an_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """The example, and a stack of one's own, by anybody."""
     env = {"TMPDIR": ordinary_user.home}

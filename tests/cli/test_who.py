@@ -15,7 +15,7 @@ from ovlctl.errors import ExitStatus
 from ovlctl.kernel.mount import MS, mount, umount2
 from tests import trees
 from tests.as_user import account_name
-from tests.capabilities import needs_overlay, needs_root, needs_userns, root
+from tests.capabilities import needs_overlay, needs_root, needs_userns_overlay, root
 from tests.kernel import overlays
 from tests.kernel.children import child
 
@@ -162,7 +162,7 @@ def test_ordinary_user(merged: str, scratch: str, ordinary_user: OrdinaryUser) -
     assert {each["release"] for each in found} == {"cd /"}
 
 
-@needs_userns
+@needs_userns_overlay
 def test_mounts_without_root(scratch: str, ordinary_user: OrdinaryUser) -> None:
     """Mounts that live in a user's own namespace: the commands work where the user is, which is outside."""
     script = """

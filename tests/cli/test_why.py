@@ -210,7 +210,7 @@ def test_options_that_need_root(layers: str, ordinary_user: OrdinaryUser) -> Non
     assert {each["errno"] for each in found} == {"EPERM"}
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_a_mount_without_root(ordinary_user: OrdinaryUser) -> None:
     """A mount in the user's own namespace is found there."""
     for name in ("low", "base"):

@@ -15,10 +15,11 @@ from tests import capabilities, trees
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-pytestmark = [capabilities.needs_overlay, capabilities.needs_root]
+pytestmark = capabilities.needs_root
 
 
-@pytest.mark.parametrize("api", [Api.MOUNT, Api.FSCONFIG])
+@capabilities.needs_data_only
+@pytest.mark.parametrize("api", [Api.MOUNT, pytest.param(Api.FSCONFIG, marks=capabilities.needs_lowerdir_plus)])
 @pytest.mark.parametrize("count", [1, 3])
 def test_data_comes_from_below(scratch: str, state_dir: str, cli: Cli, api: Api, count: int) -> None:
     """A metacopy file made by the kernel reads its data from a data-only lower, which adds no names to the view."""

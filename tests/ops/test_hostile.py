@@ -63,7 +63,7 @@ def test_the_question_whether_a_directory_is_in_use(base: str) -> None:
 
 
 @capabilities.needs_root
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_false_claims_from_a_user_namespace(base: str, ordinary_user: OrdinaryUser) -> None:
     """An ordinary user whose mount table claims that root's directories are his upper stops nobody."""
     script = """
@@ -87,7 +87,7 @@ print(flush=True); sys.stdin.read()' "$1"
         liar.communicate()
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_a_discard_by_who_may_not_ask(ordinary_user: OrdinaryUser) -> None:
     """An upper that is mounted where this process can neither look nor mount is not discarded."""
     script = """
@@ -308,7 +308,9 @@ def test_a_killed_writer_leaves_nothing_for_long(base: str, state_dir: str) -> N
 
 
 @capabilities.needs_root
-@pytest.mark.parametrize("api", [Api.MOUNT, Api.FSCONFIG, Api.RELATIVE])
+@pytest.mark.parametrize(
+    "api", [Api.MOUNT, pytest.param(Api.FSCONFIG, marks=capabilities.needs_lowerdir_plus), Api.RELATIVE]
+)
 def test_an_unseen_upper_is_heard_of_on_every_rung(base: str, api: Api) -> None:
     """A live upper that no table shows is refused on the kernel's word, in whichever thread it was told."""
     ovlctl.mount(_own(base), f"{base}/t", name="x")

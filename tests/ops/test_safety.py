@@ -343,6 +343,7 @@ def test_an_undo_that_fails_says_so(base: str, monkeypatch: pytest.MonkeyPatch) 
     ovlctl.umount("x")
 
 
+@capabilities.needs_option("uuid=off")
 def test_weaker_than_asked_is_undone(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A weakness that no check foresaw is found by reading back, and the mount is undone without a trace."""
     monkeypatch.setattr(rules, "weaknesses", lambda *_args, **_more: iter(()))

@@ -9,6 +9,7 @@ from tests import capabilities, trees
 
 
 @capabilities.needs_root
+@capabilities.needs_userxattr
 def test_root_is_told_what_userxattr_ignores(scratch: str, state_dir: str) -> None:
     """With userxattr marks in trusted.overlay.* are ignored, and hidden files come back; without it nothing is said."""
     base = trees.make(scratch, {"a/d/": None, "b/d/hidden": "", "t/": None})

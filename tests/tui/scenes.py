@@ -24,7 +24,7 @@ from ovlctl.tui.ground import Ground
 from ovlctl.tui.look import Look
 from ovlctl.tui.palette import DARK
 from ovlctl.tui.session import Session
-from tests import trees
+from tests import capabilities, trees
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -86,12 +86,17 @@ def hostile(base: str) -> Stack:
     return stack(base)
 
 
+#: Whether marks are in user.overlay.*: as an ordinary user, and where the scratch upper can have them there.
+MARKS = Flag.NO if capabilities.overlay() and not capabilities.userxattr() else Flag.YES
+MARK_WORD = "--userxattr" if MARKS is Flag.YES else "--no-userxattr"
+
+
 def stack(base: str) -> Stack:
-    """The layers below *base*; marks are those that anybody can read."""
+    """The layers below *base*; marks are those that anybody can read, where the kernel mounts with them."""
     return Stack(
         [os.path.join(base, "lower-0"), os.path.join(base, "lower-1")],
         upper=os.path.join(base, "upper"),
-        options=Options(userxattr=Flag.YES),
+        options=Options(userxattr=MARKS),
     )
 
 
@@ -99,7 +104,7 @@ def words(of: Stack) -> tuple[str, ...]:
     """How the stack is named on a command line."""
     assert of.upper is not None
     lowers = [word for lower in of.lowers for word in ("--lower", lower)]
-    return (*lowers, "--upper", of.upper, "--userxattr")
+    return (*lowers, "--upper", of.upper, MARK_WORD)
 
 
 def _at_one_moment(base: str) -> None:

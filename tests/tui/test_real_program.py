@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ovlctl.overlay.options import Flag, Options
+from ovlctl.overlay.options import Options
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import needs_overlay, needs_root, needs_userns
+from tests.capabilities import needs_overlay, needs_root, needs_userns_overlay
 from tests.overlay.made import mounted
 from tests.patience import eventually
+from tests.tui.scenes import MARK_WORD, MARKS
 from tests.tui.terminal import ENTER, Terminal, descendants, terminal
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Somebody:
         return json.loads(done.stdout)["data"][0]
 
 
-@pytest.fixture(params=[pytest.param("root", marks=needs_root), pytest.param("user", marks=needs_userns)])
+@pytest.fixture(params=[pytest.param("root", marks=needs_root), pytest.param("user", marks=needs_userns_overlay)])
 def somebody(request: pytest.FixtureRequest, scratch: str) -> Somebody:
     """Root, and somebody who is not."""
     if request.param == "user":
@@ -96,7 +97,7 @@ def _stack(who: Somebody) -> tuple[str, ...]:
     for directory, names, files in os.walk(base):
         for name in (".", *names, *files):
             _give(os.path.join(directory, name), who.home)
-    return (*(f"--lower={base}/{name}" for name in ("top", "low")), f"--upper={base}/own", "--userxattr")
+    return (*(f"--lower={base}/{name}" for name in ("top", "low")), f"--upper={base}/own", MARK_WORD)
 
 
 def _everything(base: str) -> dict[str, tuple[object, ...]]:
@@ -154,7 +155,7 @@ def test_what_it_draws_is_what_there_is(somebody: Somebody) -> None:
         assert f"inode {low.st_ino} on" in drawn
         upper = _scratch_upper(somebody)
         assert os.listdir(upper) == []
-        scratch_words = (f"--lower={base}/own", *words[:2], f"--upper={upper}", "--userxattr")
+        scratch_words = (f"--lower={base}/own", *words[:2], f"--upper={upper}", MARK_WORD)
 
         drawn = _act(screen, "am")
         copy = os.stat(f"{upper}/app.conf")
@@ -250,7 +251,7 @@ def test_live(scratch: str) -> None:
     low = trees.make(f"{scratch}/low", {"app.conf": "a", "lib.so": "b"})
     for name in ("upper", "work", "tmp"):
         os.mkdir(f"{scratch}/{name}")
-    stack = Stack([low], upper=f"{scratch}/upper", work=f"{scratch}/work", options=Options(userxattr=Flag.YES))
+    stack = Stack([low], upper=f"{scratch}/upper", work=f"{scratch}/work", options=Options(userxattr=MARKS))
     env = {**os.environ, "TMPDIR": f"{scratch}/tmp"}
     with mounted(stack, f"{scratch}/merged") as point:
         argv = [sys.executable, "-m", "ovlctl", "explore", point, "--live", "--no-animation"]

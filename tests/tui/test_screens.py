@@ -8,7 +8,7 @@ import pytest
 
 from ovlctl.tui.glyphs import ASCII, UNICODE
 from ovlctl.tui.palette import DARK, LIGHT, MONO, SIXTEEN
-from tests.capabilities import needs_mounting, needs_root
+from tests.capabilities import needs_mounting, needs_root, needs_userxattr
 from tests.tui import golden
 from tests.tui.scenes import article, drive, hostile
 
@@ -35,7 +35,9 @@ _SIZES = {"80x24": (80, 24), "160x50": (160, 50)}
 
 
 @pytest.mark.parametrize("size", _SIZES)
-@pytest.mark.parametrize("scene", _SCENES)
+@pytest.mark.parametrize(
+    "scene", [pytest.param(scene, marks=[needs_userxattr] if scene == "command" else []) for scene in _SCENES]
+)
 def test_a_screen(scene: str, size: str, same_place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every main screen is as it was judged, at 80x24 and at 160x50."""
     monkeypatch.setattr("time.strftime", lambda form, *_: "12:00:00" if form == "%H:%M:%S" else "2023-11-14 22:13:20")

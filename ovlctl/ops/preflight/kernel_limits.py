@@ -10,7 +10,7 @@ from ovlctl import errors
 from ovlctl.kernel import handles, mounts, namespaces, probes
 from ovlctl.kernel.namespaces import MountRight
 from ovlctl.kernel.probes import Answer
-from ovlctl.ops.refusals import option_unknown, spelled
+from ovlctl.ops.lacking import option_unknown
 from ovlctl.ops.relative import layers_of
 from ovlctl.overlay.options import Flag
 from ovlctl.overlay.rules import needs_handles
@@ -56,14 +56,13 @@ def ability() -> Iterator[errors.OvlError]:
 def unknown_options(asked: Options, ask: Ask) -> Iterator[errors.OvlError]:
     """Every option that was asked for and that this kernel does not know, found by asking it without mounting.
 
-    A kernel that looks at no option before it mounts tells then: :func:`ovlctl.ops.refusals.lacking`.
+    A kernel that looks at no option before it mounts tells then: :func:`ovlctl.ops.lacking.lacking`.
     """
     for key, value in asked.asked():
         if value is Flag.NO:
             continue
         argument = None if value is Flag.YES else str(value)
-        question = f"option {spelled(key, value)}"
-        if ask(question, partial(probes.option_known, key.name, argument)) is Answer.NO:
+        if ask(f"option {key.shown(value)}", partial(probes.option_known, key.name, argument)) is Answer.NO:
             yield option_unknown(key, value)
 
 

@@ -67,6 +67,12 @@ RULES: tuple[Rule, ...] = (
         "{} was to be unmounted and was not mounted; what failed before that is the cause",
         "`findmnt {0}` prints nothing then",
     ),
+    _anywhere(
+        r"cannot mount \S{1,4096} read-only",
+        errors.UpperReadOnly,
+        "the upper lies on a read-only file system or mount; mount(8) tried without writing then, which helps nothing",
+        "`findmnt -T UPPER` shows `ro`; `mount -o remount,rw` it, or mount without an upper",
+    ),
     _anywhere(r"mount point does not exist", errors.PathMissing, "the target does not exist", "`mkdir -p TARGET`"),
     _anywhere(
         r"mount: (/.{0,4096}?): mount point is not a directory",

@@ -51,6 +51,7 @@ CAUSES: Mapping[int, tuple[type[OvlError], ...]] = {
     errno.EPERM: (errors.MissingCapability, errors.NeedsTrustedXattr),
     errno.ENODEV: (errors.OverlayMissing,),
     errno.EROFS: (errors.UpperReadOnly,),
+    errno.ENOMEM: (errors.UpperWithoutWork,),  # before 6.5
     errno.EXDEV: (errors.SubvolumeMismatch,),
     errno.ENAMETOOLONG: (errors.OptionsTooLong,),
     errno.E2BIG: (errors.OptionsTooLong,),

@@ -265,6 +265,7 @@ RULES: tuple[Rule, ...] = (
         "this kernel takes data-only lowers together with metacopy=on only",
         "add `metacopy=on`",
     ),
+    rule(r'unrecognized mount option "lowerdir="', errors.NoLower, "no lower was given", "add `lowerdir=DIR`"),
     rule(
         r"(?:unknown parameter '|unrecognized mount option \"|unexpected value for '|bad value for ')",
         errors.OptionUnknown,

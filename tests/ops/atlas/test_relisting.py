@@ -15,7 +15,7 @@ from ovlctl.ops.atlas.relisting import below_another, relisted
 from ovlctl.ops.atlas.totals import counted
 from ovlctl.ops.trying.stage import stage
 from ovlctl.ops.trying.values import Action, Wish
-from tests.capabilities import needs_root
+from tests.capabilities import each_options, needs_root
 from tests.ops.trying.stacks import OPTIONS, used
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ovlctl.ops.atlas.atlas import Atlas
     from ovlctl.ops.trying.stage import Stage
+    from ovlctl.overlay.options import Options
 
 pytestmark = needs_root
 
@@ -84,10 +85,10 @@ def _same_but_for_unread(found: Atlas, whole: Atlas) -> None:
             assert one == other
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-def test_the_tree_follows_what_is_done(scratch: str, options: str) -> None:
+@pytest.mark.parametrize("options", each_options(OPTIONS))
+def test_the_tree_follows_what_is_done(scratch: str, options: Options) -> None:
     """Only the directories on the way are listed, and all of the tree is as a scan of the scratch stack has it."""
-    stack = used(scratch, OPTIONS[options])
+    stack = used(scratch, options)
     subject = reading.of_directories(stack)
     with ExitStack() as closing:
         ground = closing.enter_context(stage(subject, directory=scratch))

@@ -67,7 +67,7 @@ def test_as_root(scratch: str, ordinary_user: OrdinaryUser) -> None:
     compare(usable(), json.loads(done.stdout))
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """Without root: those that want trusted xattrs are not to be had, although the kernel knows them."""
     base = ordinary_user.home
@@ -109,7 +109,7 @@ def test_by_mounting_as_root() -> None:
     assert found == asked
 
 
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_by_mounting_as_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """In a user namespace only what the rules refuse beforehand is not tried."""
     code = "import json; from tests.ops.doctor.answers import by_mounting; print(json.dumps(by_mounting()))"

@@ -199,7 +199,7 @@ print(*sorted(os.listdir("m")), *os.listdir("m/d"))
 
 @capabilities.needs_root
 @pytest.mark.parametrize("kind", capabilities.each_fs(*capabilities.FILE_SYSTEMS))
-@capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_an_ordinary_user_on_each_file_system(kind: str, make_fs: MakeFs, ordinary_user: OrdinaryUser) -> None:
     """The verdict for somebody without root is what an overlay of theirs does there; reflinks as for root."""
     point = make_fs(kind)

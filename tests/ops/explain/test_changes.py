@@ -326,6 +326,7 @@ def test_read_only(disk: str) -> None:
         assert {cost.errno for cost in small.values()} == {errno.EROFS}
 
 
+@capabilities.needs_data_only
 def test_without_data(ext4: str) -> None:
     """A metadata-only file whose data are missing cannot be changed; it can be removed."""
     with new_directory(ext4) as base:

@@ -147,7 +147,7 @@ def _agrees(lived: Lived) -> None:
         assert told.device_of is (DeviceOf.OVERLAY if own else DeviceOf.PER_FILE_SYSTEM)
 
 
-@pytest.mark.parametrize("options", SAME.values(), ids=SAME)
+@pytest.mark.parametrize("options", capabilities.each_options(SAME))
 def test_one_file_system(disk: str, options: Options) -> None:
     """All layers on one file system: numbers of the lower stay, but for a hard link without an index."""
     with new_directory(disk) as base:

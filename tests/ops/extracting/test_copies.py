@@ -33,7 +33,7 @@ from ovlctl.overlay.options import Options, Switch
 from ovlctl.overlay.resolution import Rule
 from ovlctl.overlay.stack import Stack
 from tests import trees
-from tests.capabilities import each_fs, needs_fs, needs_root
+from tests.capabilities import each_fs, each_options, needs_fs, needs_root
 from tests.ops.extracting.copies import copy
 from tests.ops.extracting.snapshots import Snapshot, alone, snapshot
 from tests.ops.reading.worked import HOSTILE, OPTIONS, worked_on
@@ -51,7 +51,7 @@ def _cp(source: str, to: str) -> None:
 
 
 @pytest.mark.parametrize("kind", each_fs("ext4", "xfs", "btrfs", "tmpfs"))
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", each_options(OPTIONS))
 def test_a_tree_is_copied_as_cp_does(make_fs: MakeFs, kind: str, options: Options) -> None:
     """Law: modes, owners, times, attributes, ACLs, capabilities, holes, hard links, nodes, on every file system."""
     base = make_fs(kind)

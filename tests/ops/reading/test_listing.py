@@ -21,7 +21,7 @@ from ovlctl.overlay.resolution import Outcome, Verdict
 from ovlctl.overlay.stack import Stack
 from ovlctl.overlay.tree import Attributes, Kind
 from tests import trees
-from tests.capabilities import each_fs, needs_root
+from tests.capabilities import each_fs, each_options, needs_root
 from tests.ops.reading.opening import viewing
 from tests.ops.reading.worked import OPTIONS, worked_on
 from tests.overlay.made import Case, directory, file, link, mounted, new_directory, whiteout
@@ -98,7 +98,7 @@ def _listed(point: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", each_fs("ext4", "xfs", "btrfs", "tmpfs"))
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", each_options(OPTIONS))
 def test_a_list_is_a_walk_of_the_mount(make_fs: MakeFs, kind: str, options: Options) -> None:
     """Law: of uppers that the kernel wrote, on every file system."""
     base = make_fs(kind)

@@ -14,11 +14,15 @@ from ovlctl import errors
 from ovlctl.kernel import mounts, namespaces
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.ops import records
+from ovlctl.ops.remounting import How
 from ovlctl.ops.state import locate
-from tests import trees
+from tests import capabilities, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+#: The way of a remount that every kernel has: without a gap where that can be.
+WAY = How(with_gap=not capabilities.mount_beneath())
 
 
 @pytest.fixture

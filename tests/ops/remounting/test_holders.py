@@ -21,7 +21,7 @@ from tests.ops.remounting.remounts import content, end, ground, hold, in_namespa
 
 __all__ = ["ground"]
 
-pytestmark = capabilities.needs_overlay
+pytestmark = [capabilities.needs_overlay, capabilities.needs_mount_beneath]
 
 
 @pytest.mark.parametrize("where", ["fd", "cwd", "submount"])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ovlctl.ops.steps import Step
 
-pytestmark = capabilities.needs_overlay
+pytestmark = [capabilities.needs_overlay, capabilities.needs_mount_beneath]
 
 _CALLS = frozenset({"mount", "umount2", "move_mount", "open_tree", "mount_setattr", "write_atomically", "unshare"})
 KINDS = [

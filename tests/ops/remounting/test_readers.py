@@ -27,7 +27,7 @@ from tests.patience import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [capabilities.needs_overlay, capabilities.needs_compiler]
+pytestmark = [capabilities.needs_overlay, capabilities.needs_mount_beneath, capabilities.needs_compiler]
 
 _SOURCE = os.path.join(os.path.dirname(__file__), "reader.c")
 

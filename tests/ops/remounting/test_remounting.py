@@ -20,11 +20,15 @@ from ovlctl.ops.remounting import Changes, How
 from ovlctl.ops.state import locate
 from tests import capabilities, sandbox, trees
 from tests.forks import in_child
-from tests.ops.remounting.remounts import content, ground, mounted, unchanged
+from tests.ops.remounting.remounts import WAY, content, ground, mounted, unchanged
 
 __all__ = ["ground"]
 
 pytestmark = capabilities.needs_overlay
+WAYS = [
+    pytest.param(How(), id="swapped", marks=capabilities.needs_mount_beneath),
+    pytest.param(How(with_gap=True), id="with a gap"),
+]
 
 
 @pytest.mark.parametrize("upper", [False, True], ids=["read-only", "with upper"])
@@ -35,12 +39,12 @@ def test_what_is_not_given_stays(ground: str, *, upper: bool) -> None:
         trees.make(target, {"mine": "precious"})
         os.unlink(f"{target}/only-B")
     first = records.read(locate(), "s")
-    done = remounting.remount("s", Changes(add=(f"{ground}/C",)))
+    done = remounting.remount("s", Changes(add=(f"{ground}/C",)), WAY)
     assert done.overlay.stack.lowers == tuple(f"{ground}/{name}" for name in "CAB")
     assert done.before.lowers == tuple(f"{ground}/{name}" for name in "AB")
     assert content(f"{target}/f") == "C"
     changes = Changes(drop=(f"{ground}/A/",), options=ovlctl.Options(default_permissions=ovlctl.Flag.YES))
-    done = remounting.remount(target, changes)
+    done = remounting.remount(target, changes, WAY)
     assert not os.path.exists(f"{target}/only-A")
     now = records.read(locate(), "s")
     assert first is not None
@@ -68,16 +72,23 @@ def test_refresh_shows_changed_lowers(ground: str) -> None:
     assert not os.path.exists(f"{target}/new")
     trees.make(f"{ground}/A", {"new": "now"})
     assert not os.path.exists(f"{target}/new")
-    done = remounting.refresh("s")
+    done = remounting.refresh("s", WAY)
     assert done.overlay.stack == done.before
     assert content(f"{target}/new") == "now"
 
 
-@pytest.mark.parametrize("api", [ovlctl.Api.MOUNT, ovlctl.Api.FSCONFIG, ovlctl.Api.RELATIVE])
+@pytest.mark.parametrize(
+    "api",
+    [
+        ovlctl.Api.MOUNT,
+        pytest.param(ovlctl.Api.FSCONFIG, marks=capabilities.needs_lowerdir_plus),
+        ovlctl.Api.RELATIVE,
+    ],
+)
 def test_every_rung(ground: str, api: ovlctl.Api) -> None:
     """Whichever way the kernel is told, nothing of the making is seen and the record says how."""
     mounted(ground)
-    done = remounting.refresh("s", How(api=api))
+    done = remounting.refresh("s", How(api=api, with_gap=WAY.with_gap))
     assert done.overlay.record is not None
     assert done.overlay.record.api is api
     assert len(mounts.mounts("overlay")) == 1
@@ -100,7 +111,7 @@ def test_target_over_a_lower(ground: str) -> None:
     stack = ovlctl.Stack([f"{ground}/A", f"{ground}/B"], upper=f"{ground}/up", work=f"{ground}/work")
     ovlctl.mount(stack, f"{ground}/A", name="s")
     trees.make(f"{ground}/A", {"f": "changed"})
-    remounting.remount("s", Changes(add=(f"{ground}/C",)))
+    remounting.remount("s", Changes(add=(f"{ground}/C",)), WAY)
     assert content(f"{ground}/A/f") == "changed"
     assert os.path.exists(f"{ground}/A/only-C")
     ovlctl.umount("s")
@@ -129,6 +140,7 @@ def test_with_gap(ground: str) -> None:
 
 
 @capabilities.needs_root
+@capabilities.needs_mount_beneath
 def test_marks_are_read_over_the_bridge(ground: str) -> None:
     """Metacopy and redirect marks in the upper are followed in the bridge: who reads never sees less."""
     target = mounted(ground, upper=True, metacopy="on")
@@ -155,9 +167,9 @@ def test_volatile(ground: str) -> None:
     trees.make(target, {"mine": "precious"})
     marker = f"{ground}/work/work/incompat/volatile"
     assert os.path.lexists(marker)
-    remounting.refresh("s")
+    remounting.refresh("s", WAY)
     assert os.path.lexists(marker)
-    remounting.remount("s", Changes(options=ovlctl.Options(volatile=ovlctl.Flag.NO)))
+    remounting.remount("s", Changes(options=ovlctl.Options(volatile=ovlctl.Flag.NO)), WAY)
     assert not os.path.lexists(marker)
     assert content(f"{target}/mine") == "precious"
     ovlctl.umount("s")
@@ -165,7 +177,7 @@ def test_volatile(ground: str) -> None:
 
 
 @capabilities.needs_fs("ext4")
-@pytest.mark.parametrize("how", [How(), How(with_gap=True)], ids=["swapped", "with a gap"])
+@pytest.mark.parametrize("how", WAYS)
 def test_volatile_with_lost_writes(ground: str, how: How) -> None:
     """After writes that the disk refused nothing is changed, and the marker stays, which tells of them."""
     disk = trees.make(f"{ground}/disk", {})
@@ -189,7 +201,7 @@ def test_volatile_with_lost_writes(ground: str, how: How) -> None:
     umount2(disk)
 
 
-@pytest.mark.parametrize("how", [How(), How(with_gap=True)], ids=["swapped", "with a gap"])
+@pytest.mark.parametrize("how", WAYS)
 def test_kept_upper_over_other_lowers(ground: str, how: How) -> None:
     """A kept upper whose options tie it to nothing goes over other lowers, and is found over them again."""
     stack = ovlctl.Stack([f"{ground}/A", f"{ground}/B"])
@@ -224,15 +236,16 @@ def test_refused_beforehand(ground: str) -> None:
         (Changes(add=(ground,)), errors.OverlappingLayers),
     ]
     for changes, kind in cases:
-        unchanged(ground, lambda: remounting.remount("s", changes), kind)  # noqa: B023 -- called within this turn
+        unchanged(ground, lambda: remounting.remount("s", changes, WAY), kind)  # noqa: B023 -- called within this turn
     with pytest.raises(errors.StackNotFound):
-        remounting.refresh("nobody")
+        remounting.refresh("nobody", WAY)
     ovlctl.umount("s")
     mount("foreign", target, "overlay", MS.RDONLY, f"lowerdir={ground}/A:{ground}/B".encode())
     with pytest.raises(errors.NotOurs):
-        remounting.refresh(target)
+        remounting.refresh(target, WAY)
 
 
+@capabilities.needs_mount_beneath
 def test_upper_inside_a_lower(ground: str) -> None:
     """An upper inside a lower cannot be bridged, which is said with the way round it."""
     stack = ovlctl.Stack([ground], upper=f"{ground}/up", work=f"{ground}/work")
@@ -259,7 +272,7 @@ def test_target_above_its_layers(ground: str) -> None:
     os.chmod(state, 0o700)
     try:
         ovlctl.mount(stack, ground, name="s", state_dir=f"{state}/state")
-        done = remounting.remount("s", Changes(lowers=(f"{ground}/B",)), state_dir=f"{state}/state")
+        done = remounting.remount("s", Changes(lowers=(f"{ground}/B",)), WAY, state_dir=f"{state}/state")
         assert done.overlay.stack.lowers == (f"{ground}/B",)
         assert sorted(os.listdir(ground)) == ["f", "only-B"]
         ovlctl.umount("s", state_dir=f"{state}/state")
@@ -267,6 +280,7 @@ def test_target_above_its_layers(ground: str) -> None:
         sandbox.remove(state)
 
 
+@capabilities.needs_mount_beneath
 def test_as_many_lowers_as_the_kernel_takes(ground: str) -> None:
     """With an upper the bridge needs one layer more: 499 lowers work, 500 are refused with the way round it."""
     many = [trees.make(f"{ground}/many/{number}", {}) for number in range(499)]
@@ -294,7 +308,7 @@ def test_killed_in_the_gap(ground: str, then: str) -> None:
     (left,) = ovlctl.overlays().overlays
     assert left.standing is ovlctl.Standing.STALE
     if then == "refresh":
-        done = remounting.refresh("s")
+        done = remounting.refresh("s", WAY)
         assert done.overlay.record == records.read(locate(), "s")
         assert content(f"{target}/f") == "C"
     else:
@@ -308,7 +322,7 @@ def test_the_upper_stays_protected(ground: str) -> None:
     """After remounts the kernel still refuses another overlay with index=on on the same upper."""
     mounted(ground, upper=True)
     for _ in range(3):
-        remounting.refresh("s")
+        remounting.refresh("s", WAY)
     other = trees.make(f"{ground}/other", {"t/": None, "work/": None})
     words = f"lowerdir={ground}/A,upperdir={ground}/up,workdir={other}/work,index=on"
     with pytest.raises(OSError, match="busy") as caught:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.conftest import MakeFs
     from tests.ops.rootless.conftest import Account
 
-pytestmark = [capabilities.needs_overlay, capabilities.needs_userns]
+pytestmark = [capabilities.needs_overlay, capabilities.needs_userns_overlay]
 
 _FIRST = 700_000
 _BIND = (

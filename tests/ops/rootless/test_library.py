@@ -12,7 +12,7 @@ from tests import capabilities
 if TYPE_CHECKING:
     from tests.ops.rootless.conftest import Account
 
-pytestmark = [capabilities.needs_overlay, capabilities.needs_userns]
+pytestmark = [capabilities.needs_overlay, capabilities.needs_userns_overlay]
 
 _MOUNTS = """
 import os, ovlctl

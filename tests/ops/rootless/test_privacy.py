@@ -17,7 +17,7 @@ from tests import capabilities, trees
 if TYPE_CHECKING:
     from tests.ops.rootless.conftest import Account
 
-pytestmark = [capabilities.needs_root, capabilities.needs_overlay, capabilities.needs_userns]
+pytestmark = [capabilities.needs_root, capabilities.needs_overlay, capabilities.needs_userns_overlay]
 
 _JOIN = """
 import os, sys

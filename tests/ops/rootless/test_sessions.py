@@ -15,7 +15,7 @@ from tests.patience import eventually
 if TYPE_CHECKING:
     from tests.ops.rootless.conftest import Account
 
-pytestmark = [capabilities.needs_overlay, capabilities.needs_userns]
+pytestmark = [capabilities.needs_overlay, capabilities.needs_userns_overlay]
 
 
 def test_hangup_and_end_of_session(me: Account) -> None:

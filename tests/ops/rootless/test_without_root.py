@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.ops.rootless.conftest import Account
 
-pytestmark = [capabilities.needs_overlay, capabilities.needs_userns]
+pytestmark = [capabilities.needs_overlay, capabilities.needs_userns_overlay]
 
 
 def _left(me: Account) -> dict[str, str]:

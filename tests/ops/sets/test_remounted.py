@@ -22,7 +22,7 @@ from tests.ops.sets.world import killing
 if TYPE_CHECKING:
     from tests.ops.sets.world import World
 
-pytestmark = capabilities.needs_overlay
+pytestmark = [capabilities.needs_overlay, capabilities.needs_mount_beneath]
 
 _BASE = 'lowers = ["l1", "l2"]\ntarget = "t01"'
 

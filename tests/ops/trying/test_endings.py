@@ -16,7 +16,7 @@ from ovlctl.ops import own_process
 from ovlctl.ops.trying.example import CONFIG, example
 from ovlctl.ops.trying.stage import Stage, stage
 from ovlctl.ops.trying.values import Action, Wish
-from tests.capabilities import needs_overlay, needs_root, needs_userns
+from tests.capabilities import needs_overlay, needs_root, needs_userns_overlay
 from tests.patience import eventually
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ with example(directory=here) as subject, stage(subject, directory=here) as groun
 """
 
 
-@needs_userns
+@needs_userns_overlay
 def test_as_an_ordinary_user(ordinary_user: OrdinaryUser) -> None:
     """The same in a user namespace; ids are told as the user knows them, and nothing is left."""
     done = ordinary_user.run([sys.executable, "-c", _AS_USER])

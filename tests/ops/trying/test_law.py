@@ -12,7 +12,7 @@ from ovlctl import errors
 from ovlctl.ops import reading
 from ovlctl.ops.trying.stage import stage
 from ovlctl.ops.trying.values import Action, StepKind, Wish
-from tests.capabilities import needs_overlay, needs_root
+from tests.capabilities import each_options, needs_overlay, needs_root
 from tests.ops.trying.stacks import OPTIONS, PATHS, copied, kinds, used
 from tests.overlay.made import mounted
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ovlctl.ops.trying.live import Live
     from ovlctl.ops.trying.stage import Stage
     from ovlctl.ops.trying.values import Deed, Sight
+    from ovlctl.overlay.options import Options
     from ovlctl.overlay.stack import Stack
 
 pytestmark = [needs_overlay, needs_root]
@@ -122,14 +123,14 @@ def _compare(ground: Stage, stack: Stack, base: str, wish: Wish) -> None:
         _same_as_seen(point, deed)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_the_scratch_upper_is_like_the_stack_itself(scratch: str, name: str) -> None:
+@pytest.mark.parametrize("options", each_options(OPTIONS))
+def test_the_scratch_upper_is_like_the_stack_itself(scratch: str, options: Options) -> None:
     """Every action on every kind of object: the steps, the errno and the merged view are those of the stack itself.
 
     All wishes, a part of them with each set of options. A whiteout that hides what the own upper has is marked.
     """
-    at = list(OPTIONS).index(name)
-    stack = used(f"{scratch}/s", OPTIONS[name])
+    at = list(OPTIONS.values()).index(options)
+    stack = used(f"{scratch}/s", options)
     with stage(reading.of_directories(stack), directory=scratch) as ground:
         assert ground.differences == ()
         for wish in WISHES[at :: len(OPTIONS)]:

@@ -12,7 +12,7 @@ from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from ovlctl.ops.who import who
 from ovlctl.ops.who.answer import Asked, Role
 from ovlctl.ops.who.locations import Relation
-from tests.capabilities import needs_overlay, needs_root, root
+from tests.capabilities import needs_option, needs_overlay, needs_overlay_handles, needs_root, root
 from tests.kernel import overlays
 from tests.kernel.children import child
 from tests.ops.who.scenes import ENTER, MMAP, OPEN, holder, obey
@@ -85,6 +85,7 @@ def test_process_below_a_layer(merged: str, scratch: str) -> None:
 
 
 @needs_root
+@needs_overlay_handles
 @pytest.mark.parametrize("how", ["fd", "map"])
 def test_lazily_unmounted(merged: str, scratch: str, how: str) -> None:
     """The kernel says the upper is in use, no table has the overlay, and its uuid tells which process keeps it."""
@@ -105,7 +106,14 @@ def test_lazily_unmounted(merged: str, scratch: str, how: str) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("uuid", ["null", "off"])
+@needs_overlay_handles
+@pytest.mark.parametrize(
+    "uuid",
+    [
+        pytest.param("null", marks=needs_option("uuid=null")),
+        pytest.param("off", marks=needs_option("uuid=off")),
+    ],
+)
 def test_lazily_unmounted_without_uuid(scratch: str, state_dir: str, uuid: str) -> None:
     """An overlay in no table is known by what backs the object that is held: a lower, or an upper without a uuid."""
     lower, second, upper, work, merged, alone = overlays.directories(

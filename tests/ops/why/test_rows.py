@@ -15,7 +15,7 @@ from ovlctl.ops import why
 from ovlctl.ops.why import Certainty, Verdict
 from ovlctl.overlay import encode
 from tests import capabilities, trees
-from tests.ops.test_error_rows import ROWS, Row, Scene, parameters
+from tests.ops.test_error_rows import ROWS, Row, Scene, asking, parameters
 from tests.patience import eventually
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def test_the_line_alone_is_enough(row: Row, scene: Scene) -> None:
 
 
 @capabilities.needs_root
-@pytest.mark.parametrize("row", parameters(ROWS))
+@pytest.mark.parametrize("row", asking(ROWS))
 def test_what_mount_and_the_kernel_say_is_enough(row: Row, scene: Scene) -> None:
     """mount(8) refuses where `why` says the kernel would; its message and the log line lead to the row's cause."""
     stack = row.make(scene)

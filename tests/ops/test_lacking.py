@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ovlctl.errors import KernelLacks, OptionUnknown
+from ovlctl.errors import ExitStatus, KernelLacks, OptionUnknown
 from ovlctl.kernel.mount import umount2
+from ovlctl.ops.lacking import lacking
 from ovlctl.ops.ladder import mount_stack
-from ovlctl.ops.refusals import lacking
 from ovlctl.overlay.options import Flag, Options, Switch, Uuid, Verity
 from ovlctl.overlay.stack import Stack
 from tests import capabilities, trees
+from tests.needs import unless
 
 if TYPE_CHECKING:
+    from tests.conftest import OrdinaryUser
     from tests.needs import Answer
 
 
@@ -69,3 +71,13 @@ def test_this_kernel_has_it_or_is_said_to_lack_it(scratch: str, what: str, optio
         return
     with pytest.raises((KernelLacks, OptionUnknown), match=what):
         mount_stack(stack, f"{scratch}/merged")
+
+
+@capabilities.needs_userns
+@unless(not capabilities.userns_overlay(), "this kernel has overlays in user namespaces")
+def test_without_root(ordinary_user: OrdinaryUser) -> None:
+    """One line says that this kernel lets only root mount."""
+    trees.make(ordinary_user.home, {"a/": None, "b/": None})
+    done = ordinary_user.ovlctl("mount", "-l", "a", "-l", "b", env={"XDG_RUNTIME_DIR": ordinary_user.home})
+    assert done.status == ExitStatus.UNSUPPORTED
+    assert "this kernel lets only root mount overlays" in done.stderr.splitlines()[0]
