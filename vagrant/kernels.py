@@ -39,6 +39,7 @@ _PAGE: Final = _HERE.parent / "docs" / "kernels.md"
 _BOOT_KERNEL: Final = "sh /opt/ovlctl/source/vagrant/boot-kernel.sh"
 #: One for each kind of file system; /dev/shm is a tmpfs.
 _DIRECTORIES: Final = ("/data/ext4", "/data/xfs", "/data/btrfs", "/dev/shm")  # noqa: S108 -- in the guest
+_LONGEST: Final = 40  # words of somebody else's message
 #: Where everything takes ten times as long.
 _FEWER_EXAMPLES: Final = {"OVLCTL_RESOLVER_EXAMPLES": "60", "OVLCTL_MACHINE_EXAMPLES": "10"}
 _NOTHING_RAN: Final = 5  # pytest.ExitCode.NO_TESTS_COLLECTED
@@ -96,7 +97,7 @@ def _wanted(asked: Sequence[str]) -> tuple[list[str], list[str]]:
         _say("vagrant up")
         up = _vagrant("up")
         if up.returncode:
-            raise Trouble(f"the machine does not come up: {_last_line(up)}")
+            raise Trouble(f"the machine does not come up: {_last_words(up)}")
     releases = _in_guest(_BOOT_KERNEL).split()
     chosen = choose(releases, asked)
     running = _running()
@@ -149,7 +150,7 @@ def _boot(release: str) -> None:
         _say(f"{release}: vagrant reload")
         done = _vagrant("reload", "--no-provision", kernel=release)
         if done.returncode:
-            raise Trouble(f"did not boot: {_last_line(done)}")
+            raise Trouble(f"did not boot: {_last_words(done)}")
         _say(f"{release}: booted, {time.monotonic() - began:.0f} s")
 
 
@@ -248,7 +249,7 @@ def _running() -> str:
 def _in_guest(line: str) -> str:
     done = _vagrant("ssh", "-c", line, "--", "-T")
     if done.returncode:
-        raise Trouble(f"`{line}` in the guest ended with status {done.returncode}: {_last_line(done)}")
+        raise Trouble(f"`{line}` in the guest ended with status {done.returncode}: {_last_words(done)}")
     return done.stdout
 
 
@@ -266,9 +267,10 @@ def _vagrant(*words: str, kernel: str | None = None) -> subprocess.CompletedProc
     )
 
 
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in (*done.stdout.splitlines(), *done.stderr.splitlines()) if line.strip()]
-    return lines[-1].strip() if lines else f"status {done.returncode}, and it said nothing"
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    # Vagrant breaks lines; what it says last stands after an empty one.
+    paragraphs = re.split(r"\n\s*\n", f"{done.stdout}\n\n{done.stderr}".strip())
+    return " ".join(paragraphs[-1].split()[-_LONGEST:]) or f"status {done.returncode}, and it said nothing"
 
 
 def _say(words: str) -> None:
