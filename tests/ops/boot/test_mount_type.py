@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("mount") is None, reason="mount(8) is not installed"),
 ]
 
-_PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_PROJECT = str(Path(__file__).resolve().parents[3])
 _STACKS = """
 [stack.base]
 lowers = ["a", "b"]
