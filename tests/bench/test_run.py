@@ -183,6 +183,7 @@ def _loop_devices() -> set[str]:
 
 
 @capabilities.needs_userns
+@capabilities.needs_userns_overlay
 def test_an_ordinary_user_measures_too(ordinary_user: OrdinaryUser) -> None:
     """Without root it runs in a user namespace with userxattr, and says so; all else is the same."""
     done = ordinary_user.ovlctl(

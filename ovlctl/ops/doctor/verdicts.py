@@ -123,6 +123,9 @@ def _against_any(facts: Facts, reply: Reply) -> Iterator[Note]:
             yield Note(f"{kind} compares names in a way that overlayfs refuses")
         if FS_FL.CASEFOLD in facts.flags:
             yield Note("it folds case, which overlayfs refuses")
+    elif FS_FL.CASEFOLD in facts.flags:
+        # Kernels that take it look at the other layers, too.
+        yield Note("it folds case: overlayfs takes it only with layers that all do so")
 
 
 def _against_upper(facts: Facts) -> Iterator[Note]:
