@@ -128,6 +128,7 @@ def test_a_list_as_json(layers: tuple[str, ...], cli: Cli, scratch: str) -> None
         "redirect": "/was",
         "metacopy": False,
         "copied_up": False,
+        "unread": [],
     }
 
 
