@@ -21,14 +21,14 @@ SHELL: Final = "OVLCTL_VM_SHELL"
 #: The directory of the tests there.
 SOURCE: Final = "OVLCTL_VM_SOURCE"
 _PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-#: Under emulation a busy guest answers late; one that is gone refuses at once.
+#: Under emulation a busy guest, or one of a busy machine, answers late by minutes; one that is gone refuses at once.
 _OPTIONS = {
     "BatchMode": "yes",
     "ConnectTimeout": "60",
     "ControlMaster": "auto",
     "ControlPersist": "60",
     "LogLevel": "ERROR",
-    "ServerAliveCountMax": "8",
+    "ServerAliveCountMax": "20",
     "ServerAliveInterval": "30",
 }
 
