@@ -83,6 +83,13 @@ def _metacopy_values() -> Answer:
     return Answer.YES if _errno() == errno.EIO else Answer.NO
 
 
+def _refuses_first() -> Answer:
+    os.mkdir(f"upper/{PROBE}")
+    os.setxattr(f"upper/{PROBE}", _prefix() + Mark.REDIRECT, b"nowhere")
+    _mount(f"{_UPPER},redirect_dir=nofollow")
+    return Answer.YES if _errno() == errno.EPERM else Answer.NO
+
+
 def _origin_kinds() -> Answer:
     os.mkdir("lower/directory")
     prefix = _make("below")
@@ -110,6 +117,7 @@ _TRIALS = {
     Habit.XATTR_WHITEOUTS: _xattr_whiteouts,
     Habit.ESCAPES: _escapes,
     Habit.METACOPY_VALUES: _metacopy_values,
+    Habit.REFUSES_FIRST: _refuses_first,
     Habit.ORIGIN_KINDS: _origin_kinds,
     Habit.LINK_MARKS: _link_marks,
 }

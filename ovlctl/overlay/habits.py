@@ -26,6 +26,9 @@ class Habit(StrEnum):
             shows and copies none of them).
         METACOPY_VALUES: The value of ``metacopy`` is looked at, and one of one to three bytes is EIO (6.18 does so; for
             6.1 the mark is enough).
+        REFUSES_FIRST: A redirect or ``metacopy`` on an object of the upper which the options do not follow is EPERM
+            before the lowers are looked into, and one that leads from a lower to data-only layers is followed all the
+            same (6.18 does so; 5.10 is silent where no lower has anything, and refuses the latter).
         ORIGIN_KINDS: A file or link of an upper whose ``origin`` leads to an object of another kind is EIO, with any
             options (5.10 does so; 6.18 looks away).
         LINK_MARKS: A fresh mount believes the mark ``nlink`` of a file that has one name in its lower, too. A kernel
@@ -37,6 +40,7 @@ class Habit(StrEnum):
     XATTR_WHITEOUTS = "xattr-whiteouts"
     ESCAPES = "escapes"
     METACOPY_VALUES = "metacopy-values"
+    REFUSES_FIRST = "refuses-first"
     ORIGIN_KINDS = "origin-kinds"
     LINK_MARKS = "link-marks"
 

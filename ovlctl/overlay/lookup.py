@@ -126,10 +126,9 @@ class Lookup:
                     lowers = self.roots
             start = max(0, start - 1)
         self._lowers(lowers, start)
-        if not self.data_are_beyond:
-            self._check_following()
-            if self.metacopy or (self.upper_metacopy and not self.found):
-                raise RefusedError(errno.EIO, Rule.METACOPY_WITHOUT_DATA)
+        self._check_following(beyond=self.data_are_beyond)
+        if not self.data_are_beyond and (self.metacopy or (self.upper_metacopy and not self.found)):
+            raise RefusedError(errno.EIO, Rule.METACOPY_WITHOUT_DATA)
 
     def indexed_upper(self, upper: Found) -> None:
         """Take *upper*, which the index gives for the lower that was found, for the upper's object.
@@ -142,10 +141,10 @@ class Lookup:
             upper.redirect = decode_redirect(value)
             if upper.redirect.form is RedirectForm.INVALID:
                 raise RefusedError(errno.EINVAL, Rule.REDIRECT_INVALID)
-            if not self.following.redirects:
+            if not self.following.redirects and self._has(Habit.REFUSES_FIRST):
                 raise RefusedError(errno.EPERM, Rule.REDIRECT_NOT_FOLLOWED)
         self.upper, self.upper_metacopy = upper, self._has_metacopy(upper.place, upper.attributes)
-        if self.upper_metacopy and not self.following.metacopy:
+        if self.upper_metacopy and not self.following.metacopy and self._has(Habit.REFUSES_FIRST):
             raise RefusedError(errno.EPERM, Rule.METACOPY_NOT_FOLLOWED)
         self.candidates.insert(
             0,
@@ -161,7 +160,7 @@ class Lookup:
 
     @property
     def _checks_redirects(self) -> bool:
-        return self.following.redirects or self.data_layers
+        return self.following.redirects or (self.data_layers and self._has(Habit.REFUSES_FIRST))
 
     def _upper(self, upper: Place) -> None:
         self.upper = self._layer(upper)
@@ -230,12 +229,18 @@ class Lookup:
             raise RefusedError(errno.ESTALE, Rule.ORIGIN_DIFFERS)
         return False
 
-    def _check_following(self) -> None:
-        # As ovl_check_follow_redirect does.
-        if self.metacopy and not self.following.metacopy:
-            raise RefusedError(errno.EPERM, Rule.METACOPY_NOT_FOLLOWED)
-        if self.redirect is not None and not self.following.redirects:
-            raise RefusedError(errno.EPERM, Rule.REDIRECT_NOT_FOLLOWED)
+    def _check_following(self, *, beyond: bool = False) -> None:
+        # As ovl_check_follow_redirect does. Older kernels ask only when a lower has something, but then also when what
+        # is left is in data-only layers.
+        if (self.metacopy or self.upper_metacopy) and not self.following.metacopy:
+            rule = Rule.METACOPY_NOT_FOLLOWED
+        elif self.redirect is not None and not self.following.redirects:
+            rule = Rule.REDIRECT_NOT_FOLLOWED
+        else:
+            return
+        if (beyond or not self.found) and self._has(Habit.REFUSES_FIRST) is beyond:
+            return
+        raise RefusedError(errno.EPERM, rule)
 
     def _layer(self, base: Place) -> Found | None:
         # As ovl_lookup_layer does.
