@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import struct
 from enum import IntFlag
+from functools import cache
 
 from ovlctl.kernel.bootcache import Answer
+from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
+from ovlctl.kernel.libc import AT_FDCWD
 
 # _IOR('X', 126, struct xfs_fsop_geom) of fs/xfs/libxfs/xfs_fs.h; flags stand behind 23 words and its uuid.
 _XFS_IOC_FSGEOMETRY = 2 << 30 | 256 << 16 | ord("X") << 8 | 126
 _GEOMETRY_FLAGS = struct.Struct("=92xI")
 _XFS_REFLINK = 1 << 20
+_FICLONE = 0x40049409
 _FS_IOC_GETFLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 _FS_IOC_MEASURE_VERITY = 0xC0046686
 
@@ -25,10 +30,10 @@ class _Flag(IntFlag):
 
 
 def can_clone(fd: int, fs_type: str) -> Answer:
-    """Whether the data of the open file *fd* can be cloned to another file of its file system (FICLONE).
+    """Whether copy-up can clone the data of the open file *fd* to another layer on its file system.
 
     xfs is asked for its geometry, the others are known by their type. btrfs clones between files that both have
-    checksums or both have none, so that a file with the attribute ``C`` is UNKNOWN.
+    checksums or both have none, so that a file with the attribute ``C`` is UNKNOWN; see also :func:`across_mounts`.
 
     Args:
         fd: Of a regular file, open for reading.
@@ -40,7 +45,35 @@ def can_clone(fd: int, fs_type: str) -> Answer:
         return _xfs_reflink(fd)
     if fs_type not in _ALWAYS:
         return Answer.UNKNOWN
+    if fs_type == "btrfs" and across_mounts() is Answer.NO:
+        return Answer.NO
     return Answer.UNKNOWN if fs_type == "btrfs" and _Flag.NOCOW in _flags(fd) else Answer.YES
+
+
+@cache
+def across_mounts() -> Answer:
+    """Whether this kernel clones between two mounts of one file system; UNKNOWN to who may not mount.
+
+    An overlay has a mount of its own for each layer. Since Linux 5.18 (9f5710bbfd30) nobody minds; before, the kernel
+    itself let overlayfs pass, xfs looks no further, and btrfs refuses, so that copy-up copies.
+    """
+    try:
+        other = open_tree(AT_FDCWD, "/", OPEN_TREE.CLONE)
+    except OSError:
+        return Answer.UNKNOWN
+    here = there = -1
+    try:
+        here = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        there = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=other)
+        # Refused anyway, as these are directories; but the mounts are looked at first.
+        fcntl.ioctl(here, _FICLONE, there)
+    except OSError as error:
+        return Answer.NO if error.errno == errno.EXDEV else Answer.YES
+    finally:
+        for each in (other, here, there):
+            if each >= 0:
+                os.close(each)
+    return Answer.YES
 
 
 def has_digest(fd: int) -> bool:

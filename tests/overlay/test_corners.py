@@ -169,7 +169,11 @@ def _needs(row: Row) -> list[pytest.MarkDecorator]:
     return found
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, id=row.name, marks=_needs(row)) for row in ROWS])
+#: The rows, each with what it needs of the kernel.
+CORNERS = [pytest.param(row, id=row.name, marks=_needs(row)) for row in ROWS]
+
+
+@pytest.mark.parametrize("row", CORNERS)
 def test_resolver_equals_kernel_in_the_corner(room: str, row: Row) -> None:
     """The kernel gives what the row says, the resolver says what the kernel gives, there and at every other name."""
     case = Case(lowers=row.lowers, upper=row.upper, data=row.data, options=row.options)

@@ -12,6 +12,7 @@ from ovlctl import errors
 from ovlctl.errors import Note, literal, strerror
 from ovlctl.kernel import handles, inode_flags, mounts, namespaces, probes, xattr
 from ovlctl.kernel.bootcache import Answer
+from ovlctl.kernel.clones import across_mounts
 from ovlctl.kernel.inode_flags import FS_FL
 from ovlctl.ops.doctor import trial, verdicts
 from ovlctl.ops.doctor.catalogue import finding
@@ -194,7 +195,7 @@ def _findings(facts: Facts, subvolumes: _Subvolumes) -> Iterator[Finding]:
     yield _feature(Ability.RENAME_WHITEOUT, facts, "renaming a file with RENAME_WHITEOUT", "rename_whiteout")
     yield _feature(Ability.O_TMPFILE, facts, "opening a file with O_TMPFILE", "o_tmpfile")
     yield _handles(facts)
-    yield _feature(Ability.REFLINK, facts, "cloning a file (FICLONE)", "reflink")
+    yield _reflink(facts)
     yield _feature(Ability.FS_VERITY, facts, "asking for the digest of a file (FS_IOC_MEASURE_VERITY)", "verity")
     yield _case(facts)
     yield _one_subvolume(facts, subvolumes)
@@ -236,6 +237,16 @@ def _feature(ability: Ability, facts: Facts, tried: str, name: str) -> Finding:
         )
     outcome = {Answer.YES: " works", Answer.NO: " does not work", Answer.UNKNOWN: " tells nothing"}[answer]
     return finding(ability, answer, tried + (outcome if number is None else f": {strerror(OSError(number, ''))}"))
+
+
+def _reflink(facts: Facts) -> Finding:
+    found = _feature(Ability.REFLINK, facts, "cloning a file (FICLONE)", "reflink")
+    if found.answer is Answer.YES and facts.place.mount.fs_type == "btrfs" and across_mounts() is Answer.NO:
+        words = (
+            "cloning a file (FICLONE) works, but not between two mounts, which copy-up takes, on this kernel's btrfs"
+        )
+        return finding(Ability.REFLINK, Answer.NO, words)
+    return found
 
 
 def _handles(facts: Facts) -> Finding:

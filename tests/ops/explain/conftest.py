@@ -14,11 +14,15 @@ from tests.needs import needed_by_fixtures
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ROOM = "tmpfs" if capabilities.user_xattrs_in_memory() else "xfs"
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Trusted attributes take root, in memory, too."""
     root = capabilities.needs_root
-    needed_by_fixtures(item, memory=[root], ext4=[root, capabilities.needs_fs("ext4")])
+    needed_by_fixtures(
+        item, memory=[root], room=[root, capabilities.needs_fs(_ROOM)], ext4=[root, capabilities.needs_fs("ext4")]
+    )
 
 
 def _made(kind: str, size: int | None = None) -> Iterator[str]:
@@ -45,3 +49,9 @@ def ext4() -> Iterator[str]:
 def memory() -> Iterator[str]:
     """A tmpfs, apart from every other file system."""
     yield from _made("tmpfs", 200 << 20)
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[str]:
+    """A directory with trusted and user attributes: in memory, where those can be."""
+    yield from _made(_ROOM, 400 << 20)

@@ -6,12 +6,14 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.kernel.backing import fs_uuid
 from ovlctl.kernel.mounts import mount_at
 from ovlctl.ops.explain.file_systems import FileSystems
 from ovlctl.ops.explain.inodes import story
@@ -20,6 +22,7 @@ from ovlctl.ops.explain.sight import see
 from ovlctl.ops.explain.terms import Because, DeviceOf, Donor, Known, LinkFate, Stays
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Xino
 from tests import capabilities, trees
+from tests.needs import Answer, needs
 from tests.ops.explain.mounts import fresh, viewing, viewing_directories
 from tests.overlay.made import mounted, new_directory
 
@@ -29,6 +32,19 @@ if TYPE_CHECKING:
     from ovlctl.ops.explain.values import InodeStory
     from ovlctl.ops.reading import View
     from ovlctl.overlay.stack import Stack
+
+
+def _names_itself() -> Answer:
+    """Whether this kernel tells the UUID of a file system that keeps none on a disk, as since Linux 6.9."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return Answer(fs_uuid(fd) is not None, "this kernel does not tell the UUID of a tmpfs")
+        finally:
+            os.close(fd)
+
+
+needs_uuids = needs(_names_itself(), "UUIDs of file systems")
 
 PATHS = ("d", "d/file", "d/link", "d/symlink", "d/fifo", "d/sub", "")
 SAME = {
@@ -164,6 +180,7 @@ def test_one_file_system(disk: str, options: Options) -> None:
         assert found["d/symlink"].first.after_remount is Stays.NO
 
 
+@needs_uuids
 @pytest.mark.parametrize("options", TWO.values(), ids=TWO)
 @pytest.mark.parametrize("below", ["ext4", "memory"])
 def test_two_file_systems(ext4: str, memory: str, below: str, options: Options) -> None:
@@ -187,6 +204,7 @@ def _second_ext4() -> Iterator[str]:
             subprocess.run(["umount", point], check=True)
 
 
+@needs_uuids
 def test_short_numbers_leave_many_bits(ext4: str, memory: str) -> None:
     """Between file systems with 32-bit numbers xino adds its bits above those; with a third one of another kind not."""
     with _second_ext4() as second, new_directory(ext4) as base, new_directory(memory) as third:
@@ -201,6 +219,7 @@ def test_short_numbers_leave_many_bits(ext4: str, memory: str) -> None:
             _agrees(lived)
 
 
+@needs_uuids
 def test_a_lower_without_uuid(ext4: str, memory: str) -> None:
     """Squashfs has no uuid: what is copied up from it gets another number with the next mount, unless index is on."""
     if shutil.which("mksquashfs") is None:

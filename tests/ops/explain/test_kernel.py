@@ -75,6 +75,7 @@ CHANGES: dict[str, tuple[str, Callable[[Stack], object], set[Ground]]] = {
 }
 
 
+@capabilities.needs_overlay_handles
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_layer_changed_under_the_mount(disk: str, case: str) -> None:
     """What the kernel remembers of layers that were changed since is not what they have: it disagrees, loudly."""
@@ -101,6 +102,7 @@ def test_a_layer_changed_under_the_mount(disk: str, case: str) -> None:
             assert _word(point, path).verdict is Verdict.AGREES
 
 
+@capabilities.needs_overlay_handles
 @pytest.mark.parametrize(
     "options", [Options(), Options(index=Switch.ON), Options(metacopy=Switch.ON)], ids=["default", "index", "metacopy"]
 )
@@ -158,6 +160,7 @@ def test_it_agrees_after_every_change_through_the_mount(disk: str, options: Opti
                 assert _word(point, path).verdict is Verdict.AGREES, path
 
 
+@capabilities.needs_overlay_handles
 def test_renamed_directories(disk: str) -> None:
     """A redirect is followed by both."""
     with new_directory(disk) as base:
@@ -168,6 +171,7 @@ def test_renamed_directories(disk: str) -> None:
                 assert _word(point, path).verdict is Verdict.AGREES, path
 
 
+@capabilities.needs_overlay_handles
 def test_a_file_that_grows(memory: str) -> None:
     """Somebody who writes all the time makes no disagreement."""
     with new_directory(memory) as base:
@@ -193,6 +197,7 @@ def test_a_file_that_grows(memory: str) -> None:
             assert {word.ground for word in words} <= {Ground.HANDLE, Ground.CHANGING}
 
 
+@capabilities.needs_overlay_handles
 def test_what_cannot_be_checked(memory: str, ext4: str) -> None:
     """Not mounted, another mount on the path, a symbolic link on the way: each says why."""
     with new_directory(ext4) as base:
