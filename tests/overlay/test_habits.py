@@ -25,7 +25,7 @@ from ovlctl.overlay.resolver import Resolver
 from ovlctl.overlay.stack import Stack
 from ovlctl.show.explain_marks import mark_lines
 from tests import trees
-from tests.capabilities import needs_root
+from tests.capabilities import needs_root, needs_userns_overlay, user_xattrs_in_memory
 from tests.overlay.agreement import disagreements
 from tests.overlay.made import Case, directory, file, link, mounted, new_directory, resolving
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ovlctl.overlay.habits import Habits
+    from tests.conftest import OrdinaryUser
 
 pytestmark = needs_root
 OTHER = {Habit.ORIGIN_KINDS: Answer.YES}
@@ -241,3 +242,17 @@ print(*{{habits(habit) for habit in Habit}})
 def test_the_name_in_the_kernel_log_is_ours() -> None:
     """`why` passes over lines with it."""
     assert re.fullmatch(r"ovlctl-[a-z]+", kernel_habits.PROBE)
+
+
+@needs_userns_overlay
+def test_an_ordinary_user_finds_them_out(ordinary_user: OrdinaryUser) -> None:
+    """In a user namespace, and says the same as root, or that it is not known; no more is left than before."""
+    code = (
+        "from ovlctl.ops.kernel_habits import tried; from ovlctl.overlay.habits import Habit; print(*map(tried, Habit))"
+    )
+    done = ordinary_user.run([sys.executable, "-c", code])
+    assert done.stderr == ""
+    said = dict(zip(Habit, map(Answer, done.stdout.split()), strict=True))
+    assert all(answer in {tried(habit), Answer.UNKNOWN} for habit, answer in said.items())
+    if user_xattrs_in_memory():
+        assert said[Habit.XATTR_WHITEOUTS] is not Answer.UNKNOWN

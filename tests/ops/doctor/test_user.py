@@ -30,6 +30,8 @@ _CODE = (
     "print(json.dumps({f.ability: [f.answer, f.tried.text(), f.fix and f.fix.text()] for f in found}))"
 )
 
+_ROOTLESS = "yes" if capabilities.user_namespaces() and capabilities.userns_overlay() else "no"
+
 
 def diagnosed(*before: str) -> Any:
     """Answer, reason and fix by name, of a diagnosis made behind the command *before*."""
@@ -96,17 +98,16 @@ def test_ordinary_user(ordinary_user: OrdinaryUser) -> None:
         assert found["id-ranges"][2] == f"sudo usermod -v 100000-165535 -w 100000-165535 {account!r}"
     else:
         assert ordinary_user.uid == os.geteuid(), "a uid of no account has no ranges"
-    able = capabilities.user_namespaces()
-    assert found["rootless"][0] == found["user-namespace"][0] == ("yes" if able else "no")
+    assert found["user-namespace"][0] == ("yes" if capabilities.user_namespaces() else "no")
+    assert found["rootless"][0] == _ROOTLESS
 
 
 @capabilities.needs_root
 def test_root() -> None:
     """Root may do everything here; rootless is asked as somebody else."""
     found = diagnosed()
-    able = "yes" if capabilities.user_namespaces() else "no"
     assert [found[name][0] for name in ("root", "mount", "id-ranges")] == ["yes"] * 3
-    assert found["rootless"][0] == able
+    assert found["rootless"][0] == _ROOTLESS
     assert "nobody" in found["rootless"][1]
 
 
@@ -139,9 +140,10 @@ def test_foreign_mount_namespace() -> None:
     found = diagnosed("unshare", "-Ur")
     assert found["mount"][0] == "no"
     assert "unshare -Urm" in found["mount"][2]
-    assert found["rootless"][0] == "yes"
+    assert found["rootless"][0] == _ROOTLESS
 
 
+@capabilities.needs_userns_overlay
 @capabilities.needs_root
 def test_no_user_namespaces() -> None:
     """Where the limit of user namespaces is 0, that is the reason, and the setting is the fix."""

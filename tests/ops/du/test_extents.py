@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ovlctl.kernel.bootcache import Answer as Known
+from ovlctl.kernel.clones import across_mounts
 from ovlctl.ops.du.extents import Extents
 from ovlctl.overlay.fates import Fate
 from ovlctl.overlay.options import Options, Switch
 from ovlctl.overlay.stack import Stack
 from tests import trees
 from tests.capabilities import each_fs, needs_fs, needs_root
+from tests.needs import Answer, needs
 from tests.ops.du.test_sums import MIB, measured, used
 from tests.overlay.made import mounted
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 pytestmark = needs_root
 
 KINDS = each_fs("xfs", "btrfs")
+_needs_clones = needs(Answer(across_mounts() is not Known.NO, "FICLONE ends with EXDEV"), "clones between mounts")
+CLONING = [*each_fs("xfs"), pytest.param("btrfs", marks=[needs_fs("btrfs"), _needs_clones])]
 SIZE = 8 * MIB
 FICLONE = 0x40049409
 
@@ -40,7 +45,7 @@ def _stack(base: str, *names: str) -> Stack:
     return Stack([f"{base}/low"], upper=f"{base}/upper", work=f"{base}/work")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLONING)
 def test_a_copy_up_by_clone_counts_once(make_fs: MakeFs, kind: str) -> None:
     """The whole file is in the upper and in the lower, and on the disk once; the disk says the same."""
     base = make_fs(kind, 512 * MIB)
@@ -60,7 +65,7 @@ def test_a_copy_up_by_clone_counts_once(make_fs: MakeFs, kind: str) -> None:
     assert not sum(each.unmeasured for each in usage.directories)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLONING)
 def test_what_is_written_anew_is_ones_own(make_fs: MakeFs, kind: str) -> None:
     """Of a clone that was partly overwritten, the overwritten part counts for both; the disk says the same."""
     base = make_fs(kind, 512 * MIB)
@@ -76,7 +81,7 @@ def test_what_is_written_anew_is_ones_own(make_fs: MakeFs, kind: str) -> None:
     assert abs(usage.total.of(Fate.SHADOWED).bytes - SIZE // 4) < MIB
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLONING)
 def test_an_unchanged_clone_frees_nothing(make_fs: MakeFs, kind: str) -> None:
     """Opened to be written and not written: reclaimable is what removing it would free, which is next to nothing."""
     base = make_fs(kind, 512 * MIB)
