@@ -176,7 +176,7 @@ def _mapped_path(link: str, raw: bytes, sought: Sought) -> str | None:
     except PermissionError:
         # map_files asks for CAP_CHECKPOINT_RESTORE. maps escapes newlines and does not escape its escapes.
         path = os.fsdecode(raw.replace(b"\\012", b"\n"))
-        alone = sought.numbers is not None
+        alone = sought.numbers is not None and not sought.paths
         return path if alone or path.removesuffix(" (deleted)") in sought.paths else None
 
 

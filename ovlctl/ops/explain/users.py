@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovlctl.kernel.bootcache import Answer
@@ -45,6 +46,7 @@ def users(
     if found.kind is not Kind.FILE or view.layers.upper is None:
         return None
     sought: list[tuple[Through, Sought]] = []
+    originals = _originals(found, looks)
     mount = view.subject.mount
     if seen is not None and mount is not None:
         path = f"{(view.subject.root or '').rstrip('/')}/{found.path}"
@@ -57,7 +59,14 @@ def users(
             descriptors=False,
         )
         sought.append((Through.MERGED, merged))
-    for place, attributes in _originals(found, looks):
+        # Older kernels (5.10) show what is mapped through the mount with the number of the layer's file.
+        layers = [(look.candidate.place, look.candidate.attributes) for look in looks]
+        for place, attributes in dict.fromkeys((*layers, *originals)):
+            if attributes is not None and attributes.kind is Kind.FILE:
+                shown = _sought(place, attributes, file_systems)
+                below = replace(merged, superblocks=shown.superblocks, numbers=shown.numbers)
+                sought.append((Through.MERGED, below))
+    for place, attributes in originals:
         sought.append((Through.LAYER, _sought(place, attributes, file_systems)))
     everything = uses([each for _, each in sought], but_not={os.getpid()})
     judged = ((use, sought[use.sought][0]) for use in everything.found)
