@@ -218,9 +218,9 @@ def test_kept_upper_over_other_lowers(ground: str, how: How) -> None:
     ovlctl.mount(tied, f"{ground}/t", allocate=ovlctl.KeptUpper(), name="s")
     changes = Changes(add=(f"{ground}/C",))
     # The kernel's own check of index=on comes first; without a change of the topmost lower it says nothing.
-    unchanged(ground, lambda: remounting.remount("s", changes), errors.UpperOfOtherLower)
+    unchanged(ground, lambda: remounting.remount("s", changes, how), errors.UpperOfOtherLower)
     changes = Changes(lowers=(f"{ground}/A", f"{ground}/C"))
-    unchanged(ground, lambda: remounting.remount("s", changes), errors.KeptUpperDiffers)
+    unchanged(ground, lambda: remounting.remount("s", changes, how), errors.KeptUpperDiffers)
     ovlctl.umount("s", discard=True)
 
 
