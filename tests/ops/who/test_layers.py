@@ -168,6 +168,7 @@ def test_discard_names_who_uses_the_upper(scratch: str, state_dir: str) -> None:
 
 
 @needs_root
+@needs_overlay_handles
 def test_in_use_error_names_who(merged: str, scratch: str) -> None:
     """A second mount of an upper is refused with the process that keeps the lazily unmounted first, or its place."""
     low, work, point = overlays.directories(scratch, "low", "work2", "point")
