@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Seconds after which something hangs. Nothing in a test takes a fortieth of it, but for emulated machines, where all
-#: takes thirty times as long; no verdict is about less.
+#: takes ten times as long, and more beside others; no verdict is about less.
 PATIENCE = 240.0
 
 

@@ -73,16 +73,20 @@ def main(arguments: Sequence[str]) -> int:
         _say("nothing was found")
         return 2
     print(text(runs))
-    if complete(found):
-        _PAGE.write_text(markdown(found), encoding="utf-8")
+    if page := whole(found):
+        _PAGE.write_text(markdown(page), encoding="utf-8")
         _say(f"written: {_PAGE.relative_to(_HERE.parent)}")
     return 0 if all(run.fine for run in runs) else 1
 
 
-def complete(runs: Sequence[Run]) -> bool:
-    """Whether all that the newest of *runs* knows of were visited, with all tests, and these ran to their end."""
+def whole(runs: Sequence[Run]) -> list[Run]:
+    """The kernels of the box that the newest of *runs* knows, if each had its turn with all tests; otherwise none.
+
+    What is kept of a kernel that this box has no more does not count.
+    """
     newest = max(runs, key=lambda run: run.day)
-    return {run.release for run in runs} == set(newest.releases) and not any(run.trouble or run.chosen for run in runs)
+    there = [run for run in runs if run.release in newest.releases]
+    return [] if len(there) < len(newest.releases) or any(run.trouble or run.chosen for run in there) else there
 
 
 def _wanted(asked: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ from enum import IntFlag
 from functools import cache
 
 from ovlctl.kernel.bootcache import Answer
+from ovlctl.kernel.copying import FICLONE
 from ovlctl.kernel.fscontext import OPEN_TREE, open_tree
 from ovlctl.kernel.libc import AT_FDCWD
 
@@ -17,7 +18,6 @@ from ovlctl.kernel.libc import AT_FDCWD
 _XFS_IOC_FSGEOMETRY = 2 << 30 | 256 << 16 | ord("X") << 8 | 126
 _GEOMETRY_FLAGS = struct.Struct("=92xI")
 _XFS_REFLINK = 1 << 20
-_FICLONE = 0x40049409
 _FS_IOC_GETFLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 _FS_IOC_MEASURE_VERITY = 0xC0046686
 
@@ -66,7 +66,7 @@ def across_mounts() -> Answer:
         here = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         there = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=other)
         # Refused anyway, as these are directories; but the mounts are looked at first.
-        fcntl.ioctl(here, _FICLONE, there)
+        fcntl.ioctl(here, FICLONE, there)
     except OSError as error:
         return Answer.NO if error.errno == errno.EXDEV else Answer.YES
     finally:

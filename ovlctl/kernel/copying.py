@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-_FICLONE = 0x40049409
+FICLONE = 0x40049409  # linux/fs.h
 _LARGEST = (1 << 63) - 1  # of loff_t
 _PIECE = 1 << 20
 # Another file system, one that shares no blocks, a file that may not share (NOCOW, swap), a kernel that hides the call.
@@ -72,7 +72,7 @@ def clone_content(source: int, target: int) -> bool:
         OSError: The target cannot be written.
     """
     try:
-        fcntl.ioctl(target, _FICLONE, source)
+        fcntl.ioctl(target, FICLONE, source)
     except OSError as error:
         if error.errno not in _NO_CLONE:
             raise

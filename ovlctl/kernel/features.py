@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ovlctl.kernel import handles, libc, xattr
 from ovlctl.kernel.bootcache import Answer
+from ovlctl.kernel.copying import FICLONE
 from ovlctl.kernel.libc import StrPath, check, encode, function
 from ovlctl.kernel.scratch import scratch
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _RENAME_WHITEOUT = 4
-_FICLONE = 0x40049409
 _FS_IOC_MEASURE_VERITY = 0xC0046686
 
 _renameat2 = function(
@@ -182,7 +182,7 @@ def _reflink(inside: str) -> None:
     source = os.path.join(inside, "source")
     _make(source, bytes(4096))
     with open(source, "rb") as old, open(os.path.join(inside, "clone"), "wb") as new:
-        fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+        fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
 
 
 def _verity(inside: str) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from ovlctl.overlay.habits import not_known
+from ovlctl.kernel.bootcache import Answer
+from ovlctl.overlay.habits import Habit, not_known
 from ovlctl.overlay.marks import Prefix
 from ovlctl.overlay.options import Flag, Options, RedirectDir, Switch, Verity, Xino
 from ovlctl.overlay.real_tree import Descriptors, RealTree
@@ -99,6 +100,11 @@ class Following:
     verify_lower: bool = False
     privileged: bool = True
     habits: Habits = not_known
+
+    @property
+    def xattr_whiteouts(self) -> bool:
+        """Whether an empty file with the mark ``whiteout`` is one, and ``opaque=x`` says that a directory has such."""
+        return self.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO
 
     @classmethod
     def of(

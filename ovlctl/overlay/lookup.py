@@ -309,7 +309,7 @@ class Lookup:
             self.opaque = self.opaque or end
             return False
         holding = value is Opaque.WHITEOUTS and end and found.place.layer.role is not Role.UPPER
-        if holding and self.following.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO:
+        if holding and self.following.xattr_whiteouts:
             self.whiteout_layers.append(found.place.layer)
         return True
 

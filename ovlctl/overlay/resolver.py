@@ -372,7 +372,7 @@ class Resolver:
             return False
         if value is None or decode_opaque(value) is not Opaque.WHITEOUTS:
             return False
-        return self.following.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO
+        return self.following.xattr_whiteouts
 
 
 def _lineage(lookup: Lookup, directory: Resolution, *, by_upper: bool) -> tuple[Identity, ...]:

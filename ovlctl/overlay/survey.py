@@ -19,9 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ovlctl.kernel.bootcache import Answer
 from ovlctl.overlay.fates import Fate, Spot, fate_beside, needed_by
-from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark, Opaque, Prefix, decode_opaque
 from ovlctl.overlay.resolution import Place
@@ -183,7 +181,7 @@ class Survey:
             marks = self._marks(spot.layer, path)
             if marks is None or Mark.METACOPY in marks:
                 return None
-            if attributes.size == 0 and Mark.WHITEOUT in marks and self._reads_whiteouts():
+            if attributes.size == 0 and Mark.WHITEOUT in marks and self._resolver.following.xattr_whiteouts:
                 return self._whiteout(spot)
         elif kind is Kind.CHARACTER and attributes.rdev == 0:
             return self._whiteout(spot)
@@ -320,11 +318,8 @@ class Survey:
     def _is_whiteout(self, spot: Spot, name: str, attributes: Attributes) -> bool:
         if attributes.kind is Kind.FILE and attributes.size == 0:
             marked = Mark.WHITEOUT in (self._marks(spot.layer, join(spot.path, name)) or ())
-            return marked and self._reads_whiteouts()
+            return marked and self._resolver.following.xattr_whiteouts
         return attributes.kind is Kind.CHARACTER and attributes.rdev == 0
-
-    def _reads_whiteouts(self) -> bool:
-        return self._resolver.following.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO
 
     def _is_apart(self, attributes: Attributes) -> bool:
         return attributes.kind is Kind.DIRECTORY and (attributes.dev, attributes.ino) in self._apart

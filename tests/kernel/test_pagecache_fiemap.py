@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ovlctl.kernel import fiemap, pagecache
+from ovlctl.kernel.copying import FICLONE
 from tests.capabilities import each_fs, needs_fs
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFs
 
 SIZE = 1 << 20
-FICLONE = 0x40049409
 
 
 def _file(directory: str, size: int = SIZE) -> int:

@@ -24,7 +24,7 @@ from vagrant.kernel_results import (
     reasons,
 )
 from vagrant.kernel_tables import markdown, text
-from vagrant.kernels import Trouble, choose, complete, kept
+from vagrant.kernels import Trouble, choose, kept, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,14 +205,14 @@ def test_what_is_kept(tmp_path: Path, cli: Cli) -> None:
 
 def test_when_the_page_is_written() -> None:
     """When every kernel of the box had its turn with all tests, whenever that was; failures are told there, too."""
-    old, new = (replace(run, releases=(_OLD, _NEW)) for run in _RUNS)
-    assert complete([old, new])
-    assert not complete([new])
-    assert not complete([old, replace(new, trouble="did not boot")])
-    assert not complete([old, replace(new, chosen="-k mount")])
+    old, new = (replace(run, releases=(_OLD, _NEW), day="2026-11-29") for run in _RUNS)
+    assert whole([old, new]) == [old, new]
+    assert whole([new]) == []
+    assert whole([old, replace(new, trouble="did not boot")]) == []
+    assert whole([old, replace(new, chosen="-k mount")]) == []
     since = replace(new, day="2026-11-30", releases=(_OLD, _NEW, "8.0"))
-    assert not complete([replace(old, day="2026-11-29"), since])
-    assert not complete([old, new, _run("5.4", ("a", Outcome.PASSED, ""))])
+    assert whole([old, since]) == []
+    assert whole([_run("5.4", ("a", Outcome.PASSED, "")), old, new]) == [old, new], "5.4 was in the box before"
 
 
 def test_choosing() -> None:

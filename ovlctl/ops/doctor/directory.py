@@ -242,10 +242,8 @@ def _feature(ability: Ability, facts: Facts, tried: str, name: str) -> Finding:
 def _reflink(facts: Facts) -> Finding:
     found = _feature(Ability.REFLINK, facts, "cloning a file (FICLONE)", "reflink")
     if found.answer is Answer.YES and facts.place.mount.fs_type == "btrfs" and across_mounts() is Answer.NO:
-        words = (
-            "cloning a file (FICLONE) works, but not between two mounts, which copy-up takes, on this kernel's btrfs"
-        )
-        return finding(Ability.REFLINK, Answer.NO, words)
+        words = "cloning a file (FICLONE) works, but this kernel's btrfs refuses it between two mounts, as in copy-up"
+        return finding(Ability.REFLINK, Answer.NO, words, fix="use a directory on xfs")
     return found
 
 

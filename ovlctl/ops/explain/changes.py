@@ -12,12 +12,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ovlctl.kernel.bootcache import Answer
 from ovlctl.ops.explain.copying import Move, move
 from ovlctl.ops.explain.renaming import Renaming
 from ovlctl.ops.explain.terms import Act, Data, Remark
 from ovlctl.ops.explain.values import Cost
-from ovlctl.overlay.habits import Habit
 from ovlctl.overlay.layers import Role
 from ovlctl.overlay.marks import Mark
 from ovlctl.overlay.object_marks import whiteout
@@ -254,7 +252,7 @@ class _Changes:
     def _is_marked(self, place: Place, attributes: Attributes) -> bool:
         if attributes.kind is not Kind.FILE or attributes.size or not self._has_mark(place, Mark.WHITEOUT):
             return False
-        return self.view.subject.following.habits(Habit.XATTR_WHITEOUTS) is not Answer.NO
+        return self.view.subject.following.xattr_whiteouts
 
     def _has_mark(self, place: Place, mark: Mark) -> bool:
         following = self.view.subject.following

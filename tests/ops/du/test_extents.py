@@ -12,6 +12,7 @@ import pytest
 
 from ovlctl.kernel.bootcache import Answer as Known
 from ovlctl.kernel.clones import across_mounts
+from ovlctl.kernel.copying import FICLONE
 from ovlctl.ops.du.extents import Extents
 from ovlctl.overlay.fates import Fate
 from ovlctl.overlay.options import Options, Switch
@@ -31,7 +32,6 @@ KINDS = each_fs("xfs", "btrfs")
 _needs_clones = needs(Answer(across_mounts() is not Known.NO, "FICLONE ends with EXDEV"), "clones between mounts")
 CLONING = [*each_fs("xfs"), pytest.param("btrfs", marks=[needs_fs("btrfs"), _needs_clones])]
 SIZE = 8 * MIB
-FICLONE = 0x40049409
 
 
 def _clone(source: str, target: str) -> None:

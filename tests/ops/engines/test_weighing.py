@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ovlctl.kernel.copying import FICLONE
 from ovlctl.kernel.mount import MNT, MS, mount, umount2
 from tests.capabilities import each_fs, needs_root
 from tests.engines.docker_root import DockerRoot, cache_id
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = needs_root
 
-FICLONE = 0x40049409
 KINDS = each_fs("xfs", "btrfs")
 BLOCK = 4096
 OWN, LARGE = 4 * BLOCK, 64 * BLOCK

@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import subprocess
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,12 +35,14 @@ if TYPE_CHECKING:
 
 def _names_itself() -> Answer:
     """Whether this kernel tells the UUID of a file system that keeps none on a disk, as since Linux 6.9."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            return Answer(fs_uuid(fd) is not None, "this kernel does not tell the UUID of a tmpfs")
-        finally:
-            os.close(fd)
+    try:
+        fd = os.open("/dev/shm", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        return Answer(able=False, reason=str(error))
+    try:
+        return Answer(fs_uuid(fd) is not None, "this kernel does not tell the UUID of a tmpfs")
+    finally:
+        os.close(fd)
 
 
 needs_uuids = needs(_names_itself(), "UUIDs of file systems")
